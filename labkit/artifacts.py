@@ -1,0 +1,71 @@
+"""Files that are either wholly there or not there at all, whatever kills the process.
+
+Every result is written under a temporary name in the same folder, flushed to disk, and renamed. The standard library has
+no such helper, and the packages that offered one are no longer kept up, so it is written out here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends without an exception, it becomes `path`.
+
+    For libraries that write files themselves::
+
+        with replacing("model.safetensors") as temporary:
+            save_file(tensors, temporary)
+
+    The folder is made when missing. The temporary name keeps the suffix of `path`. On an exception (Ctrl-C too) the
+    temporary file is removed and an existing `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    with suppress(OSError):  # the rename itself; Windows cannot open a folder
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file (or, on Unix, a folder's entries) is on disk."""
+    # Windows can flush only what is open for writing; Unix can open a folder only for reading.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` as the whole of `path`, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8, line ends as they are) as the whole of `path`, atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

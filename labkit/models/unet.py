@@ -1,0 +1,159 @@
+"""The U-Net (Ronneberger, Fischer and Brox 2015, arXiv:1505.04597), with every choice of the papers as an option."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labkit.errors import LabkitError
+from labkit.models.network import Network
+
+Normalization = Literal["batch", "group", "none"]
+Down = Literal["max-pool", "strided"]
+Up = Literal["upsample", "transposed"]
+Activation = Literal["none", "sigmoid", "tanh"]
+
+OUTPUT_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+class UNet(Network):
+    """Encoder, bottleneck, decoder; a skip connection carries each encoder level across to the decoder.
+
+    Widths double from level to level: ``width=64, depth=3`` works at 64, 128 and 256 channels, and with RGB output
+    has the 1,884,675 parameters of Qureshi's regression U-Net.
+
+    Args:
+        out_channels: numbers to predict at each output pixel.
+        width: channels of the first level.
+        depth: number of resolutions, bottleneck included.
+        convolutions: 3x3 convolutions per level.
+        normalization: after each convolution; ``group`` uses groups of 8 channels.
+        dropout: share of bottleneck channels dropped in training.
+        output_activation: after the last layer.
+        down: ``max-pool``, or ``strided`` convolution (Zhuang's complex U-Net).
+        up: nearest ``upsample``, or ``transposed`` convolution.
+        skips: without them this is the encoder-decoder of equal depth.
+        output_stride: 2 folds each 2x2 pixels of the input into 4 channels and predicts at half resolution:
+            chroma needs no more (as in JPEG 4:2:0), and everything runs on a quarter of the pixels.
+    """
+
+    name = "unet"
+
+    def __init__(
+        self,
+        out_channels: int,
+        *,
+        width: int = 32,
+        depth: int = 3,
+        convolutions: int = 2,
+        normalization: Normalization = "batch",
+        dropout: float = 0.0,
+        output_activation: Activation = "none",
+        down: Down = "max-pool",
+        up: Up = "upsample",
+        skips: bool = True,
+        output_stride: int = 1,
+    ) -> None:
+        super().__init__()
+        _require("normalization", normalization, get_args(Normalization))
+        _require("output_activation", output_activation, get_args(Activation))
+        _require("down", down, get_args(Down))
+        _require("up", up, get_args(Up))
+        _require("output_stride", output_stride, (1, 2))
+        for what, value in {"width": width, "depth": depth, "convolutions": convolutions}.items():
+            if value < 1:
+                raise LabkitError(f"{what} must be at least 1. Got {value}")
+        if not 0 <= dropout < 1:
+            raise LabkitError(f"dropout is a share from 0 to below 1. Got {dropout}")
+        self.options: dict[str, object] = {
+            "out_channels": out_channels,
+            "width": width,
+            "depth": depth,
+            "convolutions": convolutions,
+            "normalization": normalization,
+            "dropout": dropout,
+            "output_activation": output_activation,
+            "down": down,
+            "up": up,
+            "skips": skips,
+            "output_stride": output_stride,
+        }
+        self.skips = skips
+        self.output_stride = output_stride
+        self.size_multiple = output_stride * 2 ** (depth - 1)
+
+        widths = [width * 2**level for level in range(depth)]
+        channels = output_stride**2  # of the unshuffled gray image
+        self.encoder = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        for level, wide in enumerate(widths):
+            if level > 0:
+                self.downs.append(_down(down, channels))
+            self.encoder.append(_level(channels, wide, convolutions, normalization))
+            channels = wide
+        self.dropout = nn.Dropout2d(dropout)
+        self.ups = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for wide in reversed(widths[:-1]):
+            self.ups.append(_up(up, channels))
+            self.decoder.append(_level(channels + wide * skips, wide, convolutions, normalization))
+            channels = wide
+        self.output = nn.Sequential(nn.Conv2d(channels, out_channels, 1), OUTPUT_ACTIVATIONS[output_activation]())
+
+    def predict(self, gray: Tensor) -> Tensor:
+        x = F.pixel_unshuffle(gray, self.output_stride)  # (N, s*s, H/s, W/s)
+        across: list[Tensor] = []
+        for level, encode in enumerate(self.encoder):
+            if level > 0:
+                across.append(x)
+                x = self.downs[level - 1](x)
+            x = encode(x)  # (N, width * 2**level, H/s / 2**level, ...)
+        x = self.dropout(x)
+        for up, decode in zip(self.ups, self.decoder, strict=True):
+            x, skip = up(x), across.pop()
+            x = decode(torch.cat([x, skip], dim=1) if self.skips else x)
+        return self.output(x)
+
+    def config(self) -> dict[str, object]:
+        return {"name": self.name} | self.options
+
+
+def _level(channels: int, width: int, convolutions: int, normalization: Normalization) -> nn.Sequential:
+    """Convolutions, each with its normalization and ReLU: ``(N, channels, H, W) -> (N, width, H, W)``."""
+    layers: list[nn.Module] = []
+    for _ in range(convolutions):
+        layers += [
+            nn.Conv2d(channels, width, 3, padding=1),
+            *_normalize(normalization, width),
+            nn.ReLU(inplace=True),
+        ]
+        channels = width
+    return nn.Sequential(*layers)
+
+
+def _normalize(kind: Normalization, width: int) -> list[nn.Module]:
+    if kind == "batch":
+        return [nn.BatchNorm2d(width)]
+    if kind == "group":
+        return [nn.GroupNorm(max(1, width // 8), width)]
+    return []
+
+
+def _down(kind: Down, channels: int) -> nn.Module:
+    """Half the resolution: ``(N, C, H, W) -> (N, C, H/2, W/2)``."""
+    return nn.MaxPool2d(2) if kind == "max-pool" else nn.Conv2d(channels, channels, 4, stride=2, padding=1)
+
+
+def _up(kind: Up, channels: int) -> nn.Module:
+    """Twice the resolution: ``(N, C, H, W) -> (N, C, 2H, 2W)``."""
+    if kind == "upsample":
+        return nn.Upsample(scale_factor=2, mode="nearest")
+    return nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1)
+
+
+def _require(what: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise LabkitError(f"{what} must be one of {', '.join(map(str, allowed))}. Got {value}")

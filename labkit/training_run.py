@@ -1,0 +1,158 @@
+"""`labkit train`: one colorizer from a data set to a scored model in a folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from labkit import __version__
+from labkit.artifacts import write_text
+from labkit.colorizer import CARD_FILE, Colorizer
+from labkit.data import load
+from labkit.errors import LabkitError
+from labkit.metrics import evaluate
+from labkit.train import CHECKPOINT_FILE, FitSettings, fit
+
+METRICS_FILE = "metrics.json"
+EPOCHS_AT_MOST, PATIENCE = (
+    30,
+    5,
+)  # when the number of epochs is not given: early stopping on a validation split
+
+
+class TrainOptions(BaseModel):
+    """The options of `labkit train`; the same names, the same defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str = "toyworld"
+    classes: str | None = None
+    limit: int | None = None
+    size: int | None = None
+    representation: str = "luma-chroma"
+    network: str = "unet-half"
+    width: int = 32
+    epochs: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    alpha: float = 1.0
+    seed: int = 0
+    data_root: Path | None = None
+    out: Path | None = None
+    resume: bool = False
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    device: str = "auto"
+    tensorboard: Path | None = None
+    dtype: Literal["float32", "float16"] = "float32"
+    progress: bool = True
+
+
+WHERE_AND_HOW = {
+    "data_root",
+    "out",
+    "resume",
+    "tensorboard",
+    "progress",
+}  # options that leave the result alone
+
+
+def train(options: TrainOptions) -> dict[str, Any]:
+    """Trains, scores on the test split and, with ``options.out``, saves model and metrics there.
+
+    With ``epochs`` given, all training images are used and no validation split is taken; without, training stops
+    early on a validation split. Test images are used for the final score only.
+
+    Returns the metrics: mse, mae, psnr_mean, psnr_pooled, ssim, colorfulness, skill, ``gray`` (the same keys for
+    the gray baseline), ``seconds`` (training alone), and the options and versions that made them.
+    Raises ``LabkitError`` when ``out`` already holds another run.
+    """
+    options = TrainOptions.model_validate(options.model_dump() | {"data_root": _absolute(options.data_root)})
+    identity = options.model_dump(mode="json", exclude=WHERE_AND_HOW)
+    if options.out and (finished := _finished(options.out, options.resume, identity)):
+        return finished
+
+    colorizer = Colorizer.create(
+        options.representation, options.network, seed=options.seed, alpha=options.alpha, width=options.width
+    )
+    arguments: dict[str, Any] = {
+        "size": options.size,
+        "classes": options.classes,
+        "seed": options.seed,
+        "root": options.data_root,
+    }
+    if options.epochs is None:
+        images = load(options.dataset, "train", limit=options.limit, **arguments).images
+        validation = load(options.dataset, "validation", **arguments).images
+        epochs, patience = EPOCHS_AT_MOST, PATIENCE
+    else:
+        images = load(options.dataset, "train+validation", limit=options.limit, **arguments).images
+        validation, epochs, patience = None, options.epochs, None
+    settings = FitSettings(
+        epochs=epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        patience=patience,
+        precision=options.precision,
+        device=options.device,
+        seed=options.seed,
+    )
+    history = fit(
+        colorizer,
+        images,
+        validation=validation,
+        settings=settings,
+        out=options.out,
+        resume=options.resume,
+        progress=options.progress,
+        tensorboard=options.tensorboard,
+    )
+
+    test = load(options.dataset, "test", **arguments)
+    metrics: dict[str, Any] = evaluate(colorizer, test.images)
+    metrics |= {
+        "seconds": round(history.seconds, 3),
+        "epochs": len(history.rows),
+        "images": {"train": len(images), "validation": len(validation) if validation is not None else 0}
+        | {"test": len(test)},
+        "options": identity,
+        "precision": history.precision,
+        "device": history.device,
+        "versions": {"labkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "history": history.rows,
+    }
+    if options.out:
+        colorizer.about = {
+            "options": identity,
+            "test": {k: v for k, v in metrics.items() if isinstance(v, float)},
+        }
+        colorizer.about["test"].pop("seconds")  # type: ignore[attr-defined]  # no times in a model
+        colorizer.save(options.out, getattr(torch, options.dtype))
+        write_text(options.out / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+        (options.out / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return metrics
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return path.expanduser().resolve() if path else None
+
+
+def _finished(out: Path, resume: bool, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """The metrics of a finished run in ``out``; None when there is nothing, or something to resume."""
+    metrics_file = out / METRICS_FILE
+    if not resume:
+        for name in (METRICS_FILE, CARD_FILE, CHECKPOINT_FILE):
+            if (out / name).exists():
+                raise LabkitError(f"{out} already holds {name}: add --resume to go on, or choose another --out")
+        return None
+    if not metrics_file.is_file():
+        return None
+    metrics: dict[str, Any] = json.loads(metrics_file.read_text(encoding="utf-8"))
+    for key, value in identity.items():
+        if (there := metrics.get("options", {}).get(key)) != value:
+            raise LabkitError(f"{out} holds another run: {key} was {there}, now {value}. Choose another --out")
+    return metrics
