@@ -1,7 +1,7 @@
 """Files that are either wholly there or not there at all, whatever kills the process.
 
-Every result is written under a temporary name in the same folder, flushed to disk, and renamed. The standard library has
-no such helper, and the packages that offered one are no longer kept up, so it is written out here.
+Every result is written under a temporary name in the same folder, flushed to disk, and renamed. The standard library
+has no such helper, and the packages that offered one are no longer kept up, so it is written out here.
 """
 
 from __future__ import annotations

@@ -203,15 +203,15 @@ def read_image(image: AnyImage) -> Tensor:
     import PIL.Image
 
     if isinstance(image, (str, Path)):
-        from labkit.data.folder import read_photo
+        from labkit.data.pictures import read_rgb
 
-        return read_photo(Path(image))
+        image = read_rgb(Path(image))
     if isinstance(image, PIL.Image.Image):
         image = np.asarray(image.convert("RGB"))
     if isinstance(image, np.ndarray):
         if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
             raise ValueError(f"expected an array (H, W) or (H, W, 3). Got {image.shape}")
-        image = torch.from_numpy(np.ascontiguousarray(image))
+        image = torch.from_numpy(np.array(image))  # a copy: arrays from files may be read-only
         image = image[None] if image.dim() == 2 else image.permute(2, 0, 1)
     if image.dim() not in (3, 4) or image.shape[-3] not in (1, 3):
         raise ValueError(f"expected an image (3 or 1, H, W) or a batch of them. Got {tuple(image.shape)}")

@@ -1,0 +1,251 @@
+"""The command line. Thin: it parses, calls the library and prints.
+
+Imports stand inside the commands, so that `labkit --help` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labkit import LabkitError, __version__
+
+app = typer.Typer(
+    help="Labs on automatic image colorization, and the library under them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+PAIR_OPTIONS = ("-p", "--parameter", "--sweep")
+Labs = Annotated[list[str] | None, typer.Argument(metavar="[LAB]...", help="01 or 01_averaging_problem; all if none.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line. A mistake of the user's is one line on stderr and exit status 2."""
+    try:
+        app(args=_join_pairs(sys.argv[1:] if arguments is None else arguments))
+    except (LabkitError, OSError) as error:  # OSError: a full disk, a folder without permission, a lost network
+        print(f"labkit: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _join_pairs(arguments: Sequence[str]) -> list[str]:
+    """`-p NAME VALUE` as `-p NAME=VALUE`, which typer can read (it has no repeatable option of two values)."""
+    joined: list[str] = []
+    rest = list(arguments)
+    while rest:
+        joined.append(rest.pop(0))
+        if joined[0] == "run" and joined[-1] in PAIR_OPTIONS and len(rest) > 1 and rest[0].isidentifier():
+            joined.append(f"{rest.pop(0)}={rest.pop(0)}")
+    return joined
+
+
+def _pairs(texts: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise LabkitError(f"{option} needs a name and a value, got only {text!r}")
+        pairs.append((name, value))
+    return pairs
+
+
+@app.command()
+def run(
+    labs: Labs = None,
+    profile: Annotated[str, typer.Option(help="test, quick, course, gpu or auto.")] = "auto",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set a parameter; can be repeated."),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME V1,V2,...", help="Run with each value; several sweeps make every combination."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for executed copies, metrics.json and report.html.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing, failed or changed.")] = False,
+    timeout: Annotated[int | None, typer.Option(min=1, help="Seconds that one cell may take.")] = None,
+) -> None:
+    """Execute labs and write a report. Exit status 1 if a lab failed."""
+    from labkit.course.run import run as run_labs
+
+    try:
+        results = run_labs(
+            labs or (),
+            profile=profile,
+            parameters=_pairs(parameter, "-p"),
+            sweeps=_pairs(sweep, "--sweep"),
+            out=out,
+            resume=resume,
+            timeout=timeout,
+        )
+    except KeyboardInterrupt:
+        print("labkit: interrupted; --resume goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if any(result.status == "failed" for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def params(lab: Annotated[str, typer.Argument(help="01 or 01_averaging_problem.")]) -> None:
+    """List the parameters of a lab."""
+    from labkit.course.run import find_labs, lab_parameters
+
+    for name, notebook in find_labs([lab]).items():
+        rows = [(p.name, p.type, repr(p.default), p.help) for p in lab_parameters(notebook)]
+        _print_table(f"Parameters of {name}", ["name", "type", "default", "what it is"], rows)
+
+
+@app.command()
+def labs() -> None:
+    """List the labs."""
+    from labkit.course.labs import list_labs
+
+    rows = [(info.name, info.title, str(info.path)) for info in list_labs()]
+    _print_table("Labs", ["lab", "title", "notebook"], rows)
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, typer.Option(help="toyworld, cifar10, stl10, flowers102, or folder.")] = "toyworld",
+    classes: Annotated[str | None, typer.Option(help="Only these classes, separated by commas.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many training images.")] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Resize images to this many pixels.")] = None,
+    representation: Annotated[str, typer.Option(help="rgb, lab, yuv or luma-chroma.")] = "luma-chroma",
+    network: Annotated[str, typer.Option(help="cnn, unet or unet-half.")] = "unet-half",
+    width: Annotated[int, typer.Option(min=1, help="Channels of the first layer.")] = 32,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="If given, no validation split is taken; else it stops by itself.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 4e-3,
+    alpha: Annotated[float, typer.Option(min=0, max=1, help="Loss: alpha * MSE + (1 - alpha) * L1.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the model and metrics.json.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    precision: Annotated[str, typer.Option(help="auto, float32, bf16 or fp16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of the saved weights: float32 or float16.")] = "float32",
+) -> None:
+    """Train one colorizer and score it on the test images."""
+    options = dict(locals())
+    from pydantic import ValidationError
+
+    from labkit.training_run import TrainOptions
+    from labkit.training_run import train as train_colorizer
+
+    try:
+        checked = TrainOptions(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise LabkitError(f"--{name}: {first['msg']}, got {first['input']!r}") from None
+    metrics = train_colorizer(checked)
+    gray: dict[str, float] = metrics["gray"]
+    rows = [(name, f"{metrics[name]:.5g}", f"{value:.5g}") for name, value in gray.items() if name != "skill"]
+    _print_table("Scores on the test images", ["metric", "model", "gray baseline"], rows, numbers=(1, 2))
+    print(f"skill over gray: {metrics['skill']:.3f}   training: {metrics['seconds']:.1f} s")
+
+
+@app.command()
+def colorize(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...")],
+    model: Annotated[
+        Path | None, typer.Option(help="A folder that labkit train wrote; else the starter model.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; else beside each photo.")] = None,
+) -> None:
+    """Colorize photographs at their own size, each as NAME.colorized.png."""
+    from PIL import Image
+
+    from labkit.artifacts import replacing
+    from labkit.color import to_uint8
+    from labkit.colorizer import Colorizer
+
+    colorizer = Colorizer.load(model) if model else Colorizer.starter()
+    for photo in photos:
+        rgb = to_uint8(colorizer.colorize(photo))
+        target = (out or photo.parent) / f"{photo.stem}.colorized.png"
+        with replacing(target) as temporary:
+            Image.fromarray(rgb.permute(1, 2, 0).cpu().numpy()).save(temporary)
+        print(target)
+
+
+@app.command()
+def start(
+    lab: Annotated[str, typer.Argument(help="01 or 01_averaging_problem.")],
+    out: Annotated[Path, typer.Option(help="Folder for your copies.")] = Path("work"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again; the old copy is kept beside it.")] = False,
+) -> None:
+    """Make your own working copy of a lab, which a git pull leaves alone."""
+    from labkit.course.student import start as start_lab
+
+    print(start_lab(lab, out, fresh))
+
+
+@app.command()
+def check(notebook: Annotated[Path, typer.Argument(help="Your working copy.")]) -> None:
+    """Say which exercises of a notebook are right, wrong or to be done. Exit status 1 if one is wrong."""
+    from labkit.course.student import WRONG, check_notebook
+
+    results = check_notebook(notebook)
+    rows = [(r.id, r.title, r.status, f"{r.points} of {r.max_points}", r.message) for r in results]
+    _print_table(str(notebook), ["exercise", "title", "status", "points", "hint"], rows)
+    if any(result.status == WRONG for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def build(
+    labs: Labs = None,
+    check: Annotated[bool, typer.Option("--check", help="Only compare with the sources; execute nothing.")] = False,
+) -> None:
+    """Make the student and solution notebooks from notebooks/src."""
+    from labkit.course.build import build as build_labs
+
+    lines = build_labs(labs, check=check, progress=lambda line: print(line, flush=True))
+    for line in lines:
+        print(line)
+    if check and lines:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what machine, versions, devices and data sets there are, and what to do about what is missing."""
+    from rich.console import Console
+
+    from labkit.doctor import examine, show
+
+    findings = examine()
+    show(findings, Console())
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"labkit {__version__}")
+
+
+def _print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        options: dict[str, Any] = {"justify": "right"} if index in numbers else {"overflow": "fold"}
+        table.add_column(column, **options)
+    for row in rows:
+        table.add_row(*(Text(entry) for entry in row))
+    Console().print(table)

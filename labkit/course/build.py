@@ -1,0 +1,571 @@
+"""From a lab's one source, notebooks/src/NN_title.py, to its two notebooks: student's and solution.
+
+A source is jupytext's percent format; options on the ``# %%`` line say what a cell is (for Markdown they come
+after ``[markdown]``)::
+
+    # %% [markdown]                  prose; the first cell starts with "# Title"
+    # %% tags=["setup"]              imports; the lines that install labkit in Colab are put before them
+    # %% tags=["parameters"]         see `labkit.course.parameters`
+    # %% exercise="01-mean-color"    a function with its body between ### BEGIN SOLUTION and ### END SOLUTION
+    # %% check="01-mean-color"       check("01-mean-color", mean_color)
+    # %% [markdown] answer=true      the answer to a prediction, folded away
+
+The solution notebook is executed from top to bottom. Of the student notebook only the skeleton is (setup,
+exercises, checks), which proves that the skeleton needs nothing else; all its other outputs are taken from
+the solution run, because experiments never depend on an exercise.
+"""
+
+import ast
+import base64
+import hashlib
+import importlib.metadata
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit import __version__
+from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, STUB, Exercise, all_exercises
+from labkit.course.execute import execute
+from labkit.course.labs import NAME, course_root, find_name
+from labkit.course.parameters import parse_parameters
+from labkit.errors import LabkitError
+
+FIGURE_BYTES = 150_000
+NOTEBOOK_BYTES = 2_000_000
+TIMEOUT = 900  # seconds a cell may take
+_OPTIONS = {"tags", "exercise", "check", "answer", "lines_to_next_cell"}
+_SKELETON = ("setup", "exercise", "check")
+_WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+_LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+_BOOTSTRAP = """\
+# In Colab this installs labkit, once, and leaves torch as it is; anywhere else it does nothing.
+import importlib.util, os, subprocess, sys
+if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
+    if not importlib.util.find_spec("labkit"):
+        source = os.environ.get("LABKIT_SOURCE", "{source}")
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+        importlib.invalidate_caches()
+
+"""
+
+
+@dataclass(frozen=True)
+class SourceCell:
+    """One cell of a source: ``kind`` is markdown, answer, setup, parameters, exercise, check or code."""
+
+    kind: str
+    text: str
+    where: str  # file, line and cell, for messages
+    id: str  # of the built cell
+    key: str = ""  # id of the exercise
+    points: int = 0
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabSource:
+    """A lab as written, checked."""
+
+    path: Path
+    title: str
+    cells: list[SourceCell] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+def build(
+    labs: Sequence[str] | None = None,
+    check: bool = False,
+    root: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[str]:
+    """Make the notebooks of ``labs`` (numbers or names; all if None or empty) from their sources.
+
+    Args:
+        labs: which labs.
+        check: execute and write nothing, but compare the built notebooks with what the sources would give.
+        root: the folder that holds notebooks/src.
+        progress: called with a line before each slow step.
+
+    Returns:
+        With ``check`` the differences, a line each; else a line for each notebook written.
+
+    Raises:
+        LabkitError: for a fault in a source (quoting file, line and cell), or a cell that fails to run.
+    """
+    root = course_root(root)
+    paths = sorted((root / "notebooks" / "src").glob("*.py"))
+    names = [path.stem for path in paths]
+    if bad := [name for name in names if not NAME.fullmatch(name)]:
+        raise LabkitError(f"notebooks/src/{bad[0]}.py: a lab's source is called NN_title.py")
+    wanted = [find_name(lab, names) for lab in labs] if labs else names
+    address = repository(root)
+    exercises = _exercises()
+    sources = [read_source(path, exercises) for path in paths if path.stem in wanted]
+    if check:
+        lines = [line for source in sources for line in _differences(source, address)]
+        return lines if labs else lines + _orphans(root, names)
+    say = progress or (lambda line: None)
+    return [line for source in sources for line in _build_one(source, address, say)]
+
+
+# Reading a source
+
+
+def read_source(path: Path, exercises: Mapping[str, Exercise]) -> LabSource:
+    """Read and check one source.
+
+    Raises:
+        LabkitError: quoting file, line and cell.
+    """
+    import jupytext
+
+    text = path.read_text(encoding="utf-8")
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"# %%(\s|$)", line)]
+    notebook = jupytext.reads(text, fmt="py:percent")
+    if len(lines) != len(notebook.cells):
+        raise LabkitError(f"{_short(path)}: {len(notebook.cells)} cells but {len(lines)} lines '# %%'")
+    cells: list[SourceCell] = []
+    used: set[str] = set()
+    for number, (cell, line) in enumerate(zip(notebook.cells, lines, strict=True)):
+        where = f"{_short(path)}:{line}: cell {number}"
+        cells.append(_source_cell(cell, where, used, exercises))
+        used.add(cells[-1].id)
+    _check_order(path, cells)
+    return LabSource(path, cells[0].text.splitlines()[0].removeprefix("# ").strip(), cells)
+
+
+def _source_cell(cell: Any, where: str, used: set[str], exercises: Mapping[str, Exercise]) -> SourceCell:
+    options = cell.metadata
+    if unknown := sorted(set(options) - _OPTIONS):
+        raise LabkitError(f"{where}: unknown option {unknown[0]} {options[unknown[0]]!r} on the '# %%' line")
+    if not cell.source.strip():
+        raise LabkitError(f"{where}: the cell is empty")
+    tags = tuple(options.get("tags", ()))
+    key = options.get("exercise") or options.get("check") or ""
+    kind = _kind(cell.cell_type, options, tags)
+    if kind == "markdown" and (key or tags):
+        raise LabkitError(f"{where}: a Markdown cell can only be prose or answer=true")
+    if kind in ("setup", "parameters", "exercise", "check"):
+        id = f"{kind}-{key}" if key else kind
+        if id in used:
+            raise LabkitError(f"{where}: a second cell {id}; each of them comes once")
+    else:
+        id = _content_id(cell.source, used)
+    try:
+        points = _check_key(kind, key, cell.source, used, exercises)
+        if kind == "parameters":
+            parse_parameters(cell.source)
+        elif kind in ("setup", "exercise", "check"):
+            ast.parse(student_text(cell.source))
+            ast.parse(cell.source)
+    except LabkitError as error:
+        raise LabkitError(f"{where} ({id}): {error}") from None
+    except SyntaxError as error:
+        raise LabkitError(f"{where} ({id}): line {error.lineno} of the cell: {error.msg}") from None
+    return SourceCell(kind, cell.source, where, id, key, points, tags)
+
+
+def _kind(cell_type: str, options: Mapping[str, Any], tags: Sequence[str]) -> str:
+    if cell_type == "markdown":
+        return "answer" if options.get("answer") else "markdown"
+    for kind in ("exercise", "check"):
+        if kind in options:
+            return kind
+    for kind in ("setup", "parameters"):
+        if kind in tags:
+            return kind
+    return "code"
+
+
+def _check_key(kind: str, key: str, text: str, used: set[str], exercises: Mapping[str, Exercise]) -> int:
+    """Check what an exercise or check cell must hold; return its points."""
+    solutions = len(list(_regions(text, "SOLUTION")))
+    hidden = len(list(_regions(text, "HIDDEN TESTS")))
+    if kind == "exercise" and not solutions:
+        raise LabkitError("no ### BEGIN SOLUTION ... ### END SOLUTION in an exercise")
+    if kind != "exercise" and solutions:
+        raise LabkitError("a solution outside an exercise cell")
+    if kind != "check" and hidden:
+        raise LabkitError("hidden tests outside a check cell")
+    if kind not in ("exercise", "check"):
+        return 0
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,54}", key):
+        raise LabkitError(f"the id {key!r} must be letters, digits, - and _, at most 54 of them")
+    if key not in exercises:
+        known = ", ".join(exercises) or "none"
+        raise LabkitError(f"exercise {key!r} is not in labkit.checks (which has {known})")
+    if kind == "exercise":
+        return 0
+    if f"exercise-{key}" not in used:
+        raise LabkitError("a check without its exercise before it")
+    if not re.search(rf"""\bcheck\(\s*["']{re.escape(key)}["']\s*,""", text):
+        raise LabkitError(f'expected check("{key}", ...) in this cell')
+    return exercises[key].points
+
+
+def _check_order(path: Path, cells: Sequence[SourceCell]) -> None:
+    where = _short(path)
+    kinds = [cell.kind for cell in cells]
+    if not cells or kinds[0] != "markdown" or not cells[0].text.startswith("# "):
+        raise LabkitError(f"{where}: the first cell must be Markdown and start with '# Title'")
+    code = [cell for cell in cells if cell.kind not in ("markdown", "answer")]
+    if not code or code[0].kind != "setup":
+        raise LabkitError(f'{where}: the first code cell must have tags=["setup"]')
+    ids = {cell.id for cell in cells}
+    for cell in cells:
+        if cell.kind == "exercise" and f"check-{cell.key}" not in ids:
+            raise LabkitError(f"{cell.where} ({cell.id}): an exercise without its check")
+        begun = re.search(r"""\bbegin\(\s*["']([^"']*)["']""", cell.text) if cell.kind == "code" else None
+        if begun and begun[1] != path.stem:
+            raise LabkitError(f"{cell.where}: begin({begun[1]!r}) in the lab {path.stem}")
+
+
+def _regions(text: str, word: str) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) line of each ``### BEGIN word`` ... ``### END word``.
+
+    Raises:
+        LabkitError: if they are nested or unbalanced, or a marker shares its line.
+    """
+    begin = None
+    for number, line in enumerate(text.splitlines()):
+        mark = line.strip()
+        if mark == f"### BEGIN {word}":
+            if begin is not None:
+                raise LabkitError(f"line {number + 1} of the cell: ### BEGIN {word} inside another")
+            begin = number
+        elif mark == f"### END {word}":
+            if begin is None:
+                raise LabkitError(f"line {number + 1} of the cell: ### END {word} without its BEGIN")
+            yield begin, number
+            begin = None
+        elif re.search(rf"#\s*(BEGIN|END)\s+{word}", line, re.IGNORECASE):
+            raise LabkitError(f"line {number + 1} of the cell: write '### BEGIN {word}' alone on its line")
+    if begin is not None:
+        raise LabkitError(f"line {begin + 1} of the cell: ### BEGIN {word} without its END")
+
+
+def student_text(text: str) -> str:
+    """Return a cell as students get it: each solution replaced by a stub that raises, hidden tests removed.
+
+    Raises:
+        LabkitError: if the markers are unbalanced.
+    """
+    for word in ("SOLUTION", "HIDDEN TESTS"):
+        lines = text.splitlines()
+        for first, last in reversed(list(_regions(text, word))):
+            indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
+            stub = [f'{indent}raise NotImplementedError("{STUB}")'] if word == "SOLUTION" else []
+            lines[first : last + 1] = stub
+        text = "\n".join(lines)
+    return text
+
+
+def _content_id(text: str, used: set[str]) -> str:
+    """An id that stays when other cells come or go; the same text a second time gets a number."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return next(id for n in range(1, 1000) if (id := digest if n == 1 else f"{digest}-{n}") not in used)
+
+
+def _exercises() -> dict[str, Exercise]:
+    found: dict[str, Exercise] = {}
+    for exercise in all_exercises():
+        if exercise.id in found:
+            raise LabkitError(f"two exercises in labkit.checks are called {exercise.id!r}")
+        found[exercise.id] = exercise
+    return found
+
+
+def repository(root: Path) -> str:
+    """Return the repository's address: [project.urls] of root's pyproject.toml, else of the installed package."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    path = root / "pyproject.toml"
+    if path.is_file():
+        project = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
+        if address := project.get("urls", {}).get("Repository"):
+            return str(address)
+    for line in importlib.metadata.metadata("labkit").get_all("Project-URL") or []:
+        label, _, address = line.partition(", ")
+        if label == "Repository":
+            return str(address)
+    raise LabkitError(f"{path}: no Repository in [project.urls]")
+
+
+# Making a notebook
+
+
+def make_notebook(source: LabSource, address: str, solution: bool) -> Any:
+    """Return the notebook without outputs, as students get it or with solutions."""
+    import nbformat
+
+    folder = "notebooks/solutions" if solution else "notebooks"
+    cells = []
+    for position, cell in enumerate(source.cells):
+        text = cell.text if solution else student_text(cell.text)
+        if position == 0:
+            text = _with_badge(text, address, f"{folder}/{source.name}.ipynb")
+        elif cell.kind == "setup":
+            text = _BOOTSTRAP.format(source=f"labkit @ git+{address}") + text
+        elif cell.kind == "answer":
+            text = f"<details><summary>Answer (predict first)</summary>\n\n{text}\n\n</details>"
+        prose = cell.kind in ("markdown", "answer")
+        make = nbformat.v4.new_markdown_cell if prose else nbformat.v4.new_code_cell
+        cells.append(make(text, id=cell.id, metadata=_metadata(cell)))
+    return nbformat.v4.new_notebook(
+        cells=cells,
+        metadata={
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": dict(_LANGUAGE),
+            "labkit": {
+                "lab": source.name,
+                "title": source.title,
+                "version": __version__,
+                "copy": "solution" if solution else "student",
+            },
+        },
+    )
+
+
+def _metadata(cell: SourceCell) -> dict[str, Any]:
+    """Tags, and what nbgrader calls its own: exercises are solution cells, checks are locked and graded."""
+    metadata: dict[str, Any] = {"tags": list(cell.tags)} if cell.tags else {}
+    if cell.kind in ("exercise", "check"):
+        graded = cell.kind == "check"
+        metadata["nbgrader"] = {
+            "schema_version": 3,
+            "grade_id": f"check-{cell.key}" if graded else cell.key,
+            "grade": graded,
+            "locked": graded,
+            "solution": not graded,
+            "task": False,
+            **({"points": cell.points} if graded else {}),
+        }
+    return metadata
+
+
+def _with_badge(text: str, address: str, path: str) -> str:
+    github = re.fullmatch(r"https://github\.com/([^/]+/[^/]+?)(\.git)?/?", address)
+    if not github:
+        return text
+    link = f"https://colab.research.google.com/github/{github[1]}/blob/main/{path}"
+    badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+    title, *rest = text.splitlines()
+    return "\n".join([title, "", badge, *rest])
+
+
+# Executing and writing
+
+
+def _build_one(source: LabSource, address: str, say: Callable[[str], None]) -> list[str]:
+    solution = make_notebook(source, address, solution=True)
+    student = make_notebook(source, address, solution=False)
+    with tempfile.TemporaryDirectory(prefix="labkit-build-") as folder:
+        scratch = Path(folder)
+        say(f"{source.name}: the skeleton alone, solved and unsolved")
+        for notebook, wanted in ((solution, RIGHT), (student, NOT_ATTEMPTED)):
+            skeleton = _part(notebook, source)
+            _execute(skeleton, source, scratch)
+            _expect(skeleton, source, wanted)
+            outputs = {cell.id: cell.outputs for cell in skeleton.cells}  # of the student's, in the end
+        say(f"{source.name}: the whole lab")
+        _execute(solution, source, scratch)
+        _expect(solution, source, RIGHT)
+        for cell, done in zip(student.cells, solution.cells, strict=True):
+            if cell.cell_type == "code":
+                cell.outputs = outputs.get(cell.id, done.outputs)
+        hide = {str(scratch.resolve()): ".", str(scratch): ".", str(Path.home()): "~"}
+        files = {}
+        for notebook in (student, solution):
+            _scrub(notebook, hide)
+            _check_sizes(notebook, source)
+            files[_built_path(source, notebook.metadata.labkit["copy"])] = _text(notebook, source)
+    for path, text in files.items():
+        _write(path, text)
+    return [f"{_short(path)}: written" for path in files]
+
+
+def _built_path(source: LabSource, copy: str) -> Path:
+    folder = source.path.parent.parent
+    return (folder / "solutions" if copy == "solution" else folder) / f"{source.name}.ipynb"
+
+
+def _part(notebook: Any, source: LabSource) -> Any:
+    """A copy with the skeleton's cells alone."""
+    import copy
+
+    part = copy.deepcopy(notebook)
+    pairs = zip(part.cells, source.cells, strict=True)
+    part.cells = [cell for cell, origin in pairs if origin.kind in _SKELETON]
+    return part
+
+
+def _execute(notebook: Any, source: LabSource, folder: Path) -> None:
+    """Run every code cell.
+
+    Raises:
+        LabkitError: naming the cell that failed, or did not run at all.
+    """
+    if failed := execute(notebook, folder, timeout=TIMEOUT):
+        origin = next(cell for cell in source.cells if cell.id == failed[0])
+        raise LabkitError(f"{origin.where} ({origin.id}): {failed[1]}")
+
+
+def _expect(notebook: Any, source: LabSource, wanted: str) -> None:
+    """Every check of an executed notebook must have said ``wanted``."""
+    origins = {cell.id: cell for cell in source.cells}
+    for cell in notebook.cells:
+        if origins[cell.id].kind == "check":
+            said = [o.data[CHECK_MIME]["status"] for o in cell.outputs if CHECK_MIME in o.get("data", {})]
+            if said != [wanted]:
+                which = "the solution" if wanted == RIGHT else "the stub"
+                where = origins[cell.id].where
+                raise LabkitError(f"{where} ({cell.id}): {which} must be {wanted!r}, the check said {said}")
+
+
+def _scrub(notebook: Any, hide: Mapping[str, str]) -> None:
+    """Take out what differs between two runs of one source: times, paths, addresses, stderr."""
+    import nbformat
+
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.language_info = nbformat.from_dict(_LANGUAGE)  # without the version of Python
+    count = 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell.execution_count = count
+        cell.metadata.pop("execution", None)
+        kept: list[Any] = []
+        for output in cell.outputs:
+            if output.get("name") == "stderr" or _WIDGET_MIME in output.get("data", {}):
+                continue
+            output = _replaced(output, hide)
+            if output.output_type == "execute_result":
+                output.execution_count = count
+            output.pop("transient", None)
+            if kept and output.output_type == kept[-1].output_type == "stream":
+                kept[-1].text += output.text
+            else:
+                kept.append(output)
+        cell.outputs = kept
+
+
+def _replaced(value: Any, hide: Mapping[str, str]) -> Any:
+    """``value`` with paths and memory addresses replaced in its text (pictures, which are base64, left alone)."""
+    import nbformat
+
+    if isinstance(value, str):
+        for path, short in hide.items():
+            value = re.sub(rf"{re.escape(path)}(?![\w.-])", short, value)
+        return re.sub(r"\bat 0x[0-9a-fA-F]{6,}", "at 0x0", value)
+    if isinstance(value, dict):
+        replaced = {k: v if str(k).startswith("image/p") else _replaced(v, hide) for k, v in value.items()}
+        return nbformat.from_dict(replaced)
+    return [_replaced(item, hide) for item in value] if isinstance(value, list) else value
+
+
+def _check_sizes(notebook: Any, source: LabSource) -> None:
+    """Refuse a picture that is too large or that a blind reader cannot read."""
+    for cell, origin in zip(notebook.cells, source.cells, strict=True):
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            for mime in [mime for mime in data if mime.startswith("image/")]:
+                content = data[mime] if isinstance(data[mime], str) else "".join(data[mime])
+                size = len(content.encode()) if mime == "image/svg+xml" else len(base64.b64decode(content))
+                if size > FIGURE_BYTES:
+                    limit = f"the limit is {FIGURE_BYTES // 1000} kB"
+                    raise LabkitError(f"{origin.where}: a figure of {size / 1000:.0f} kB; {limit}")
+                if not output.metadata.get(mime, {}).get("alt"):
+                    raise LabkitError(f"{origin.where}: a figure without alt text (see labkit.plots.show)")
+            for image in re.findall(r"<img\b[^>]*>", str(data.get("text/html", ""))):
+                if not re.search(r"""\balt=["'][^"']""", image):
+                    raise LabkitError(f"{origin.where}: an <img> without alt text")
+
+
+def _text(notebook: Any, source: LabSource) -> str:
+    import nbformat
+
+    nbformat.validate(notebook)
+    text = nbformat.writes(notebook) + "\n"
+    if len(text.encode()) > NOTEBOOK_BYTES:
+        sizes = {cell.id: len(str(cell.get("outputs", ""))) for cell in notebook.cells}
+        largest = max(source.cells, key=lambda cell: sizes[cell.id])
+        raise LabkitError(
+            f"{_short(source.path)}: the notebook takes {len(text.encode()) / 1e6:.1f} MB, "
+            f"{NOTEBOOK_BYTES // 10**6} MB is the limit; most is in {largest.where}"
+        )
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _short(path: Path) -> str:
+    """The path from the folder ``notebooks`` on."""
+    parts = path.parts
+    return "/".join(parts[parts.index("notebooks") :]) if "notebooks" in parts else str(path)
+
+
+# Comparing without executing
+
+
+def _differences(source: LabSource, address: str) -> list[str]:
+    """What the two built notebooks have other than the source would give, a line each."""
+    import nbformat
+
+    lines = []
+    for solution in (False, True):
+        wanted = make_notebook(source, address, solution)
+        path = _built_path(source, wanted.metadata.labkit["copy"])
+        place, remedy = _short(path), f"run `labkit build {source.name[:2]}`"
+        try:
+            built = nbformat.read(path, as_version=4)
+        except FileNotFoundError:
+            lines.append(f"{place}: not built; {remedy}")
+            continue
+        except Exception as error:  # nbformat has a class of its own for each kind of damage
+            lines.append(f"{place}: not a notebook ({type(error).__name__}); {remedy}")
+            continue
+        if built.metadata != wanted.metadata:
+            lines.append(f"{place}: the notebook's metadata differ; {remedy}")
+        there = {cell.get("id"): cell for cell in built.cells}
+        for cell, origin in zip(wanted.cells, source.cells, strict=True):
+            have = there.pop(cell.id, None)
+            name = f"{place}: cell {cell.id} ({origin.where})"
+            if have is None:
+                lines.append(f"{name} is missing; {remedy}")
+                continue
+            for part in ("cell_type", "source", "metadata"):
+                if have.get(part) != cell.get(part):
+                    lines.append(f"{name}: its {part} differs; {remedy}")
+            if cell.cell_type == "code" and not have.get("execution_count"):
+                lines.append(f"{name} was not executed; {remedy}")
+        lines.extend(f"{place}: cell {id} is not in the source; {remedy}" for id in there)
+        if not lines and [cell.id for cell in built.cells] != [cell.id for cell in wanted.cells]:
+            lines.append(f"{place}: the cells are in another order; {remedy}")
+    return lines
+
+
+def _orphans(root: Path, names: Sequence[str]) -> list[str]:
+    """Built notebooks without a source."""
+    folder = root / "notebooks"
+    built = sorted([*folder.glob("*.ipynb"), *(folder / "solutions").glob("*.ipynb")])
+    return [f"{_short(path)}: no source notebooks/src/{path.stem}.py" for path in built if path.stem not in names]

@@ -1,0 +1,186 @@
+"""What a run tells: the tables, numbers and figures of executed notebooks, as one HTML page and as plain data."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from labkit.lab import RESULTS_MIME, format_cell
+
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/svg+xml")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one table of a lab; `key` is its name in metrics.json."""
+
+    key: str
+    caption: str
+    rows: list[dict[str, Any]]
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that some row has, in the order of first appearance."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture, ready for an <img>."""
+
+    source: str  # a data: address
+    alt: str
+    caption: str  # plain text, may be empty
+    width: int | None = None  # pixels of the page, where the notebook says so
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a report takes from one executed notebook."""
+
+    title: str = ""
+    tables: list[Table] = field(default_factory=list)
+    numbers: dict[str, Any] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+    traceback: str = ""
+
+
+def collect(notebook: Any) -> Contents:
+    """Read an executed notebook (nbformat node or the same as plain JSON).
+
+    Tables and numbers come from the outputs that `labkit.lab.Lab.table` and `.record` publish; with the same key twice,
+    the later one counts. A Markdown output right after a picture is its caption.
+    """
+    tables: dict[str, Table] = {}
+    numbers: dict[str, Any] = {}
+    figures: list[Figure] = []
+    errors: list[str] = []
+    for cell in notebook["cells"]:
+        outputs: list[Any] = cell.get("outputs", [])
+        for output, following in zip(outputs, [*outputs[1:], {}], strict=False):
+            if output["output_type"] == "error":
+                errors.extend(output.get("traceback", []))
+            data = output.get("data", {})
+            payload = data.get(RESULTS_MIME, {})
+            if table := payload.get("table"):
+                # a notebook file sorts the keys of a row, hence "columns"
+                rows = [{column: row.get(column) for column in table["columns"]} for row in table["rows"]]
+                tables[table["key"]] = Table(table["key"], table["caption"], rows)
+            numbers.update(payload.get("numbers", {}))
+            if mime := next((mime for mime in IMAGE_TYPES if mime in data), None):
+                about = output.get("metadata", {}).get(mime, {})
+                source = _data_address(mime, _joined(data[mime]))
+                figures.append(Figure(source, about.get("alt", ""), _caption(following), about.get("width")))
+    return Contents(_title(notebook), list(tables.values()), numbers, figures, _plain("\n".join(errors)))
+
+
+def _joined(text: Any) -> str:
+    return "".join(text) if isinstance(text, list) else str(text)
+
+
+def _title(notebook: Any) -> str:
+    """The first heading of the notebook."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            for line in _joined(cell["source"]).splitlines():
+                if line.startswith("#") and "papermill" not in str(cell["metadata"].get("tags", "")):
+                    return line.lstrip("# ").strip()
+    return ""
+
+
+def _data_address(mime: str, content: str) -> str:
+    if mime == "image/svg+xml":  # the only one that a notebook stores as text
+        content = base64.b64encode(content.encode()).decode()
+    return f"data:{mime};base64,{''.join(content.split())}"
+
+
+def _caption(output: Mapping[str, Any]) -> str:
+    """The Markdown output that follows a picture, as plain text."""
+    text = _joined(output.get("data", {}).get("text/markdown", ""))
+    text = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)  # the alt text once more
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)  # links keep their words
+    for marks in (r"\*\*", r"__", r"\*", "`"):
+        text = re.sub(rf"{marks}(?=\S)(.+?)(?<=\S){marks}", r"\1", text)
+    return " ".join(text.split())
+
+
+def _plain(traceback: str) -> str:
+    """Without terminal colors."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", traceback).strip()
+
+
+def numeric(table: Table, column: str) -> bool:
+    """Whether a column holds numbers only, so that it is set flush right."""
+    values = [row[column] for row in table.rows if row.get(column) is not None]
+    return bool(values) and all(_is_number(value) for value in values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def sweep_table(lab: str, runs: Sequence[tuple[Mapping[str, Any], str, float, Contents]]) -> Table:
+    """One table for a sweep: a row for each combination, with its parameters, status, seconds and every number.
+
+    `runs` holds (swept parameters, status, seconds, contents). The numbers of a lab's own tables become columns named
+    `table: row, column`.
+    """
+    rows = []
+    for swept, status, seconds, contents in runs:
+        row: dict[str, Any] = {**swept, "status": status, "seconds": round(seconds, 1), **contents.numbers}
+        for table in contents.tables:
+            row.update(_flat(table))
+        rows.append(row)
+    return Table(lab, f"Sweep of {lab}", rows)
+
+
+def _flat(table: Table) -> dict[str, Any]:
+    """The numbers of a table, each named by the table, its row (which the first column names) and its column."""
+    found: dict[str, Any] = {}
+    for row in table.rows:
+        first, *others = row.items()
+        found.update({f"{table.key}: {first[1]}, {name}": value for name, value in others if _is_number(value)})
+    return found
+
+
+def readable(sweep: Table, swept: Sequence[str], widest: int = 8) -> Table:
+    """A sweep with more columns than fit a page, turned: a row for each result, a column for each combination."""
+    if len(sweep.columns) - len(swept) <= widest:
+        return sweep
+    names = [", ".join(f"{name} = {row.get(name)}" for name in swept) for row in sweep.rows]
+    results = [column for column in sweep.columns if column not in swept]
+    rows: list[dict[str, Any]] = [
+        {"result": result, **{name: row.get(result) for name, row in zip(names, sweep.rows, strict=True)}}
+        for result in results
+    ]
+    return Table(sweep.key, sweep.caption, rows)
+
+
+def render(runs: Sequence[Any], sweeps: Sequence[Table], facts: Mapping[str, Any]) -> str:
+    """The report as one HTML page that needs nothing else: pictures are inside, there are no scripts.
+
+    `runs` are `labkit.course.run.Result`s; `facts` are what the head of the page says (name -> text).
+    """
+    import jinja2
+
+    template = resources.files("labkit.course").joinpath("report.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = format_cell
+    environment.tests["numeric"] = numeric
+    return environment.from_string(template).render(runs=runs, sweeps=sweeps, facts=facts)
+
+
+def csv_text(table: Table) -> str:
+    """A table for a spreadsheet, with all digits."""
+    import csv
+    import io
+
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, table.columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table.rows)
+    return buffer.getvalue()

@@ -1,0 +1,616 @@
+"""`labkit run`: labs executed with papermill, checked before and believed only after a look at the result.
+
+papermill executes a notebook; it does not refuse unknown parameters, cannot resume, and calls a notebook "completed"
+when its kernel died, a cell timed out, or a cell said `sys.exit(0)`. Those three things are what this file adds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import labkit
+from labkit import artifacts
+from labkit.course import report
+from labkit.course.labs import find_lab, list_labs
+from labkit.course.ledger import Entry, Ledger, environment, now
+from labkit.course.parameters import Parameter, coerce_values, find_parameter, parse_parameters
+from labkit.errors import LabkitError
+from labkit.lab import PROFILES, resolve_profile
+
+# Seconds that one cell may take. A lab is much shorter; this is for a cell that would never end.
+CELL_TIMEOUT = {"test": 120, "quick": 600, "course": 3 * 3600, "gpu": 24 * 3600}
+KERNEL_START_TIMEOUT = 120
+# Parts of the package that cannot change what a lab computes.
+NOT_HASHED = ("cli.py", "doctor.py", "course/run.py", "course/report.py", "course/ledger.py", "course/build.py")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution: a lab with its parameters."""
+
+    lab: str
+    notebook: Path
+    profile: str
+    parameters: dict[str, object]  # what is passed to the notebook
+    swept: dict[str, object]  # those of them that a sweep varies
+    key: str  # file name without suffix, unique in a run
+
+    def input_hash(self) -> str:
+        """SHA-256 over all that can change the result: cells, parameters, the package."""
+        cells = [
+            (cell["cell_type"], cell["metadata"].get("tags", []), cell["source"])
+            for cell in read_notebook(self.notebook)["cells"]
+        ]
+        parts = [cells, self.parameters, self.profile, labkit.__version__, package_hash()]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a lab failed. `cell` is the number that Jupyter shows beside the code cell, None if no cell had started."""
+
+    cell: int | None
+    line: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"cell [{self.cell}] `{self.line}`: " if self.cell is not None else ""
+        return where + self.reason
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a job."""
+
+    job: Job
+    status: str  # "ok" or "failed"
+    seconds: float
+    failure: Failure | None = None
+    output: str | None = None  # file name of the executed copy
+    resumed: bool = False  # taken over from an earlier run
+    contents: report.Contents = field(default_factory=report.Contents)
+
+
+def run(
+    labs: Sequence[str] = (),
+    *,
+    profile: str = "auto",
+    parameters: Sequence[tuple[str, str]] = (),
+    sweeps: Sequence[tuple[str, str]] = (),
+    out: str | Path = "runs",
+    resume: bool = False,
+    timeout: int | None = None,
+    console: Console | None = None,
+) -> list[Result]:
+    """Execute labs and leave executed copies, metrics.json and report.html in `out`.
+
+    `labs`: names ("01", "01_averaging_problem") or notebook files; none means all. `parameters`: (name, value as text).
+    `sweeps`: (name, "value,value,..."); several sweeps run every combination. `timeout`: seconds a cell may take, in
+    place of the profile's. With `resume`, a job whose earlier result is good and has the same input is not run again.
+
+    A lab that fails does not stop the others; look at each `Result.status`. Ctrl-C ends the lab at hand, writes the
+    report of what is done, and is raised again.
+    Raises LabkitError, before anything runs, for an unknown lab or parameter or a value of the wrong type.
+    """
+    console = console or Console()
+    jobs = plan(labs, profile, parameters, sweeps)
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise LabkitError(f"{out} is a file; --out must name a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    _sweep_up(out)
+    ledger = Ledger(out / "ledger.jsonl")
+
+    results: list[Result] = []
+    interrupted = False
+    with _progress(console) as show:
+        try:
+            for index, job in enumerate(jobs, 1):
+                title = f"[{index}/{len(jobs)}] {job.key}"
+                result = _resumed(job, out, ledger) if resume else None
+                if result is None:
+                    show.start(f"{title} ({job.profile})")
+                    result = _execute_and_record(job, out, ledger, timeout, show.cell)
+                show.end(f"{title}  {_in_words(result)}")
+                results.append(result)
+        except KeyboardInterrupt:
+            interrupted = True
+            show.end(f"{title}  interrupted")
+
+    _write_summary(results, out, len(jobs))
+    console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    if interrupted:
+        raise KeyboardInterrupt
+    return results
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What to run
+
+
+def find_labs(labs: Sequence[str] = ()) -> dict[str, Path]:
+    """Lab name -> notebook; `labs` as on the command line (a name, a number, a notebook file), none for all."""
+    found: dict[str, Path] = {}
+    if not labs:
+        return {info.name: info.path for info in list_labs()}
+    for lab in labs:
+        path = Path(lab) if lab.endswith(".ipynb") else find_lab(lab).path
+        if not path.is_file():
+            raise LabkitError(f"there is no notebook {path}")
+        if found.setdefault(path.stem, path) != path:
+            raise LabkitError(f"two notebooks are named {path.stem}: {found[path.stem]} and {path}")
+    return found
+
+
+def read_notebook(path: Path) -> Any:
+    """A notebook, or a LabkitError that names the file."""
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise LabkitError(f"{path} is not a readable notebook: {reason[0][:200]}") from error
+
+
+def lab_parameters(notebook: Path) -> list[Parameter]:
+    """The parameters that a lab declares; none if it has no cell tagged "parameters"."""
+    for cell in read_notebook(notebook)["cells"]:
+        if cell["cell_type"] == "code" and "parameters" in cell["metadata"].get("tags", []):
+            try:
+                return parse_parameters(cell["source"])
+            except LabkitError as error:
+                raise LabkitError(f"{notebook}: {error}") from error
+    return []
+
+
+def plan(
+    labs: Sequence[str],
+    profile: str,
+    parameters: Sequence[tuple[str, str]],
+    sweeps: Sequence[tuple[str, str]],
+) -> list[Job]:
+    """Every execution asked for, with checked parameters."""
+    notebooks = find_labs(labs)
+    declared = {lab: lab_parameters(path) for lab, path in notebooks.items()}
+    fixed = _by_name(parameters, "-p")
+    swept = {name: _values(name, text) for name, text in _by_name(sweeps, "--sweep").items()}
+    for name in {**fixed, **swept}:
+        if name in fixed and name in swept:
+            raise LabkitError(f"parameter {name} is given both by -p and by --sweep; use one of them")
+        if not any(name == parameter.name for lab in declared.values() for parameter in lab):
+            known = {parameter.name: parameter for lab in declared.values() for parameter in lab}
+            find_parameter(list(known.values()), name, where=" ".join(notebooks))
+    if "profile" in fixed and profile not in ("auto", fixed["profile"]):
+        raise LabkitError(f"two profiles: --profile {profile} and -p profile {fixed['profile']}")
+
+    jobs: list[Job] = []
+    for lab, notebook in notebooks.items():
+        names = [parameter.name for parameter in declared[lab]]
+        mine = {name: values for name, values in swept.items() if name in names}
+        for values in itertools.product(*mine.values()):
+            point = dict(zip(mine, values, strict=True))
+            texts = {"profile": profile, **fixed, **point}
+            chosen = texts["profile"]
+            if chosen not in PROFILES:
+                raise LabkitError(f"profile must be one of {', '.join(PROFILES)}, got {chosen!r}")
+            texts["profile"] = chosen = resolve_profile(chosen)
+            given = coerce_values(declared[lab], {n: text for n, text in texts.items() if n in names}, where=lab)
+            varied = {name: given[name] for name in point}
+            jobs.append(Job(lab, notebook, chosen, given, varied, _key(lab, varied)))
+    return jobs
+
+
+def _by_name(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, text in pairs:
+        if name in found:
+            raise LabkitError(f"{option} {name} is given twice")
+        found[name] = text
+    return found
+
+
+def _values(name: str, text: str) -> list[str]:
+    values = list(dict.fromkeys(value.strip() for value in text.split(",")))
+    if "" in values:
+        raise LabkitError(f"--sweep {name} needs values separated by commas, got {text!r}")
+    return values
+
+
+def _key(lab: str, swept: Mapping[str, object]) -> str:
+    """A file name without suffix; a hash keeps it unique where a value had to be changed or is long."""
+    text = "".join(f".{name}={value}" for name, value in swept.items())
+    safe = re.sub(r"[^A-Za-z0-9._=+-]", "_", text)[:100]
+    return lab + (safe if safe == text else f"{safe}.{hashlib.sha256(text.encode()).hexdigest()[:6]}")
+
+
+def package_hash() -> str:
+    """SHA-256 of labkit's own code and weights, as far as a lab can use them."""
+    package = Path(labkit.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        name = path.relative_to(package).as_posix()
+        if path.suffix in (".py", ".safetensors", ".json", ".csv") and name not in NOT_HASHED:
+            digest.update(f"{name} {artifacts.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Running one
+
+
+def _resumed(job: Job, out: Path, ledger: Ledger) -> Result | None:
+    """The earlier result of a job, if it is good and still valid."""
+    entry = ledger.done("run", job.key, job.input_hash())
+    if entry is None or entry.output is None:
+        return None
+    contents = report.collect(read_notebook(out / entry.output))
+    return Result(job, "ok", entry.seconds, output=entry.output, resumed=True, contents=contents)
+
+
+def _execute_and_record(
+    job: Job, out: Path, ledger: Ledger, timeout: int | None, on_cell: Callable[[int, int], None]
+) -> Result:
+    """Execute a job; the executed copy is in place before the ledger knows of it."""
+    start = time.monotonic()
+    input_hash = job.input_hash()  # before: what is executed is what was read here
+    notebook, failure = execute(job, out, timeout or CELL_TIMEOUT[job.profile], on_cell)
+    seconds = round(time.monotonic() - start, 2)
+    status = "failed" if failure else "ok"
+    output = digest = None
+    contents = report.Contents()
+    if notebook is not None:
+        import nbformat
+
+        output = f"{job.key}.ipynb"
+        notebook.metadata.papermill.update(input_path=str(job.notebook), output_path=output)
+        artifacts.write_text(out / output, nbformat.writes(notebook) + "\n")
+        digest = artifacts.sha256(out / output)
+        contents = report.collect(notebook)
+    ledger.append(
+        Entry(
+            kind="run",
+            key=job.key,
+            input_hash=input_hash,
+            status="failed" if failure else "ok",
+            output=output,
+            output_sha256=digest,
+            seconds=seconds,
+            note=str(failure or ""),
+        )
+    )
+    return Result(job, status, seconds, failure, output, contents=contents)
+
+
+def execute(
+    job: Job, folder: Path, timeout: int, on_cell: Callable[[int, int], None]
+) -> tuple[Any | None, Failure | None]:
+    """Run a job's notebook in a kernel of this Python; the executed notebook (None if it never began) and its failure.
+
+    papermill saves after every cell, to a temporary file in `folder` that is gone at the end.
+    `on_cell(done, total)` is called at the start of every code cell.
+    """
+    for attempt in (1, 2):
+        notebook, failure = _execute_once(job, folder, timeout, on_cell)
+        # A kernel that did not come up has executed nothing: most often a port was taken between its choice and its
+        # use ("Address already in use"), so try once more.
+        if failure is None or failure.cell is not None or attempt == 2:
+            break
+    return notebook, failure
+
+
+def _execute_once(
+    job: Job, folder: Path, timeout: int, on_cell: Callable[[int, int], None]
+) -> tuple[Any | None, Failure | None]:
+    import logging
+
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # every failure is told in our own words
+    temporary = folder / f".{job.key}.{os.getpid()}.partial.ipynb"
+    total = sum(_runs(cell) for cell in read_notebook(job.notebook)["cells"])
+    total += bool(job.parameters)  # papermill adds a cell with them
+    started: list[int] = []  # positions of the code cells that began
+
+    def cell_begins(cell: Any, cell_index: int) -> None:
+        if _runs(cell):
+            started.append(cell_index)
+            on_cell(len(started), total)
+
+    fate: dict[str, int] = {}
+    error: Exception | None = None
+    with tempfile.TemporaryDirectory(prefix="labkit-run-") as folder_name, tempfile.TemporaryFile() as stderr:
+        variables = {
+            "LABKIT_STATIC": "1",
+            "LABKIT_PROFILE": job.profile,
+            "PYTHONHASHSEED": "0",
+            "IPYTHONDIR": folder_name,  # not the user's start-up files
+        }
+        try:
+            papermill.execute_notebook(
+                _literal(job.notebook),
+                _literal(temporary),
+                parameters=job.parameters,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                start_timeout=KERNEL_START_TIMEOUT,
+                execution_timeout=timeout,
+                kernel_manager_class=_kernel_manager(variables, stderr, fate),
+                on_cell_start=cell_begins,
+                shutdown_kernel="immediate",
+            )
+        except Exception as caught:  # whatever it is, it is this lab's failure and not the run's
+            error = caught
+        finally:
+            notebook = read_notebook(temporary) if temporary.exists() else None
+            temporary.unlink(missing_ok=True)
+        if error is None and notebook is not None:
+            return notebook, find_failure(notebook)
+        stderr.seek(0)
+        last_words = stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+    return notebook, _explain(error, notebook, started, timeout, fate, last_words)
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which fills in {braces}."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _runs(cell: Any) -> bool:
+    """Whether a cell is code that a kernel gets to see."""
+    return bool(cell["cell_type"] == "code" and cell["source"].strip())
+
+
+def _kernel_manager(variables: Mapping[str, str], stderr: Any, fate: dict[str, int]) -> type:
+    """A kernel manager for this very Python, whatever the user's kernelspec "python3" points to.
+
+    The kernel gets these environment `variables` besides its parent's. Its stderr goes to a file, so that it does not
+    tear the progress display; `fate` receives its exit code.
+    If this process is killed, ipykernel notices that its parent is gone and ends by itself.
+    """
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    manager: Any = AsyncKernelManager  # its annotations do not say that it is asynchronous
+
+    class ThisPython(manager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+        async def start_kernel(self, **options: Any) -> None:
+            await super().start_kernel(**{**options, "env": {**os.environ, **variables}, "stderr": stderr})
+
+        async def is_alive(self) -> bool:
+            alive: bool = await super().is_alive()
+            process = getattr(self.provisioner, "process", None)
+            if not alive and process is not None:
+                fate["exit code"] = process.returncode
+            return alive
+
+    return ThisPython
+
+
+def find_failure(notebook: Any) -> Failure | None:
+    """What went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
+
+    This is the only sign trusted: papermill's "completed" also stands in notebooks whose kernel died.
+    """
+    number = 0
+    for cell in notebook["cells"]:
+        if not _runs(cell):
+            continue
+        number += 1
+        for output in cell["outputs"]:
+            if output["output_type"] == "error":
+                return Failure(number, _first_line(cell), _error_in_words(output["ename"], output["evalue"]))
+        if cell["metadata"].get("papermill", {}).get("exception"):  # such as an unknown magic: no error output
+            said = "".join(o.get("text", "") for o in cell["outputs"] if o["output_type"] == "stream")
+            return Failure(number, _first_line(cell), said.strip().partition("\n")[0] or "the cell failed")
+        if cell["execution_count"] is None:
+            return Failure(number, _first_line(cell), "the cell did not run")
+    return None
+
+
+def _error_in_words(name: str, value: str) -> str:
+    if name == "SystemExit":
+        return f"SystemExit: the cell ended the lab with sys.exit({value})"
+    return f"{name}: {value}".strip().splitlines()[0].rstrip(": ")
+
+
+def _explain(
+    error: Exception | None,
+    notebook: Any | None,
+    started: list[int],
+    timeout: int,
+    fate: Mapping[str, int],
+    last_words: list[str],
+) -> Failure:
+    """The failure behind an exception of papermill's."""
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    if isinstance(error, PapermillExecutionError) and notebook is not None:
+        found = find_failure(notebook)
+        if found:
+            return found
+    if isinstance(error, CellTimeoutError):
+        reason = f"the cell took longer than {timeout} s (--timeout SECONDS allows more)"
+    elif isinstance(error, DeadKernelError):
+        reason = _death(fate.get("exit code"))
+    else:
+        text = str(error).strip().splitlines() or [""]
+        reason = f"{type(error).__name__}: {text[0]}"
+        if not started and last_words:
+            reason += f" ({last_words[0][:200]})"
+    if not started or notebook is None:
+        return Failure(None, "", reason)
+    cell = notebook["cells"][started[-1]]
+    return Failure(len(started), _first_line(cell), reason)
+
+
+def _death(code: int | None) -> str:
+    """How a kernel died, from its exit code."""
+    if code is None:
+        return "the kernel died"
+    if code >= 0:
+        return f"the kernel died with exit code {code}"
+    import signal
+
+    with suppress(ValueError):
+        name = signal.Signals(-code).name
+        hint = "; the machine may have run out of memory" if name == "SIGKILL" else ""
+        return f"the kernel was killed by {name}{hint}"
+    return f"the kernel was killed by signal {-code}"
+
+
+def _first_line(cell: Any) -> str:
+    return str(cell["source"]).strip().splitlines()[0][:100]
+
+
+def _sweep_up(out: Path) -> None:
+    """Remove half-executed notebooks of runs that were killed."""
+    for path in out.glob(".*.partial.ipynb"):
+        with suppress(ValueError, OSError):
+            owner = int(path.name.split(".")[-3])
+            if owner == os.getpid() or not _is_running(owner):
+                path.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(pid))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Telling
+
+
+class _Lines:
+    """Progress in plain lines, for a file or a log."""
+
+    def __init__(self, console: Console):
+        self.console = console
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def start(self, title: str) -> None:
+        self.say(f"{title} ...")
+
+    def cell(self, number: int, total: int) -> None:
+        pass
+
+    def end(self, line: str) -> None:
+        self.say(line)
+
+
+class _Live(_Lines):
+    """A line for each finished lab, and a moving one for the lab at hand."""
+
+    def __init__(self, console: Console, progress: Any):
+        super().__init__(console)
+        self.progress = progress
+        self.task: Any = None
+
+    def start(self, title: str) -> None:
+        from rich.markup import escape
+
+        self.task = self.progress.add_task(escape(title), total=None)
+
+    def cell(self, number: int, total: int) -> None:
+        self.progress.update(self.task, completed=number, total=total)
+
+    def end(self, line: str) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.task = None
+        self.say(line)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[_Lines]:
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("cell"),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Live(console, progress)
+
+
+def _in_words(result: Result) -> str:
+    if result.resumed:
+        return f"ok, done before ({result.seconds:.1f} s)"
+    if result.failure:
+        return f"FAILED after {result.seconds:.1f} s at {result.failure}"
+    return f"ok  {result.seconds:.1f} s"
+
+
+def _write_summary(results: Sequence[Result], out: Path, asked: int) -> None:
+    """metrics.json, report.html and, for a sweep, sweep.csv, from what is done."""
+    facts = environment()
+    made = now()
+    sweeps = [_sweep_of(lab, results) for lab in dict.fromkeys(r.job.lab for r in results if r.job.swept)]
+    metrics = {
+        "made": made,
+        "environment": facts,
+        "complete": len(results) == asked,
+        "labs": [_as_data(result) for result in results],
+        "sweeps": {table.key: table.rows for table, _ in sweeps},
+    }
+    artifacts.write_text(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    for table, _ in sweeps:
+        artifacts.write_text(out / f"{table.key}.sweep.csv", report.csv_text(table))
+    page = report.render(
+        results,
+        [report.readable(table, names) for table, names in sweeps],
+        {"made": made, "asked": asked, "environment": facts},
+    )
+    artifacts.write_text(out / "report.html", page)
+
+
+def _sweep_of(lab: str, results: Sequence[Result]) -> tuple[report.Table, list[str]]:
+    mine = [result for result in results if result.job.lab == lab]
+    rows = [(result.job.swept, result.status, result.seconds, result.contents) for result in mine]
+    return report.sweep_table(lab, rows), list(mine[0].job.swept)
+
+
+def _as_data(result: Result) -> dict[str, Any]:
+    failure = result.failure
+    return {
+        "lab": result.job.lab,
+        "profile": result.job.profile,
+        "parameters": result.job.parameters,
+        "swept": result.job.swept,
+        "status": result.status,
+        "seconds": result.seconds,
+        "notebook": result.output,
+        "failure": vars(failure) if failure else None,
+        "tables": {table.key: {"caption": table.caption, "rows": table.rows} for table in result.contents.tables},
+        "numbers": result.contents.numbers,
+    }

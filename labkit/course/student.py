@@ -1,0 +1,199 @@
+"""What a student does at a terminal: get a working copy of a lab, and see what is done, right and wrong."""
+
+import json
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, WRONG, find_exercise
+from labkit.course.execute import execute
+from labkit.course.labs import NAME, LabInfo, find_lab
+from labkit.errors import LabkitError
+
+TIMEOUT = 60  # seconds an exercise may take
+NOTEBOOK_BYTES = 50_000_000  # nothing larger is read
+MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class ExerciseResult:
+    """One exercise of a student's notebook; ``status`` is right, wrong, not attempted or missing (no such cell)."""
+
+    id: str
+    title: str
+    status: str
+    message: str
+    points: int
+    max_points: int
+
+
+def start(lab: str, out: str | Path = "work", fresh: bool = False, root: Path | None = None) -> Path:
+    """Copy a lab to ``out``/NN_title.ipynb, where an update of the course never touches it; return that path.
+
+    Args:
+        lab: number or name.
+        out: the folder; "work" is ignored by git.
+        fresh: start again: the copy that is there is kept as NN_title.1.ipynb, .2.ipynb and so on.
+        root: the course's folder.
+
+    Raises:
+        LabkitError: if there is no such lab, or a copy is there and not ``fresh``.
+    """
+    info = find_lab(lab, root)
+    target = Path(out) / info.path.name
+    if target.exists():
+        if not fresh:
+            raise LabkitError(
+                f"{target} is there already; open it, or start again with --fresh (which keeps the old one)"
+            )
+        numbers = (target.with_name(f"{info.name}.{number}.ipynb") for number in range(1, 10_000))
+        target.rename(next(path for path in numbers if not path.exists()))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(info.path, target)
+    return target
+
+
+def check_notebook(path: str | Path, root: Path | None = None) -> list[ExerciseResult]:
+    """Run the checks of a student's notebook, and nothing else of it; return a result for each exercise of
+    the lab.
+
+    The set-up and exercise cells are the student's, found by their grade_id, or, where a tool has taken the
+    metadata away, by the name of the function they define. The checks are the lab's own.
+
+    Raises:
+        LabkitError: if the file is no notebook, or no lab of this course.
+    """
+    path = Path(path)
+    student = _read(path)
+    info = _lab_of(path, student, root)
+    template = _read(info.path)
+    skeleton, missing = _skeleton(template, student)
+    with tempfile.TemporaryDirectory(prefix="labkit-check-") as folder:
+        ended: dict[str, str] = {}
+        while failed := execute(skeleton, Path(folder), timeout=TIMEOUT, go_on=True):
+            cell_id, reason = failed
+            if cell_id in ended or _key(cell_id) is None:
+                raise LabkitError(f"{path}: the set-up cell fails: {reason}")
+            ended[cell_id] = reason
+            for cell in skeleton.cells:  # again, without the exercise that ended it
+                if _key(cell.id) == _key(cell_id):
+                    cell.source = "pass"
+    reasons = {_key(cell_id): reason for cell_id, reason in ended.items()}
+    results = []
+    for cell in skeleton.cells:
+        if cell.id.startswith("check-"):
+            key = cell.id.removeprefix("check-")
+            exercise = find_exercise(key)
+            status, message = _outcome(key, skeleton, missing, reasons)
+            points = exercise.points if status == RIGHT else 0
+            results.append(ExerciseResult(key, exercise.title, status, message, points, exercise.points))
+    return results
+
+
+def _read(path: Path) -> Any:
+    """The notebook in a file, brought to the present format."""
+    import nbformat
+
+    try:
+        if path.stat().st_size > NOTEBOOK_BYTES:
+            limit = f"{NOTEBOOK_BYTES // 10**6} MB"
+            raise LabkitError(f"{path} is larger than {limit}: clear its outputs and save it")
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text)
+    except FileNotFoundError:
+        raise LabkitError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise LabkitError(f"{path} is not a readable notebook ({type(error).__name__})") from None
+    if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
+        raise LabkitError(f"{path} is not a notebook: it has no cells")
+    try:
+        return nbformat.reads(text, as_version=4)
+    except Exception as error:  # nbformat has a class of its own for each kind of damage
+        raise LabkitError(f"{path} is a damaged notebook ({type(error).__name__})") from None
+
+
+def _lab_of(path: Path, notebook: Any, root: Path | None) -> LabInfo:
+    """The lab that a notebook is a copy of: as its metadata, its file name or its checks say."""
+    stated = notebook.metadata.get("labkit", {}).get("lab")
+    named = NAME.match(path.stem)
+    text = "\n".join(_text(cell) for cell in notebook.cells)
+    begun = re.search(r"""\bbegin\(\s*["'](\d\d_\w+)["']""", text)
+    for name in (stated, begun and begun[1], named and named[0]):
+        if name:
+            return find_lab(str(name), root)
+    raise LabkitError(f"{path} is not a lab of this course: no metadata, cell or file name says which")
+
+
+def _skeleton(template: Any, student: Any) -> tuple[Any, set[str]]:
+    """The template's set-up, exercises and checks with the student's sources; and what is missing."""
+    import nbformat
+
+    cells, missing = [], set()
+    checks = {_key(cell.id): _text(cell) for cell in template.cells if cell.id.startswith("check-")}
+    for cell in template.cells:
+        if not (cell.id == "setup" or _key(cell.id)):
+            continue
+        source = _text(cell)
+        if cell.id == "setup":
+            source = _find_setup(student) or source
+        elif cell.id.startswith("exercise-"):
+            key = str(_key(cell.id))
+            found = _find_answer(student, key, checks.get(key, ""))
+            if found is None:
+                missing.add(key)
+            source = found or "pass"
+        cells.append(nbformat.v4.new_code_cell(source, id=cell.id))
+    return nbformat.v4.new_notebook(cells=cells), missing
+
+
+def _key(cell_id: str) -> str | None:
+    """The exercise that a cell of a built notebook belongs to."""
+    found = re.match(r"(exercise|check)-(.+)", cell_id)
+    return found[2] if found else None
+
+
+def _text(cell: Any) -> str:
+    source = cell.get("source", "")
+    return "".join(source) if isinstance(source, list) else str(source)
+
+
+def _find_setup(student: Any) -> str | None:
+    for cell in student.cells:
+        if cell.cell_type == "code" and ("setup" in cell.metadata.get("tags", ()) or "find_spec(" in _text(cell)):
+            return _text(cell)
+    return None
+
+
+def _find_answer(student: Any, key: str, check: str) -> str | None:
+    """The source of the student's cell for an exercise: by grade_id, else the last that defines what is checked."""
+    code = [cell for cell in student.cells if cell.cell_type == "code"]
+    for cell in code:
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == key:
+            return _text(cell)
+    name = re.search(r"""\bcheck\(\s*["'][^"']+["']\s*,\s*(\w+)""", check)
+    if name is None:
+        return None
+    defines = re.compile(rf"^(def\s+{name[1]}\b|{name[1]}\s*=)", re.MULTILINE)
+    return next((_text(cell) for cell in reversed(code) if defines.search(_text(cell))), None)
+
+
+def _outcome(key: str, skeleton: Any, missing: set[str], reasons: dict[str | None, str]) -> tuple[str, str]:
+    """Status and message of one exercise in an executed skeleton."""
+    if key in missing:
+        return MISSING, "no cell for this exercise: copy it from a fresh copy of the lab"
+    if key in reasons:
+        return WRONG, f"the answer could not be run: {reasons[key]}"
+    cells = {cell.id: cell for cell in skeleton.cells}
+    for cell in (cells[f"exercise-{key}"], cells[f"check-{key}"]):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                name = "" if output.ename == "CheckFailed" else f"{output.ename}: "
+                return WRONG, f"{name}{output.evalue}"
+    statuses = [o.data[CHECK_MIME] for o in cells[f"check-{key}"].outputs if CHECK_MIME in o.get("data", {})]
+    status = str(statuses[-1].get("status", "")) if statuses else ""
+    if status in (RIGHT, NOT_ATTEMPTED):
+        return status, ""
+    return WRONG, "the check did not say anything"

@@ -1,0 +1,185 @@
+"""Figures to play with: a panel of controls in a live notebook, and always a static figure that says the same.
+
+The static twin is what a saved notebook, a report, an HTML export or a screen without widgets shows. The live
+panel comes on top of it, unless LABKIT_STATIC=1 (which `labkit build`, `labkit run` and the tests set) or
+ipywidgets is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from labkit import color, plots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HINT = "Live: change a control and the figure is drawn again below. Tab moves between controls, arrow keys move them."
+
+
+def explore(
+    draw: Callable[..., Figure],
+    *,
+    alt: str,
+    static: Mapping[str, Any],
+    caption: str | None = None,
+    **controls: tuple[float, float, float] | Sequence[Any] | bool,
+) -> None:
+    """Shows ``draw(**static)`` as a figure and, in a live notebook, a panel of controls that draws it anew.
+
+    Args:
+        draw: makes the figure from one keyword argument per control.
+        alt: what the static figure shows. The live figure is described by this and the controls' values.
+        static: the value of each control in the static figure; the panel starts there.
+        caption: Markdown, one paragraph.
+        controls: name=(low, high, step) is a slider, of integers if all three are; name=[...] a menu;
+            name=True or False a check box. Underscores in a name show as spaces.
+
+    Raises:
+        ValueError: if a control is none of these, or `static` does not hold a possible value for each.
+    """
+    _check(controls, static)
+    _explore(lambda: draw(**static), draw, alt=alt, static=static, caption=caption, controls=controls)
+
+
+def compare_slider(
+    rows: Mapping[str, Tensor], *, alt: str, caption: str | None = None, columns: Sequence[str] | None = None
+) -> None:
+    """Aligned images in rows (gray, colorized, true, say); in a live notebook a slider blends from row to row.
+
+    Args:
+        rows: label -> (N, C, H, W), uint8 or float in [0, 1], C = 3 or 1, all of the same N, H and W; at
+            least two.
+        alt: what the static figure, all rows one above the other, shows.
+        caption: Markdown, one paragraph.
+        columns: N titles.
+    """
+    shapes = {label: (len(images), *images.shape[-2:]) for label, images in rows.items()}
+    if len(rows) < 2 or len(set(shapes.values())) != 1:
+        raise ValueError(f"compare_slider needs two or more rows of images of one shape. Got {shapes}")
+    labels = list(rows)
+    pictures = [color.to_float(images).expand(-1, 3, -1, -1) for images in rows.values()]
+
+    def draw(blend: float) -> Figure:
+        low = min(int(blend), len(labels) - 2)
+        share = blend - low
+        mixed = (1 - share) * pictures[low] + share * pictures[low + 1]
+        name = {0.0: labels[low], 1.0: labels[low + 1]}.get(
+            share, f"{1 - share:.0%} {labels[low]}, {share:.0%} {labels[low + 1]}"
+        )
+        return plots.image_grid({name: mixed}, columns)
+
+    _explore(
+        lambda: plots.image_grid(rows, columns),
+        draw,
+        alt=alt,
+        static={"blend": 0.0},
+        caption=caption,
+        controls={"blend": (0.0, len(labels) - 1.0, 0.05)},
+    )
+
+
+def is_live() -> bool:
+    """Whether widgets are shown: LABKIT_STATIC is unset, empty or 0, and ipywidgets is installed."""
+    if os.environ.get("LABKIT_STATIC", "") not in ("", "0"):
+        return False
+    try:
+        import ipywidgets  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def panel(draw: Callable[..., Figure], *, alt: str, static: Mapping[str, Any], controls: Mapping[str, Any]) -> Any:
+    """The live part alone: an ipywidgets box of the controls over an Output that holds the latest figure."""
+    import ipywidgets
+
+    widgets = {name: _widget(name, control, static[name]) for name, control in controls.items()}
+    output = ipywidgets.Output()
+
+    def redraw(_: object = None) -> None:
+        values = {name: widget.value for name, widget in widgets.items()}
+        with output:  # an exception in draw is shown here, too
+            output.clear_output(wait=True)
+            said = ", ".join(f"{_label(name)} {_said(value)}" for name, value in values.items())
+            plots.show(draw(**values), alt=f"{alt} Now drawn with {said}.")
+
+    for widget in widgets.values():
+        widget.observe(redraw, names="value")
+    return ipywidgets.VBox([ipywidgets.HTML(HINT), *widgets.values(), output])
+
+
+def _explore(
+    twin: Callable[[], Figure],
+    draw: Callable[..., Figure],
+    *,
+    alt: str,
+    static: Mapping[str, Any],
+    caption: str | None,
+    controls: Mapping[str, Any],
+) -> None:
+    plots.show(twin(), alt, caption)
+    if is_live():
+        from IPython.display import display
+
+        display(panel(draw, alt=alt, static=static, controls=controls))
+
+
+def _widget(name: str, control: Any, value: Any) -> Any:
+    import ipywidgets
+
+    # continuous_update off: one drawing when the slider is let go, not one per pixel it moves.
+    common = {"value": value, "description": _label(name), "style": {"description_width": "initial"}}
+    if isinstance(control, bool):
+        return ipywidgets.Checkbox(indent=False, **common)
+    if isinstance(control, tuple):
+        low, high, step = control
+        kind = ipywidgets.IntSlider if _whole(control) else ipywidgets.FloatSlider
+        wide = ipywidgets.Layout(width="26em")
+        return kind(min=low, max=high, step=step, continuous_update=False, layout=wide, **common)
+    return ipywidgets.Dropdown(options=list(control), **common)
+
+
+def _check(controls: Mapping[str, Any], static: Mapping[str, Any]) -> None:
+    if not controls or set(controls) != set(static):
+        raise ValueError(
+            f"static must hold a value for each control. Got controls {sorted(controls)}, static {sorted(static)}"
+        )
+    for name, control in controls.items():
+        value = static[name]
+        if isinstance(control, bool):
+            possible = isinstance(value, bool)
+        elif isinstance(control, tuple):
+            if len(control) != 3 or not all(_number(v) for v in control):
+                raise ValueError(f"{name}: a slider is (low, high, step). Got {control!r}")
+            low, high, step = control
+            if not (low < high and step > 0):
+                raise ValueError(f"{name}: a slider needs low < high and step > 0. Got {control!r}")
+            fits = isinstance(value, int) if _whole(control) else True
+            possible = _number(value) and low <= value <= high and fits
+        elif isinstance(control, list):
+            possible = value in control
+        else:
+            raise ValueError(f"{name}: a control is a (low, high, step) tuple, a list or a bool. Got {control!r}")
+        if not possible:
+            raise ValueError(f"{name}: the static value must be one the control can take. Got {value!r}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int) for value in values)
+
+
+def _said(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,193 @@
+"""The command line: what it accepts, what it says, how it exits."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from labkit import LabkitError, __version__, cli
+
+
+def call(*arguments: str) -> int:
+    """Run the command line here; its exit status."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(arguments))
+    return int(caught.value.code or 0)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What `labkit run` asks of the library."""
+    calls: list[dict[str, Any]] = []
+
+    def run(labs: list[str], **options: Any) -> list[Any]:
+        calls.append({"labs": list(labs), **options})
+        return [SimpleNamespace(status="failed" if "bad" in labs else "ok")]
+
+    monkeypatch.setattr("labkit.course.run.run", run)
+    return calls
+
+
+def test_run_passes_everything_on(asked: list[dict[str, Any]]) -> None:
+    options = "--profile test -p alpha -0.5 -p word a=b --parameter n=3 --sweep seed 1,2 --resume --out o --timeout 9"
+    assert call("run", "01", "02", *options.split()) == 0
+    assert asked == [
+        {
+            "labs": ["01", "02"],
+            "profile": "test",
+            "parameters": [("alpha", "-0.5"), ("word", "a=b"), ("n", "3")],
+            "sweeps": [("seed", "1,2")],
+            "out": Path("o"),
+            "resume": True,
+            "timeout": 9,
+        }
+    ]
+
+
+def test_run_of_nothing_runs_all(asked: list[dict[str, Any]]) -> None:
+    assert call("run") == 0
+    assert asked[0]["labs"] == [] and asked[0]["profile"] == "auto" and asked[0]["out"] == Path("runs")
+
+
+def test_a_failed_lab_gives_status_1(asked: list[dict[str, Any]]) -> None:
+    assert call("run", "bad") == 1
+
+
+def test_a_parameter_without_value_is_refused(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "-p", "alpha") == 2
+    assert capsys.readouterr().err == "labkit: -p needs a name and a value, got only 'alpha'\n"
+    assert asked == []
+
+
+@pytest.mark.parametrize("error", [LabkitError("no\nsuch thing"), OSError(28, "No space left on device", "x")])
+def test_a_mistake_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("labkit.course.run.run", run)
+    assert call("run") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("labkit: ") and said.count("\n") == 1
+
+
+def test_ctrl_c_gives_status_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("labkit.course.run.run", run)
+    assert call("run") == 130
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_params_lists_name_type_default_and_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import nbformat
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    cell = nbformat.v4.new_code_cell("alpha: float = 0.5  # share [0, 1]", metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / "01_x.ipynb")
+    assert call("params", "01") == 0
+    said = capsys.readouterr().out
+    assert all(text in said for text in ("01_x", "alpha", "float", "0.5", "share [0, 1]"))
+    assert call("labs") == 0
+    assert "01_x" in capsys.readouterr().out
+    assert call("params", "09") == 2
+    assert "09" in capsys.readouterr().err
+
+
+def test_train_has_the_options_of_the_library(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from labkit import training_run
+
+    seen: list[Any] = []
+    keys = ("mse", "mae", "psnr_mean", "psnr_pooled", "ssim", "colorfulness", "skill")
+
+    def train(options: Any) -> dict[str, Any]:
+        seen.append(options)
+        scores: dict[str, Any] = dict.fromkeys(keys, 0.123456789)
+        return {**scores, "gray": dict.fromkeys(keys, 0.5), "seconds": 1.5}
+
+    monkeypatch.setattr(training_run, "train", train)
+    assert call("train") == 0
+    assert seen[0] == training_run.TrainOptions()  # the same defaults
+    said = capsys.readouterr().out
+    assert all(text in said for text in ("psnr_pooled", "gray baseline", "0.12346", "skill over gray: 0.123"))
+
+    given = "--dataset cifar10 --classes horse,cat --width 8 --epochs 2 --batch-size 5 --learning-rate 1e-3 --alpha 0.5"
+    assert call("train", *given.split(), "--dtype", "float16", "--out", "m", "--resume", "--data-root", "d") == 0
+    options = seen[1]
+    assert (options.classes, options.width, options.epochs, options.alpha) == ("horse,cat", 8, 2, 0.5)
+    assert (options.dtype, options.out, options.resume, options.data_root) == ("float16", Path("m"), True, Path("d"))
+
+    capsys.readouterr()
+    assert call("train", "--precision", "double") == 2
+    assert capsys.readouterr().err.startswith("labkit: --precision: ")
+
+
+def test_every_train_option_is_on_the_command_line() -> None:
+    import inspect
+
+    from labkit.training_run import TrainOptions
+
+    offered = set(inspect.signature(cli.train).parameters)
+    assert offered <= set(TrainOptions.model_fields)
+    assert set(TrainOptions.model_fields) - offered <= {"progress"}
+
+
+def test_colorize_keeps_the_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+    from PIL import Image
+
+    from labkit.colorizer import Colorizer
+
+    class Painter:
+        def colorize(self, photo: Path) -> torch.Tensor:
+            with Image.open(photo) as image:
+                return torch.full((3, image.height, image.width), 0.5)
+
+    monkeypatch.setattr(Colorizer, "starter", staticmethod(Painter))
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (7, 5)).save("a.jpg")
+    assert call("colorize", "a.jpg", "--out", "here") == 0
+    with Image.open(tmp_path / "here" / "a.colorized.png") as result:
+        assert result.size == (7, 5) and result.mode == "RGB" and result.getpixel((0, 0)) == (128, 128, 128)
+    assert "a.colorized.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("differences", [[], ["notebooks/01_x.ipynb: cell 3 differs"]])
+def test_build_check_exits_1_on_a_difference(
+    differences: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("labkit.course.build.build", lambda labs, check, progress: differences)
+    assert call("build", "--check") == (1 if differences else 0)
+    assert capsys.readouterr().out.splitlines() == differences
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("version") == 0
+    assert capsys.readouterr().out == f"labkit {__version__}\n"
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys, labkit.cli as c\n"
+        "try: c.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print('heavy:', [m for m in ('torch', 'papermill', 'pydantic', 'numpy') if m in sys.modules])"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "heavy: []" in done.stdout
+    assert all(command in done.stdout for command in ("run", "params", "train", "colorize", "doctor"))
+    assert time.perf_counter() - start < 10  # generous: a busy machine; usually a third of a second

@@ -1,0 +1,124 @@
+"""`labkit train` as a function, and the numbers the project promises."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labkit import LabkitError
+from labkit.colorizer import CARD_FILE, WEIGHTS_FILE, Colorizer
+from labkit.data import load, toyworld
+from labkit.train import CHECKPOINT_FILE, FitSettings, dataset_loss, fit
+from labkit.training_run import METRICS_FILE, TrainOptions, train
+
+KEYS = {"mse", "mae", "psnr_mean", "psnr_pooled", "ssim", "colorfulness", "skill"}
+
+
+def options(out: Path | None = None, **changes: Any) -> TrainOptions:
+    small = {"limit": 64, "width": 4, "epochs": 1, "progress": False, "device": "cpu"}
+    return TrainOptions(out=out, **(small | changes))
+
+
+def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
+    metrics = train(options(tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [METRICS_FILE, CARD_FILE, WEIGHTS_FILE]
+    assert json.loads((tmp_path / METRICS_FILE).read_text()) == metrics
+    assert KEYS <= metrics.keys() and KEYS <= metrics["gray"].keys() and metrics["seconds"] > 0
+    assert metrics["gray"]["skill"] == 0
+    assert metrics["skill"] == pytest.approx(1 - metrics["mse"] / metrics["gray"]["mse"])
+    model = Colorizer.load(tmp_path)
+    assert model.about["options"]["width"] == 4
+    again = train(options(tmp_path / "again"))
+    assert again["mse"] == metrics["mse"]
+    assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == (tmp_path / WEIGHTS_FILE).read_bytes()
+
+
+def test_a_finished_run_is_not_run_again_and_never_overwritten(tmp_path: Path) -> None:
+    metrics = train(options(tmp_path))
+    assert train(options(tmp_path, resume=True)) == metrics
+    with pytest.raises(LabkitError, match="already holds metrics.json: add --resume"):
+        train(options(tmp_path))
+    with pytest.raises(LabkitError, match="holds another run: width was 4, now 8"):
+        train(options(tmp_path, resume=True, width=8))
+
+
+def test_without_epochs_a_validation_split_stops_training() -> None:
+    metrics = train(options(epochs=None, limit=32, learning_rate=0.3))
+    assert metrics["images"]["validation"] == 1000 and metrics["epochs"] < 30
+    assert "validation_loss" in metrics["history"][0]
+    assert train(options())["images"]["validation"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "imagenet"}, "imagenet"),
+        ({"network": "resnet"}, "unknown network 'resnet'"),
+        ({"representation": "rgb", "network": "unet-half"}, "needs full resolution"),
+        ({"dataset": "photos"}, "photos"),
+        ({"classes": "unicorn"}, "unicorn"),
+        ({"device": "cuda:9"}, "not available here"),
+    ],
+)
+def test_mistakes_are_one_line(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(LabkitError, match=message) as caught:
+        train(options(**changes))
+    assert "\n" not in str(caught.value)
+
+
+def command(out: Path, *more: str) -> list[str]:
+    arguments = ["train", "--limit", "1500", "--width", "8", "--epochs", "3", "--out", str(out), *more]
+    return [sys.executable, "-c", "from labkit.cli import main; main()", *arguments]
+
+
+def test_killed_and_resumed_the_weights_are_identical(tmp_path: Path) -> None:
+    """A real kill -9, as soon as there is a checkpoint."""
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    subprocess.run(command(straight), check=True, capture_output=True, timeout=300)
+    process = subprocess.Popen(command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (killed / CHECKPOINT_FILE).exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / WEIGHTS_FILE).exists() and not (killed / CARD_FILE).exists()
+    subprocess.run(command(killed, "--resume"), check=True, capture_output=True, timeout=300)
+    assert (killed / WEIGHTS_FILE).read_bytes() == (straight / WEIGHTS_FILE).read_bytes()
+    assert not (killed / CHECKPOINT_FILE).exists()
+    ours, theirs = (json.loads((folder / METRICS_FILE).read_text()) for folder in (killed, straight))
+    assert {k: ours[k] for k in KEYS} == {k: theirs[k] for k in KEYS}
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1"])
+def test_a_trained_network_reaches_the_known_optimum(loss: str) -> None:
+    """On toyworld the best possible test loss is known in closed form: at most 5 % above it."""
+    world = load("toyworld", "test")
+    colorizer = Colorizer.create("luma-chroma", "unet", width=16, alpha=1.0 if loss == "mse" else 0.0)
+    settings = FitSettings(epochs=10, device="cpu")
+    fit(colorizer, load("toyworld", "train").images, settings=settings, progress=False)
+    best = toyworld.optimum(world, colorizer.representation, loss)
+    reached = dataset_loss(colorizer, world.images)
+    print(f"{loss}: reached {reached:.6f}, optimum {best.realized:.6f}, ratio {reached / best.realized:.3f}")
+    assert reached <= 1.05 * best.realized
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_the_best_published_number_takes_half_a_minute(real_data: Path) -> None:
+    """CIFAR-10 horses: the papers' best MSE prints as .0038 after 40 epochs."""
+    metrics = train(
+        TrainOptions(dataset="cifar10", classes="horse", epochs=8, width=32, data_root=real_data, progress=False)
+    )
+    print({key: round(metrics[key], 5) for key in sorted(KEYS)}, f"{metrics['seconds']:.0f} s")
+    assert metrics["images"] == {"train": 5000, "validation": 0, "test": 1000}
+    assert metrics["mse"] < 0.00385
+    if torch.get_num_threads() >= 2 and metrics["precision"] == "bf16":
+        assert metrics["seconds"] < 60

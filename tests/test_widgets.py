@@ -1,0 +1,166 @@
+"""Widgets: the static twin always, the live panel where it can run, and controls that redraw."""
+
+import builtins
+
+import IPython.display
+import pytest
+import torch
+
+from labkit import plots, widgets
+
+CONTROLS = {"alpha": (0.0, 1.0, 0.1), "bin_count": (1, 30, 1), "space": ["rgb", "lab"], "blurred": False}
+STATIC = {"alpha": 0.5, "bin_count": 24, "space": "lab", "blurred": True}
+
+
+class Drawing:
+    def __init__(self) -> None:
+        self.calls: list[dict] = []
+
+    def __call__(self, **values):
+        self.calls.append(values)
+        return plots.curves({"line": [1, 2]}, width=2, height=1)
+
+
+@pytest.fixture
+def live(monkeypatch):
+    pytest.importorskip("ipywidgets")
+    monkeypatch.setenv("LABKIT_STATIC", "0")
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[tuple]:
+    """What was displayed, as (object or MIME bundle, metadata)."""
+    outputs: list[tuple] = []
+    record = lambda thing, metadata=None, raw=False: outputs.append((thing, metadata))  # noqa: E731
+    monkeypatch.setattr(IPython.display, "display", record)
+    return outputs
+
+
+def explore(draw) -> None:
+    widgets.explore(draw, alt="A line.", static=STATIC, caption="Words.", **CONTROLS)
+
+
+def alts(shown) -> list[str]:
+    return [metadata["image/png"]["alt"] for _, metadata in shown if metadata]
+
+
+def test_static_shows_the_twin_alone(monkeypatch, shown):
+    monkeypatch.setenv("LABKIT_STATIC", "1")
+    draw = Drawing()
+    explore(draw)
+    assert draw.calls == [STATIC]
+    assert len(shown) == 2
+    assert alts(shown) == ["A line."]
+
+
+def test_without_ipywidgets_the_twin_is_shown(live, monkeypatch, shown):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.startswith("ipywidgets"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert not widgets.is_live()
+    explore(Drawing())
+    assert len(shown) == 2
+
+
+def test_live_shows_the_twin_and_a_panel(live, shown):
+    draw = Drawing()
+    explore(draw)
+    assert alts(shown) == ["A line."]
+    assert len(shown) == 3
+    assert draw.calls == [STATIC]  # the panel draws only when touched
+
+
+def test_controls_redraw(live, shown):
+    import ipywidgets
+
+    draw = Drawing()
+    box = widgets.panel(draw, alt="A line.", static=STATIC, controls=CONTROLS)
+    _, alpha, count, space, blurred, _ = box.children
+    kinds = (ipywidgets.FloatSlider, ipywidgets.IntSlider, ipywidgets.Dropdown, ipywidgets.Checkbox, ipywidgets.Output)
+    assert [type(w) for w in box.children[1:]] == list(kinds)
+    assert [w.description for w in (alpha, count, space, blurred)] == ["alpha", "bin count", "space", "blurred"]
+    assert (alpha.continuous_update, count.continuous_update) == (False, False)
+    assert {name: w.value for name, w in zip(STATIC, box.children[1:], strict=False)} == STATIC
+
+    alpha.value = 0.8
+    space.value = "rgb"
+    blurred.value = False
+    assert draw.calls[-1] == {"alpha": 0.8, "bin_count": 24, "space": "rgb", "blurred": False}
+    assert len(draw.calls) == 3
+    assert alts(shown)[-1] == "A line. Now drawn with alpha 0.8, bin count 24, space rgb, blurred False."
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "message"),
+    [
+        ((0, 1), 0, r"x: a slider is \(low, high, step\). Got \(0, 1\)"),
+        ((1, 0, 1), 0, "x: a slider needs low < high"),
+        ((0, 1, 0), 0, "step > 0"),
+        ((0, 10, 1), 11, "static value must be one the control can take. Got 11"),
+        ((0, 10, 1), 2.5, "Got 2.5"),
+        (["a", "b"], "c", "Got 'c'"),
+        (True, "yes", "Got 'yes'"),
+        ("ab", "a", "a control is a .* tuple, a list or a bool. Got 'ab'"),
+    ],
+)
+def test_bad_controls_are_refused(control, value, message):
+    with pytest.raises(ValueError, match=message):
+        widgets.explore(Drawing(), alt="A line.", static={"x": value}, x=control)
+
+
+def test_static_must_name_each_control():
+    with pytest.raises(ValueError, match=r"Got controls \['x'\], static \['y'\]"):
+        widgets.explore(Drawing(), alt="A line.", static={"y": 1}, x=(0, 1, 1))
+
+
+def test_compare_slider_static(monkeypatch, shown):
+    monkeypatch.setenv("LABKIT_STATIC", "1")
+    rows = {"gray": torch.rand(2, 1, 9, 9), "true": torch.randint(0, 256, (2, 3, 9, 9), dtype=torch.uint8)}
+    widgets.compare_slider(rows, alt="Two rows.")
+    assert alts(shown) == ["Two rows."]
+    with pytest.raises(ValueError, match="two or more rows of images of one shape"):
+        widgets.compare_slider({"a": torch.rand(2, 1, 9, 9), "b": torch.rand(2, 3, 9, 8)}, alt="Two rows.")
+
+
+def test_compare_slider_blends_neighboring_rows(live, monkeypatch, shown):
+    drawn = []
+    real = plots.image_grid
+    monkeypatch.setattr(
+        plots, "image_grid", lambda rows, columns=None: (drawn.append(dict(rows)), real(rows, columns))[1]
+    )
+    rows = {name: torch.full((1, 3, 9, 9), value) for name, value in (("gray", 0.0), ("ours", 0.4), ("true", 1.0))}
+    widgets.compare_slider(rows, alt="Three rows.")
+    slider = shown[-1][0].children[1]
+    for blend in (0.25, 1.0, 1.5, 2.0):
+        slider.value = blend
+    means = [next(iter(row.values())).mean().item() for row in drawn[1:]]
+    assert means == pytest.approx([0.1, 0.4, 0.7, 1.0])
+    assert [next(iter(row)) for row in drawn[1:]] == ["75% gray, 25% ours", "ours", "50% ours, 50% true", "true"]
+
+
+def test_a_live_kernel_redraws_in_place(monkeypatch):
+    """In a real kernel: the Output widget holds exactly the newest figure."""
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("LABKIT_STATIC", "0")
+    source = """
+from labkit import plots, widgets
+draw = lambda x: plots.curves({"line": [1, x]}, width=2, height=1)
+box = widgets.panel(draw, alt="A line.", static={"x": 1}, controls={"x": (1, 5, 1)})
+display(box)
+box.children[1].value = 2
+box.children[1].value = 4
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    client = nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3")
+    client.execute()
+    states = [state for state in client.widget_state.values() if state.get("_model_name") == "OutputModel"]
+    (outputs,) = [state["outputs"] for state in states]
+    assert [set(out["data"]) for out in outputs] == [{"image/png", "text/plain"}, {"text/markdown", "text/plain"}]
+    assert outputs[0]["metadata"]["image/png"]["alt"] == "A line. Now drawn with x 4."
