@@ -98,9 +98,6 @@ def test_right_wrong_and_not_attempted(course: Path) -> None:
     assert (first.status, first.points, first.max_points) == ("wrong", 0, 2)
     assert "twice, not squared" in first.message
     assert (second.status, second.points, second.message) == ("not attempted", 0, "")
-    path = edited(course, answer("90-double", RIGHT))
-    first, second = check_notebook(path, course)
-    assert (first.status, first.points, first.title) == ("right", 2, "Twice a number")
 
 
 def test_edited_checks_and_experiments_do_not_count(course: Path) -> None:
@@ -119,7 +116,9 @@ def test_cells_are_found_without_metadata_and_ids(course: Path) -> None:
             cell.metadata, cell.id = {}, f"c{number}"
         notebook.metadata.pop("labkit")
 
-    assert statuses(edited(course, edit), course) == {"90-double": "right", "90-total": "not attempted"}
+    first, second = check_notebook(edited(course, edit), course)
+    assert (first.status, first.points, first.title) == ("right", 2, "Twice a number")
+    assert second.status == "not attempted"
 
 
 def test_a_missing_exercise_is_missing_and_costs_no_other(course: Path) -> None:
@@ -136,7 +135,6 @@ def test_a_missing_exercise_is_missing_and_costs_no_other(course: Path) -> None:
     ("text", "message"),
     [
         ("def double(x) return x", "SyntaxError"),
-        ("raise ValueError('no')", "ValueError: no"),
         ("import os\nos._exit(3)", "the kernel died"),
         ("%nothing", "UsageError|did not run|NameError"),
         ("def double(x):\n    return np.double(x)", "NameError"),

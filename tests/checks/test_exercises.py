@@ -1,0 +1,71 @@
+"""Every exercise of every lab: its reference passes, its known mistakes are caught, labkit is no answer."""
+
+from typing import Any
+
+import pytest
+
+from labkit.checks import NOT_ATTEMPTED, RIGHT, STUB, WRONG, Exercise, Wrong, all_exercises, evaluate, switched_off
+
+EXERCISES = list(all_exercises())
+SEEDS = (0, 1, 2, 3, 4)
+every_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=[exercise.id for exercise in EXERCISES])
+every_mistake = pytest.mark.parametrize(
+    ("exercise", "wrong"),
+    [(exercise, wrong) for exercise in EXERCISES for wrong in exercise.wrong],
+    ids=[f"{exercise.id}: {wrong.name}" for exercise in EXERCISES for wrong in exercise.wrong],
+)
+
+
+def test_ids_are_unique() -> None:
+    ids = [exercise.id for exercise in EXERCISES]
+    assert len(set(ids)) == len(ids)
+
+
+@every_exercise
+def test_is_complete(exercise: Exercise) -> None:
+    assert exercise.title and exercise.points > 0 and exercise.minutes > 0
+    assert exercise.id[:2].isdigit() and exercise.id[2] == "-"
+    assert exercise.wrong, "an exercise needs a known mistake that its check catches"
+
+
+@every_exercise
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_reference_passes(exercise: Exercise, seed: int) -> None:
+    result = evaluate(exercise, exercise.reference, seed=seed, switch_off=False)
+    assert result.status == RIGHT, result.message
+
+
+@every_mistake
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_known_mistake_is_caught_with_its_hint(exercise: Exercise, wrong: Wrong, seed: int) -> None:
+    result = evaluate(exercise, wrong.answer, seed=seed, switch_off=False)
+    assert result.status == WRONG
+    assert wrong.hint and wrong.hint in result.message
+
+
+@every_exercise
+def test_the_labkit_function_is_no_answer(exercise: Exercise) -> None:
+    import importlib
+
+    for name in exercise.asks_for:
+        module, _, attribute = name.rpartition(".")
+        answer = getattr(importlib.import_module(module), attribute)
+        result = evaluate(exercise, answer)
+        assert result.status == WRONG and f"write it yourself: {name}" in result.message
+    with switched_off(exercise.asks_for):
+        pass
+
+
+@every_exercise
+def test_the_stub_is_not_attempted(exercise: Exercise) -> None:
+    def stub(*arguments: Any, **named: Any) -> Any:
+        raise NotImplementedError(STUB)
+
+    assert evaluate(exercise, stub).status == NOT_ATTEMPTED
+
+
+@every_exercise
+def test_nothing_and_nonsense_are_wrong(exercise: Exercise) -> None:
+    for nonsense in (None, "text", object(), float("nan")):
+        result = evaluate(exercise, lambda *a, value=nonsense, **k: value)
+        assert result.status == WRONG and "Traceback" not in result.message
