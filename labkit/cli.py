@@ -115,8 +115,10 @@ def train(
     classes: Annotated[str | None, typer.Option(help="Only these classes, separated by commas.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many training images.")] = None,
     size: Annotated[int | None, typer.Option(min=1, help="Resize images to this many pixels.")] = None,
-    representation: Annotated[str, typer.Option(help="rgb, lab, yuv or luma-chroma.")] = "luma-chroma",
-    network: Annotated[str, typer.Option(help="cnn, unet or unet-half.")] = "unet-half",
+    representation: Annotated[
+        str, typer.Option(help="rgb, lab, yuv, luma-chroma; color bins: ab676, ab313, rgb24.")
+    ] = "luma-chroma",
+    network: Annotated[str, typer.Option(help="cnn, unet, unet-half, slr-baseline or slr-hybrid.")] = "unet-half",
     width: Annotated[int, typer.Option(min=1, help="Channels of the first layer.")] = 32,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="If given, no validation split is taken; else it stops by itself.")
@@ -160,8 +162,14 @@ def colorize(
         Path | None, typer.Option(help="A folder that labkit train wrote; else the starter model.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; else beside each photo.")] = None,
+    working_size: Annotated[
+        int, typer.Option(min=0, help="Shorter side of what the network sees, in pixels; 0: the photo's own size.")
+    ] = 64,
 ) -> None:
-    """Colorize photographs at their own size, each as NAME.colorized.png."""
+    """Colorize photographs at their own size, each as NAME.colorized.png.
+
+    Networks know things at the scale they were trained on, so they look at a small copy; luma stays full size.
+    """
     from PIL import Image
 
     from labkit.artifacts import replacing
@@ -170,7 +178,7 @@ def colorize(
 
     colorizer = Colorizer.load(model) if model else Colorizer.starter()
     for photo in photos:
-        rgb = to_uint8(colorizer.colorize(photo))
+        rgb = to_uint8(colorizer.colorize(photo, working_size=working_size or None))
         target = (out or photo.parent) / f"{photo.stem}.colorized.png"
         with replacing(target) as temporary:
             Image.fromarray(rgb.permute(1, 2, 0).cpu().numpy()).save(temporary)

@@ -53,15 +53,22 @@ class Colorizer:
     @classmethod
     def create(
         cls,
-        representation: str = "luma-chroma",
+        representation: str | Representation = "luma-chroma",
         network: str = "unet-half",
         *,
         seed: int = 0,
         alpha: float = 1.0,
         **network_options: Any,
     ) -> Colorizer:
-        """A fresh colorizer by names; ``seed`` fixes its first weights (torch's global generator is left alone)."""
-        space = make_representation(representation, alpha=alpha)
+        """A fresh colorizer by names; ``seed`` fixes its first weights (torch's global generator is left alone).
+
+        ``alpha`` is the share of MSE in a regression's loss. A representation with other options can be passed itself.
+        """
+        if isinstance(representation, str):
+            options = {} if alpha == 1.0 else {"alpha": alpha}  # 1 is the default; classifications have no alpha
+            space = make_representation(representation, **options)
+        else:
+            space = representation
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(make_network(network, space.channels, **network_options), space)
@@ -116,14 +123,14 @@ class Colorizer:
         rgb = rgb[None] if single else rgb
         gray = self.representation.gray(rgb)
         if working_size is None or self.representation.predicts_luma or min(gray.shape[-2:]) <= working_size:
-            prediction = self.predict(gray, flip_average)
+            out = self.representation.decode(gray, self.predict(gray, flip_average))
         else:
             scale = working_size / min(gray.shape[-2:])
             size = [max(1, round(side * scale)) for side in gray.shape[-2:]]
             small = F.interpolate(gray, size=size, mode="bilinear", antialias=True)
-            prediction = self.predict(small, flip_average)
-            prediction = F.interpolate(prediction, size=gray.shape[-2:], mode="bicubic", align_corners=False)
-        out = self.representation.decode(gray, prediction)
+            colors = self.representation.colors(self.predict(small, flip_average))
+            colors = F.interpolate(colors, size=gray.shape[-2:], mode="bicubic", align_corners=False)
+            out = self.representation.paint(gray, colors)
         return out[0] if single else out
 
     def save(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:

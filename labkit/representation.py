@@ -8,14 +8,16 @@ A representation answers four questions, and a colorizer needs no more:
 - ``config()``: how is it made again from a file?
 
 A new idea is one new class here (and one line in ``REPRESENTATIONS``); every lab, metric and command can use it.
-Classification over color bins will stand beside the four regressions below: its ``target`` is a distribution,
-its ``loss`` a cross-entropy, its ``decode`` picks or averages bin centers.
+Four regressions predict color itself. Classification predicts a distribution over color bins: its ``loss`` is a
+cross-entropy, its ``decode`` first picks or averages bin centers (``colors``) and then paints as a regression does.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +25,16 @@ from torch.nn import functional as F
 
 from labkit import color
 from labkit.errors import LabkitError
+from labkit.quantize import (
+    METHODS,
+    NEIGHBORS,
+    TEMPERATURE,
+    Quantizer,
+    cross_entropy,
+    fit_rgb,
+    make_quantizer,
+    rebalancing_weights,
+)
 
 AB_RANGE = 110.0  # |a| and |b| of sRGB colors stay below 108 (color.py); dividing by 128 would waste range
 U_RANGE, V_RANGE = 0.436, 0.615  # the largest |U| and |V| of sRGB colors
@@ -44,8 +56,8 @@ class Representation(ABC):
         """``rgb -> (gray, target)`` at full resolution."""
 
     @abstractmethod
-    def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
-        """``(N, 1, H, W), (N, C, h, w) -> rgb (N, 3, H, W)`` inside [0, 1]. A smaller prediction is enlarged."""
+    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """``(N, 1, H, W), (N, D, h, w) -> rgb (N, 3, H, W)`` inside [0, 1]. Smaller colors are enlarged."""
 
     @abstractmethod
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -64,6 +76,23 @@ class Representation(ABC):
                 )
             target = F.avg_pool2d(target, stride, ceil_mode=True)
         return gray, target
+
+    def colors(self, prediction: Tensor) -> Tensor:
+        """The color coordinates that a prediction stands for, ``(N, C, h, w) -> (N, D, h, w)``: itself, in regressions.
+
+        Unlike distributions over bins, these may be averaged and enlarged.
+        """
+        return prediction
+
+    def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
+        """``(N, 1, H, W), (N, C, h, w) -> rgb (N, 3, H, W)`` inside [0, 1]. A smaller prediction is enlarged."""
+        return self.paint(gray, self.colors(prediction))
+
+    def learn_colors(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:  # noqa: B027 (a choice)
+        """Takes from training images what the representation needs to know of them; regressions need nothing.
+
+        `fit` calls it before the first step. ``images (N, 3, H, W)``; ``stride`` is the network's.
+        """
 
     def gray(self, rgb: Tensor) -> Tensor:
         """What the network sees of a color picture: ``(N, 1, H, W)`` in [0, 1]."""
@@ -112,8 +141,8 @@ class RGB(Regression):
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         return color.luma(rgb), color.to_float(rgb)
 
-    def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
-        return prediction.to(gray.dtype).clamp(0, 1)
+    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return colors.to(gray.dtype).clamp(0, 1)
 
 
 class LumaChroma(Regression):
@@ -134,8 +163,8 @@ class LumaChroma(Regression):
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         return color.rgb_to_luma_chroma(rgb, self.form)
 
-    def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
-        chroma = enlarge(prediction, gray)
+    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
+        chroma = enlarge(colors, gray)
         return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.form))
 
     def config(self) -> dict[str, object]:
@@ -151,8 +180,8 @@ class YUV(Regression):
         gray, u, v = color.rgb_to_yuv(rgb).split(1, dim=-3)
         return gray, torch.cat([u / U_RANGE, v / V_RANGE], dim=-3)
 
-    def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
-        u, v = enlarge(prediction, gray).split(1, dim=-3)
+    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
+        u, v = enlarge(colors, gray).split(1, dim=-3)
         return color.scale_to_gamut(color.yuv_to_rgb(torch.cat([gray, u * U_RANGE, v * V_RANGE], dim=-3)))
 
 
@@ -177,8 +206,8 @@ class LAB(Regression):
         gray = lab[..., :1, :, :] / 100 if self.sees == "lightness" else color.luma(rgb)
         return gray, lab[..., 1:, :, :] / AB_RANGE
 
-    def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
-        ab = enlarge(prediction, gray) * AB_RANGE
+    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
+        ab = enlarge(colors, gray) * AB_RANGE
         if self.sees == "luma":
             return color.luma_ab_to_rgb(gray, ab)
         return color.scale_lab_to_gamut(torch.cat([gray * 100, ab], dim=-3))
@@ -187,18 +216,156 @@ class LAB(Regression):
         return super().config() | {"sees": self.sees}
 
 
-REPRESENTATIONS: dict[str, type[Regression]] = {cls.name: cls for cls in (RGB, LAB, YUV, LumaChroma)}
+class Classification(Representation):
+    """Predicts a distribution over color bins: one logit for each bin of a quantizer, at each pixel.
+
+    Its target is the color itself, averaged over the stride; the loss encodes it, so that no full distribution is kept
+    for each pixel. Bins in ab keep the gray exactly. Bins in RGB predict luma too, as in Qureshi's papers.
+
+    Args:
+        quantizer: "ab676", "ab313", "rgb24" (fitted to the training images by `fit`), or a `Quantizer` (or its config).
+        decode: how a color is made of a distribution: "mode", "mean", "annealed" or "sample"
+            (see ``Quantizer.decode``). Default: "annealed" in ab, "mode" in RGB, as the papers have it.
+        temperature: of "annealed".
+        neighbors: bins that share a color in the target; 1 is hard encoding. Default: 5 in ab, 1 in RGB.
+        sigma: of soft encoding, in Lab units (RGB: of 0 to 1). Default: 5 (5 / 255).
+        rebalance: None, or the share of the uniform distribution in class rebalancing (Zhang: .5); `fit` then
+            computes the weights of the bins from the training images.
+        weights: the weights themselves, one for each bin.
+        sees: as in `LAB`: "lightness" (default) or "luma". For bins in ab only.
+        seed: of "sample"; a picture is then decoded the same way each time.
+    """
+
+    name = "classification"
+
+    def __init__(
+        self,
+        quantizer: str | dict[str, Any] | Quantizer = "ab313",
+        *,
+        decode: str | None = None,
+        temperature: float = TEMPERATURE,
+        neighbors: int | None = None,
+        sigma: float | None = None,
+        rebalance: float | None = None,
+        weights: Sequence[float] | None = None,
+        sees: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._quantizer: Quantizer | None = None
+        if quantizer == "rgb24":
+            self.channels, bins_space = 24, "rgb"
+        else:
+            self._quantizer = quantizer if isinstance(quantizer, Quantizer) else make_quantizer(quantizer)
+            self.channels, bins_space = len(self._quantizer), self._quantizer.space
+        in_ab = bins_space == "ab"
+        if sees is not None and not in_ab:
+            raise LabkitError(f"sees is an option of bins in ab; the network of bins in rgb sees luma. Got {sees!r}")
+        self.space: Regression = LAB(sees=sees or "lightness") if in_ab else RGB()  # splits and paints
+        self.unit = AB_RANGE if in_ab else 1.0  # of that space's coordinates
+        self.predicts_luma = self.space.predicts_luma
+        self.method = decode or ("annealed" if in_ab else "mode")
+        self.temperature = temperature
+        self.neighbors = neighbors or (NEIGHBORS if in_ab else 1)
+        self.sigma = sigma
+        self.rebalance = rebalance
+        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.sees = sees
+        self.seed = seed
+        if self.method not in METHODS:
+            raise LabkitError(f"bins are decoded by one of {', '.join(METHODS)}. Got {decode!r}")
+        if not temperature > 0:
+            raise LabkitError(f"temperature must be above 0 (for its limit use decode='mode'). Got {temperature}")
+        if not 1 <= self.neighbors <= self.channels:
+            raise LabkitError(f"neighbors must be from 1 to the {self.channels} bins. Got {neighbors}")
+        if sigma is not None and not sigma > 0:
+            raise LabkitError(f"sigma must be above zero. Got {sigma}")
+        if rebalance is not None and not 0 <= rebalance <= 1:
+            raise LabkitError(f"rebalance is a share from 0 to 1, or None. Got {rebalance}")
+        if self.weights is not None and len(self.weights) != self.channels:
+            raise LabkitError(f"weights must be {self.channels} numbers, one for each bin. Got {len(self.weights)}")
+
+    @property
+    def quantizer(self) -> Quantizer:
+        """The bins. Raises ``LabkitError`` while they are not fitted yet."""
+        if self._quantizer is None:
+            raise LabkitError("the 24 RGB bins are not fitted yet: train with fit, or call learn_colors(images)")
+        return self._quantizer
+
+    def learn_colors(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
+        """Fits the RGB bins and computes the rebalancing weights, where they are asked for and not given."""
+        if self._quantizer is None:
+            self._quantizer = fit_rgb(images, self.channels, seed)
+        if self.rebalance is not None and self.weights is None:
+            frequencies = torch.zeros(self.channels, dtype=torch.float64)
+            for part in images.split(64):
+                frequencies += len(part) * self.quantizer.frequencies(self.target(part, stride))
+            smooth = self.quantizer.smooth(frequencies / len(images))
+            self.weights = rebalancing_weights(smooth, self.rebalance).float()
+
+    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        gray, coordinates = self.space.split(rgb)
+        return gray, coordinates * self.unit
+
+    def encode_bins(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the loss makes of a target ``(N, D, h, w)``: bins ``(N, K, h, w)``, their probability, and each pixel's
+        weight ``(N, h, w)``, which is that of its nearest bin (None: all 1)."""
+        bins, probability = self.quantizer.soft_encode(target, self.neighbors, self.sigma)
+        if self.weights is None:
+            return bins, probability, None
+        self.weights = self.weights.to(bins.device)
+        return bins, probability, self.weights[bins[:, 0]]
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Weighted cross-entropy in nats per pixel; ``target`` holds colors, as `encode` gives them."""
+        return cross_entropy(prediction, *self.encode_bins(target))
+
+    def colors(self, prediction: Tensor) -> Tensor:
+        """Logits ``(N, Q, h, w)`` to ``(N, 2, h, w)`` a and b, or ``(N, 3, h, w)`` RGB, by the decoding chosen."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return self.quantizer.decode(prediction, self.method, self.temperature, generator)
+
+    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return self.space.paint(gray, colors / self.unit)
+
+    def oracle(self, rgb: Tensor, stride: int = 1) -> Tensor:
+        """The pictures with each color replaced by its nearest bin's: ``(N, 3, H, W) -> rgb (N, 3, H, W)``.
+
+        Their score is the quantizer's oracle floor. To be read beside a trained classifier's score.
+        """
+        gray, target = self.encode(rgb, stride)
+        return self.paint(gray, self.quantizer.nearest(target))
+
+    def config(self) -> dict[str, object]:
+        return super().config() | {
+            "quantizer": "rgb24" if self._quantizer is None else self._quantizer.config(),
+            "decode": self.method,
+            "temperature": self.temperature,
+            "neighbors": self.neighbors,
+            "sigma": self.sigma,
+            "rebalance": self.rebalance,
+            "weights": None if self.weights is None else self.weights.tolist(),
+            "sees": self.sees,
+            "seed": self.seed,
+        }
 
 
-def make_representation(name: str, **options: object) -> Representation:
-    """A representation by name: ``rgb``, ``lab``, ``yuv`` or ``luma-chroma``, with its constructor's options.
+REPRESENTATIONS: dict[str, Callable[..., Representation]] = {
+    **{cls.name: cls for cls in (RGB, LAB, YUV, LumaChroma)},
+    **{name: partial(Classification, name) for name in ("ab676", "ab313", "rgb24")},
+    Classification.name: Classification,  # with quantizer=: any bins; also how all of them are written to files
+}
 
-    Raises ``LabkitError`` for an unknown name or option.
+
+def make_representation(name: str, **options: Any) -> Representation:
+    """A representation by name, with its constructor's options.
+
+    Regressions: ``rgb``, ``lab``, ``yuv``, ``luma-chroma``. Classifications: ``ab676``, ``ab313``, ``rgb24``, and
+    ``classification`` with ``quantizer=`` for other bins. Raises ``LabkitError`` for an unknown name or option.
     """
     if name not in REPRESENTATIONS:
         raise LabkitError(f"unknown representation {name!r}: expected one of {', '.join(REPRESENTATIONS)}")
     try:
-        return REPRESENTATIONS[name](**options)  # type: ignore[arg-type]
+        return REPRESENTATIONS[name](**options)
     except TypeError as error:
         raise LabkitError(f"representation {name!r} does not take these options: {options} ({error})") from None
 

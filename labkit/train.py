@@ -107,6 +107,7 @@ def fit(
     precision = pick_precision(settings.precision, device)
     space, stride = colorizer.representation, colorizer.network.output_stride
     images = train.to(device)
+    space.learn_colors(images, stride, settings.seed)
     batches = math.ceil(len(images) / settings.batch_size)  # per epoch
     steps = settings.epochs * batches
 
@@ -197,6 +198,8 @@ def fit(
 def dataset_loss(colorizer: Colorizer, images: Tensor, batch_size: int = 256) -> float:
     """The representation's loss over ``(N, 3, H, W)`` uint8 images, in evaluation mode: the mean over images."""
     total = 0.0
+    pixels = images.shape[-2] * images.shape[-1]
+    batch_size = max(1, min(batch_size, 2**20 // pixels))  # a classifier predicts hundreds of numbers for each
     for part in images.split(batch_size):
         gray, target = colorizer.representation.encode(part.to(colorizer.device), colorizer.network.output_stride)
         total += float(colorizer.representation.loss(colorizer.predict(gray), target)) * len(part)

@@ -143,26 +143,23 @@ def test_every_train_option_is_on_the_command_line() -> None:
     assert set(TrainOptions.model_fields) - offered <= {"progress"}
 
 
-def test_colorize_keeps_the_size(
+def test_colorize_keeps_size_and_luma(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import torch
+    import numpy as np
     from PIL import Image
 
-    from labkit.colorizer import Colorizer
-
-    class Painter:
-        def colorize(self, photo: Path) -> torch.Tensor:
-            with Image.open(photo) as image:
-                return torch.full((3, image.height, image.width), 0.5)
-
-    monkeypatch.setattr(Colorizer, "starter", staticmethod(Painter))
     monkeypatch.chdir(tmp_path)
-    Image.new("L", (7, 5)).save("a.jpg")
-    assert call("colorize", "a.jpg", "--out", "here") == 0
+    gray = np.linspace(60, 200, 90 * 75).reshape(75, 90).astype(np.uint8)
+    Image.fromarray(gray).save("a.png")
+    assert call("colorize", "a.png", "--out", "here") == 0
     with Image.open(tmp_path / "here" / "a.colorized.png") as result:
-        assert result.size == (7, 5) and result.mode == "RGB" and result.getpixel((0, 0)) == (128, 128, 128)
+        pixels = np.asarray(result.convert("RGB")).astype(float)
+    assert pixels.shape == (75, 90, 3) and np.ptp(pixels, axis=2).max() > 3
+    assert np.abs(pixels @ [0.299, 0.587, 0.114] - gray).max() < 1
     assert "a.colorized.png" in capsys.readouterr().out
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    assert call("colorize", "b.png") == 2
 
 
 @pytest.mark.parametrize("differences", [[], ["notebooks/01_x.ipynb: cell 3 differs"]])

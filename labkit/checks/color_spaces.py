@@ -1,6 +1,6 @@
 """Exercises of lab 02: RGB, LAB, YUV, the luma-chroma plane, and the way back into the gamut."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -8,6 +8,11 @@ from torch import Tensor
 
 from labkit import color
 from labkit.checks import Exercise, Verdict, Wrong, as_tensor, close, describe, uniform
+
+
+def by_place(answer: Callable[..., Any], inputs: Mapping[str, Any]) -> Any:
+    """Hand the inputs over in order: a student may rename the arguments."""
+    return answer(*inputs.values())
 
 
 def mix(matrix: Any, image: Tensor) -> Tensor:
@@ -41,6 +46,7 @@ SRGB_TO_LINEAR = Exercise(
     minutes=4,
     asks_for=("labkit.color.srgb_to_linear",),
     inputs=codes,
+    call=by_place,
     reference=lambda rgb: torch.where(rgb > 0.04045, power_everywhere(rgb), rgb / 12.92),
     atol=2e-6,
     hint="two pieces: c / 12.92 up to .04045, ((c + .055) / 1.055) ** 2.4 above; torch.where picks one per value",
@@ -115,6 +121,7 @@ LINEAR_TO_LAB = Exercise(
         "labkit.color.lightness",
     ),
     inputs=light,
+    call=by_place,
     reference=cie_lab,
     atol=0.02,  # other printings of the white point and of the straight piece agree to this
     hint="XYZ = M rgb; divide by the white point; f of each; then 116 fy - 16, 500 (fx - fy), 200 (fy - fz)",
@@ -192,6 +199,7 @@ RGB_TO_YUV = Exercise(
     minutes=5,
     asks_for=("labkit.color.rgb_to_yuv",),
     inputs=lambda rng: {"rgb": uniform(rng, 0, 1, (3, 4, 5))},
+    call=by_place,
     reference=lambda rgb: mix(YUV_MATRIX, rgb),
     atol=2e-4,
     hint="Y = .299 R + .587 G + .114 B first; then U = .492111 (B - Y) and V = .877283 (R - Y), in the order Y, U, V",
@@ -281,6 +289,7 @@ GRAM_SCHMIDT = Exercise(
     minutes=6,
     asks_for=("labkit.color.chroma_basis",),
     inputs=plane,
+    call=by_place,
     reference=gram_schmidt,
     judge=judge_basis,
     wrong=(
@@ -384,6 +393,7 @@ SCALE_TO_GAMUT = Exercise(
     minutes=9,
     asks_for=("labkit.color.scale_to_gamut",),
     inputs=overshot,
+    call=by_place,
     reference=lambda rgb: scaled_around(rgb, color.luma(rgb)),
     judge=judge_gamut,
     wrong=(
@@ -438,6 +448,7 @@ UV_ERROR = Exercise(
     points=2,
     minutes=6,
     inputs=lambda rng: {"u_error": uniform(rng, 0.02, 0.06), "v_error": uniform(rng, 0.08, 0.15)},
+    call=by_place,
     reference=rgb_mse,
     atol=1e-7,
     hint="R, G and B one by one: which multiples of the two errors does each receive? Square, add, divide by 3",

@@ -25,6 +25,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from labkit.color import luma
 from labkit.data.dataset import Dataset, check_size, cut, parse_classes
@@ -464,6 +465,71 @@ def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
     ordered, order = values.sort(dim=2)
     passed = weights.gather(2, order).cumsum(dim=2) > 0.5
     return ordered.gather(2, passed.int().argmax(dim=2, keepdim=True)).squeeze(2)
+
+
+class HasBins(Protocol):
+    """The part of a classification that :func:`bin_posterior` and :func:`best_cross_entropy` need."""
+
+    channels: int
+
+    def target(self, rgb: Tensor, stride: int = 1) -> Tensor: ...
+
+    def encode_bins(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]: ...
+
+
+def bin_posterior(world: ToyWorld, representation: HasBins, stride: int = 1) -> Tensor:
+    """The exact P(bin | gray image) of each pixel: what a perfect classifier predicts, float32 ``(N, Q, H/s, W/s)``.
+
+    With soft encoding it is the mean of the soft encodings. At stride 2 the colors of 2x2 pixels are averaged before
+    they are binned; all hidden colors among them belong to one thing, so they are drawn together. A classifier with
+    weighted bins predicts ``posterior * weights``, normalized again. Many bins make it large: pass a few scenes.
+    """
+    posterior = _mixture(world, representation, stride)
+    return posterior / posterior.sum(dim=1, keepdim=True)
+
+
+def best_cross_entropy(world: ToyWorld, representation: HasBins, stride: int = 1) -> dict[str, float]:
+    """The lowest cross-entropy that any network seeing the gray image can reach, in nats per output pixel.
+
+    Args:
+        world: scenes.
+        representation: a classification whose network sees luma (one that sees lightness can do better, see above).
+        stride: 1, or 2 for a network with half-resolution output.
+
+    Returns:
+        ``expected`` under the posterior, and ``realized``: the loss of the best prediction on the colors that were
+        drawn, which is what ``labkit.train.dataset_loss`` would give.
+    """
+    expected = realized = 0.0
+    for start in range(0, len(world), 16):
+        part = world.select(slice(start, start + 16))
+        mixture = _mixture(part, representation, stride)  # (n, Q, h, w)
+        surprise = -(mixture / mixture.sum(dim=1, keepdim=True)).clamp(min=1e-30).log()
+        expected += float((mixture * surprise).double().sum())
+        bins, probability, weight = representation.encode_bins(representation.target(part.images, stride))
+        loss = (probability * surprise.gather(1, bins)).sum(dim=1)
+        realized += float((loss if weight is None else weight * loss).double().sum())
+    pixels = len(world) * -(-world.images.shape[-2] // stride) * -(-world.images.shape[-1] // stride)
+    return {"expected": expected / pixels, "realized": realized / pixels}
+
+
+def _mixture(world: ToyWorld, representation: HasBins, stride: int) -> Tensor:
+    """Soft encodings averaged over the posterior, each times its weight: (N, Q, H/s, W/s)."""
+    if stride not in (1, 2):
+        raise LabkitError(f"toyworld's posterior is known at stride 1 and 2. Got {stride}")
+    colors, probability = world.posterior()  # (N, K, 3, H, W), (N, K, H, W)
+    # Things do not touch, so the pixels of a 2x2 block with a hidden color belong to one thing. The others have the
+    # probabilities (1, 0, 0, 0) and the same color whatever k is.
+    first = -F.max_pool2d(-probability[:, :1], stride, ceil_mode=True)
+    others = F.max_pool2d(probability[:, 1:], stride, ceil_mode=True)
+    total: Tensor | None = None
+    for k, chance in enumerate(torch.cat([first, others], dim=1).unbind(dim=1)):
+        bins, shares, weight = representation.encode_bins(representation.target(colors[:, k], stride))
+        if total is None:
+            total = shares.new_zeros((len(bins), representation.channels, *bins.shape[-2:]))
+        total.scatter_add_(1, bins, shares * (chance if weight is None else chance * weight)[:, None])
+    assert total is not None
+    return total
 
 
 class _UnitRGB:

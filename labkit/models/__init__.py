@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from labkit.errors import LabkitError
 from labkit.models.cnn import EncoderDecoder
 from labkit.models.network import Network, count_parameters
+from labkit.models.slr import SLRBaseline, SLRHybrid
 from labkit.models.unet import UNet
 
-NETWORKS: dict[str, tuple[type[UNet], dict[str, Any]]] = {
+NETWORKS: dict[str, tuple[Callable[..., Network], dict[str, Any]]] = {
     "cnn": (EncoderDecoder, {}),
     "unet": (UNet, {}),
     "unet-half": (UNet, {"output_stride": 2}),
+    "slr-baseline": (SLRBaseline, {}),
+    "slr-hybrid": (SLRHybrid, {}),
 }
 
 
 def make_network(name: str, out_channels: int, **options: Any) -> Network:
-    """A network by name: ``cnn`` (encoder-decoder), ``unet``, or ``unet-half`` (half-resolution output).
+    """A network by name.
 
-    Options are those of `UNet`: width, depth, normalization, dropout, down, up, ...
+    ``cnn`` (encoder-decoder), ``unet`` and ``unet-half`` (half-resolution output) take the options of `UNet`: width,
+    depth, normalization, dropout, down, up, ... ``slr-baseline`` and ``slr-hybrid``, the networks of the ECS171 paper,
+    take width, and the hybrid also kernels.
     Raises ``LabkitError`` for an unknown name or option.
     """
     if name not in NETWORKS:
@@ -31,4 +37,13 @@ def make_network(name: str, out_channels: int, **options: Any) -> Network:
         raise LabkitError(f"network {name!r} does not take these options: {options} ({error})") from None
 
 
-__all__ = ["NETWORKS", "EncoderDecoder", "Network", "UNet", "count_parameters", "make_network"]
+__all__ = [
+    "NETWORKS",
+    "EncoderDecoder",
+    "Network",
+    "SLRBaseline",
+    "SLRHybrid",
+    "UNet",
+    "count_parameters",
+    "make_network",
+]

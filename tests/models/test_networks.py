@@ -13,6 +13,9 @@ KINDS = [
     ("unet", {"down": "strided", "up": "transposed", "output_activation": "tanh"}),
     ("unet", {"normalization": "group", "dropout": 0.3, "depth": 4}),
     ("unet", {"normalization": "none", "depth": 1}),
+    ("slr-baseline", {}),
+    ("slr-hybrid", {}),
+    ("slr-hybrid", {"kernels": ["sobel-x", "laplacian"]}),
 ]
 
 
@@ -73,6 +76,8 @@ def test_output_activation_bounds_the_output() -> None:
         ),  # Qureshi, Table 1 with upsampling and two convolutions per block
         ("unet", 3, {"width": 64}, 1_884_675),  # Table 2
         ("unet", 24, {"width": 64}, 1_886_040),  # Table 5
+        ("slr-baseline", 2, {}, 625_858),  # ECS171, section 2.3.2
+        ("slr-hybrid", 2, {}, 628_936),  # section 2.4, and 36 fixed numbers
     ],
 )
 def test_parameter_counts_of_the_papers(name: str, channels: int, options: dict[str, int], expected: int) -> None:
@@ -122,4 +127,4 @@ def test_refusals(name: str, options: dict[str, object], message: str) -> None:
 
 
 def test_names() -> None:
-    assert list(NETWORKS) == ["cnn", "unet", "unet-half"]
+    assert list(NETWORKS) == ["cnn", "unet", "unet-half", "slr-baseline", "slr-hybrid"]

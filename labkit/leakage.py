@@ -1,0 +1,262 @@
+"""Gradient leakage: does color change where the gray image does not?
+
+The ECS171 paper (its section 2.3.3) blames color drift on leakage: a network's chroma at a pixel depends on gray values
+far from it, so that texture next door can change the color of a flat region. Its hybrid is said to forbid that. Here
+are the measures that can tell, in three groups:
+
+- the Jacobian ``d chroma(i, j) / d gray(k, l)``, which says what a pixel's color listens to, and from how far;
+- flat regions beside texture, drawn exactly flat or found in photographs to a stated tolerance;
+- edges of chroma against edges of luma.
+
+Gray is ``(N, 1, H, W)`` in [0, 1]. Chroma is ``(N, C, H, W)`` at the same size, in the units of its representation
+(those of the corrected luma-chroma plane are RGB distances, and only in them do channels add up as in `magnitude`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from labkit.models import Network
+
+Pixels = Sequence[tuple[int, int]]
+
+# --------------------------------------------------------------------------------------------------- the Jacobian
+
+
+def jacobian(network: Network, gray: Tensor, pixels: Pixels, chunk_size: int = 32) -> Tensor:
+    """What the chosen output pixels listen to: ``J[n, p, c, k, l] = d chroma_c(i_p, j_p) / d gray(k, l)``.
+
+    Args:
+        network: used in evaluation mode, where images of a batch do not mix and batch norm is a fixed scale and shift;
+            its mode is restored afterwards.
+        gray: ``(N, 1, H, W)``; converted to the network's device and dtype.
+        pixels: P pairs (row, column) of the output, at the output's resolution.
+        chunk_size: numbers (of the P * C) differentiated at a time; smaller needs less memory.
+
+    Returns: ``(N, P, C, H, W)``, chroma units per unit of gray (black to white).
+    Raises ``ValueError`` for a pixel outside the output.
+    """
+    weight = next(network.parameters())
+    gray = gray.to(weight)
+    height, width = (-(-side // network.output_stride) for side in gray.shape[-2:])
+    for row, column in pixels:
+        if not (0 <= row < height and 0 <= column < width):
+            raise ValueError(f"expected pixels inside the output of {height}x{width}. Got {(row, column)}")
+    rows, columns = torch.tensor(pixels, device=gray.device).unbind(dim=1)
+
+    def chosen(image: Tensor) -> Tensor:
+        # Image n's chroma depends on image n alone. So the gradient of the sum over n holds, at n, that of n's chroma.
+        return network(image)[:, :, rows, columns].sum(dim=0)  # (C, P)
+
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():  # no gradient of the gradient; jacrev still takes the one it needs
+            found = torch.func.jacrev(chosen, chunk_size=chunk_size)(gray)  # (C, P, N, 1, H, W)
+    finally:
+        network.train(training)
+    return found.squeeze(3).permute(2, 1, 0, 3, 4)
+
+
+def magnitude(jacobian: Tensor) -> Tensor:
+    """How far a color moves per unit of gray at each input pixel: ``(N, P, C, H, W) -> (N, P, H, W)``.
+
+    ``M(k, l) = sqrt(sum_c J_c(k, l)^2)``: the length of the chroma vector's derivative.
+    """
+    return jacobian.square().sum(dim=2).sqrt()
+
+
+def rings(pixels: Pixels, size: Sequence[int], stride: int = 1) -> Tensor:
+    """Distance of each input pixel from an output pixel: ``(P, H, W)``, whole numbers.
+
+    ``max(|k - i|, |l - j|)``, so that rings 0 and 1 together are the 3x3 neighborhood. With a stride, an output pixel
+    covers stride x stride input pixels; these are ring 0, and distance is counted from their edge.
+    """
+
+    def away(starts: Tensor, length: int) -> Tensor:
+        positions = torch.arange(length)
+        first = starts[:, None] * stride
+        return torch.maximum(first - positions, positions - (first + stride - 1)).clamp(min=0)  # (P, length)
+
+    rows, columns = torch.tensor(pixels).unbind(dim=1)
+    return torch.maximum(away(rows, size[0])[:, :, None], away(columns, size[1])[:, None, :])
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The Jacobian's magnitude by distance from the output pixel; index r of each tensor is ring r of `rings`."""
+
+    mean: Tensor  # (R,) magnitude per input pixel of the ring
+    share: Tensor  # (R,) of the magnitude of the whole image; these add up to 1
+
+
+def profile(jacobian: Tensor, pixels: Pixels, stride: int = 1) -> Profile:
+    """Spatial profile of ``(N, P, C, H, W)``, averaged over images and output pixels.
+
+    ``share`` is the mean over images and pixels of their own shares, so that no image counts more than another.
+    A Jacobian that is zero everywhere counts as zero shares.
+    """
+    size = max(jacobian.shape[-2:])
+    ring = rings(pixels, jacobian.shape[-2:], stride).to(jacobian.device)
+    member = F.one_hot(ring, size).to(jacobian.dtype)  # (P, H, W, R)
+    size_of_ring = member.sum(dim=(1, 2))  # (P, R); 0 where the ring lies outside the image
+    total = torch.einsum("nphw,phwr->npr", magnitude(jacobian), member)
+    share = total / total.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
+    mean = total.sum(dim=(0, 1)) / (len(total) * size_of_ring.sum(dim=0)).clamp(min=1)
+    return Profile(mean=mean, share=share.mean(dim=(0, 1)))
+
+
+def leakage_index(jacobian: Tensor, pixels: Pixels, stride: int = 1, radius: int = 1) -> Tensor:
+    """Share of what a pixel's color listens to that lies outside its neighborhood: ``(N, P, C, H, W) -> (N, P)``.
+
+    ``sum of M(k, l) outside / sum of M(k, l)``, with M of `magnitude`; outside is farther than ``radius`` rings, so
+    for radius 1 outside of 3x3. 0: the color is a function of the 3x3 patch. Near 1: it is a function of everything
+    else. A Jacobian that is zero everywhere leaks nothing: 0.
+    """
+    outside = rings(pixels, jacobian.shape[-2:], stride).to(jacobian.device) > radius
+    size = magnitude(jacobian)
+    total = size.sum(dim=(-2, -1))
+    return (size * outside).sum(dim=(-2, -1)) / total.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+# ---------------------------------------------------------------------------------- flat regions beside texture
+
+
+@dataclass(frozen=True)
+class FlatScenes:
+    """Gray images of which one side is exactly flat and the other is texture."""
+
+    gray: Tensor  # (N, 1, H, W) float32, multiples of 1/255
+    plain: Tensor  # the same without the texture: one gray level everywhere
+    flat: Tensor  # bool (N, 1, H, W): pixels outside the texture whose 3x3 neighborhood is exactly flat
+    distance: Tensor  # int64 (N, 1, H, W): pixels to the texture, 1 next to it; 0 inside
+
+
+def flat_beside_texture(count: int, size: int = 32, seed: int = 0) -> FlatScenes:
+    """Draws ``count`` scenes: a flat region of random gray, and beside it noise, stripes or a checkerboard.
+
+    The texture takes 1/4 to 1/2 of the image, on any of its four sides. The flat level is .2 to .8, the texture's
+    values .3 around .5.
+    """
+    if size < 8:
+        raise ValueError(f"expected scenes of at least 8 pixels. Got {size}")
+    random = torch.Generator().manual_seed(seed)
+
+    def draw(low: int, high: int) -> int:
+        return int(torch.randint(low, high + 1, (1,), generator=random))
+
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    scenes = []
+    for index in range(count):
+        period = draw(1, 3)
+        noise = torch.randint(0, 154, (size, size), generator=random)
+        stripes = 153 * (row // period % 2)
+        checkerboard = 153 * ((row // period + column // period) % 2)
+        texture = 51 + (noise, stripes, checkerboard)[index % 3]
+        border = draw(size // 2, size - size // 4)
+        plain = torch.full((size, size), draw(51, 204))
+        scene = torch.stack([torch.where(column < border, plain, texture), plain, (border - column).clamp(min=0)])
+        scenes.append(scene.rot90(draw(0, 3), dims=(1, 2)))
+    gray, plain, distance = torch.stack(scenes).split(1, dim=1)
+    gray = gray / 255
+    return FlatScenes(gray, plain / 255, flat_mask(gray) & (distance > 0), distance)
+
+
+def local_range(gray: Tensor) -> Tensor:
+    """Largest minus smallest gray value of each 3x3 neighborhood, (N, 1, H, W) both. Cut off at the image's border."""
+    return F.max_pool2d(gray, 3, stride=1, padding=1) + F.max_pool2d(-gray, 3, stride=1, padding=1)
+
+
+def flat_mask(gray: Tensor, tolerance: float = 0.0) -> Tensor:
+    """Pixels whose 3x3 neighborhood is flat: bool ``(N, 1, H, W)``.
+
+    Flat means a `local_range` of at most ``tolerance``; then no two values in the neighborhood, and so no finite
+    difference in it, differ by more. 0 is exactly flat. For photographs state a tolerance between two 8-bit steps:
+    ``2.5 / 255`` admits steps of 2 and refuses steps of 3, however they round.
+    """
+    return local_range(gray) <= tolerance
+
+
+def near_texture(gray: Tensor, contrast: float = 0.2, within: int = 8) -> Tensor:
+    """Pixels with a `local_range` of at least ``contrast`` no farther than ``within`` pixels: bool ``(N, 1, H, W)``.
+
+    ``flat_mask(gray, 2.5 / 255) & near_texture(gray)`` are the flat regions beside texture of a photograph.
+    """
+    textured = (local_range(gray) >= contrast).to(gray.dtype)
+    return F.max_pool2d(textured, 2 * within + 1, stride=1, padding=within) > 0
+
+
+def variation(chroma: Tensor, mask: Tensor) -> Tensor:
+    """How much color changes from pixel to pixel inside a region: ``(N, C, H, W), bool (N, 1, H, W) -> (N,)``.
+
+    Root mean square of ``|chroma(i + 1, j) - chroma(i, j)|`` and ``|chroma(i, j + 1) - chroma(i, j)|`` over all pairs
+    of neighbors that both lie in the mask, the length taken over channels; chroma units per pixel. 0 without a pair.
+    On a flat region this is what the paper wants to be 0. In photographs it is not 0 for the true colors either:
+    compare with theirs.
+    """
+    total = chroma.new_zeros(len(chroma))
+    pairs = chroma.new_zeros(len(chroma))
+    for dim in (-2, -1):
+        both = mask.narrow(dim, 1, mask.shape[dim] - 1) & mask.narrow(dim, 0, mask.shape[dim] - 1)
+        squared = chroma.diff(dim=dim).square().sum(dim=1, keepdim=True)
+        total += torch.where(both, squared, 0).sum(dim=(1, 2, 3))
+        pairs += both.sum(dim=(1, 2, 3))
+    return (total / pairs.clamp(min=1)).sqrt()
+
+
+def leak_by_distance(chroma: Tensor, chroma_plain: Tensor, scenes: FlatScenes) -> Tensor:
+    """How much the texture changes the color of flat pixels, by their distance to it: ``(D,)``.
+
+    Index d holds ``|chroma - chroma_plain|``, the length over channels, averaged over the pixels of ``scenes.flat``
+    that lie d pixels from the texture. ``chroma`` is predicted from ``scenes.gray`` and ``chroma_plain`` from
+    ``scenes.plain``. Their difference owes nothing to the image's border or to the gray level: only to the texture.
+    NaN at distances that no flat pixel has (0 always, 1 nearly always). On the CPU.
+    """
+    change = (chroma - chroma_plain).norm(dim=1, keepdim=True).cpu()[scenes.flat]
+    distance = scenes.distance[scenes.flat]
+    total = torch.bincount(distance, weights=change)
+    return total / torch.bincount(distance)
+
+
+# ----------------------------------------------------------------------------------------- edges of luma and chroma
+
+
+def gradient_magnitude(image: Tensor) -> Tensor:
+    """Strength of edges: ``(N, C, H, W) -> (N, 1, H - 1, W - 1)``, image units per pixel.
+
+    ``sqrt(sum_c (I_c(i + 1, j) - I_c(i, j))^2 + (I_c(i, j + 1) - I_c(i, j))^2)``, the paper's finite differences.
+    """
+    down = image.diff(dim=-2)[..., :, :-1]
+    right = image.diff(dim=-1)[..., :-1, :]
+    return (down.square() + right.square()).sum(dim=1, keepdim=True).sqrt()
+
+
+def edge_correlation(gray: Tensor, chroma: Tensor) -> Tensor:
+    """Do color and luma have their edges at the same places? ``(N, 1, H, W), (N, C, H, W) -> (N,)`` in [-1, 1].
+
+    Pearson's correlation, over the pixels of an image, of the two `gradient_magnitude`. An image whose gray or chroma
+    has the same gradient everywhere (none, for example) has no edges to align: 0.
+    """
+    of_luma, of_chroma = gradient_magnitude(gray).flatten(1), gradient_magnitude(chroma).flatten(1)
+    of_luma = of_luma - of_luma.mean(dim=1, keepdim=True)
+    of_chroma = of_chroma - of_chroma.mean(dim=1, keepdim=True)
+    product = (of_luma * of_chroma).sum(dim=1)
+    lengths = of_luma.norm(dim=1) * of_chroma.norm(dim=1)
+    return torch.where(lengths > 1e-12, product / lengths.clamp(min=1e-12), 0)
+
+
+def unsupported_edges(gray: Tensor, chroma: Tensor, tolerance: float = 0.0) -> Tensor:
+    """Share of the chroma's edge energy where luma has no edge: ``(N, 1, H, W), (N, C, H, W) -> (N,)`` in [0, 1].
+
+    ``sum of E^2 where G <= tolerance / sum of E^2``, with E and G the `gradient_magnitude` of chroma and gray.
+    Isoluminant edges of true colors count in full. Without any chroma edge: 0.
+    """
+    energy = gradient_magnitude(chroma).square()
+    without = torch.where(gradient_magnitude(gray) <= tolerance, energy, 0).sum(dim=(1, 2, 3))
+    total = energy.sum(dim=(1, 2, 3))
+    return without / total.clamp(min=torch.finfo(total.dtype).tiny)
