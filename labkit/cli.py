@@ -164,7 +164,7 @@ def colorize(
     out: Annotated[Path | None, typer.Option(help="Folder for the results; else beside each photo.")] = None,
     working_size: Annotated[
         int, typer.Option(min=0, help="Shorter side of what the network sees, in pixels; 0: the photo's own size.")
-    ] = 64,
+    ] = 96,
 ) -> None:
     """Colorize photographs at their own size, each as NAME.colorized.png.
 

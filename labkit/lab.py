@@ -209,7 +209,11 @@ def format_cell(value: object) -> str:
 
 
 def _html_table(columns: Sequence[str], cells: Sequence[Sequence[str]], caption: str) -> str:
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    sides = ["left"] + ["right"] * (len(columns) - 1)
+    head = "".join(
+        f'<th scope="col" style="text-align:{side}">{html.escape(column)}</th>'
+        for side, column in zip(sides, columns, strict=True)
+    )
     body = ""
     for first, *rest in cells:
         others = "".join(f'<td style="text-align:right">{html.escape(cell)}</td>' for cell in rest)

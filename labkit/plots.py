@@ -35,7 +35,7 @@ FAINT = "#888888"
 
 MAX_WIDTH = 7.6  # inches: what a notebook's column shows without shrinking
 DISPLAY_DPI = 100  # how large an inch appears on screen, whatever resolution the picture is stored at
-MAX_BYTES = 110_000  # of PNG; a notebook stores it in base64, a third larger, and that must stay under 150 kB
+MAX_BYTES = 110_000  # of a picture; a notebook stores it in base64, a third larger, and that must stay under 150 kB
 PIXEL_ART = 64  # images up to this many pixels a side are drawn with hard pixel edges
 
 Images = Tensor | Sequence[Tensor]
@@ -45,7 +45,7 @@ Images = Tensor | Sequence[Tensor]
 
 
 def show(figure: Figure, alt: str, caption: str | None = None) -> None:
-    """Displays the figure as one image/png output with alt text, then the caption in italics, and closes it.
+    """Displays the figure as one image output with alt text, then the caption in italics, and closes it.
 
     The alt text says what is to be seen to somebody who cannot see it. It goes into the output's metadata
     (nbconvert, Colab) and is the output's text/plain form. JupyterLab ignores that metadata, so the text can
@@ -64,49 +64,37 @@ def show(figure: Figure, alt: str, caption: str | None = None) -> None:
     alt = _one_line(alt)
     if not alt:
         raise ValueError("show needs alt: a sentence saying what the figure shows. Got an empty text")
-    png, width = to_png(figure)
+    mime, content, width = to_image(figure)
     close(figure)
-    display(
-        {"image/png": png, "text/plain": alt},
-        metadata={"image/png": {"alt": alt, "width": width}},
-        raw=True,
-    )
+    display({mime: content, "text/plain": alt}, metadata={mime: {"alt": alt, "width": width}}, raw=True)
     lines = [f"*{_one_line(caption)}*"] if caption else []
     lines.append(f"<details><summary>Figure in words</summary>{html.escape(alt, quote=False)}</details>")
     display(Markdown("\n\n".join(lines)))
 
 
-def to_png(figure: Figure, max_bytes: int = MAX_BYTES) -> tuple[bytes, int]:
-    """The figure as PNG of at most `max_bytes`, and the width in pixels at which to display it.
+def to_image(figure: Figure, max_bytes: int = MAX_BYTES) -> tuple[str, bytes, int]:
+    """The figure as a file of at most `max_bytes`: its MIME type, the bytes, the width in pixels to display it at.
 
-    The same figure gives the same bytes: no date, no software name. Line drawings, color chips and small
-    images keep their exact colors. Photographs are what gets large: they are stored with 6 bits a channel
-    (off by 2 of 255 at most), then with 256 colors chosen for the picture, then at fewer dots per inch.
+    The same figure gives the same bytes: no date, no software name. Line drawings, color chips and small images are
+    PNG with their exact colors. Photographs that are too large for that are JPEG with full-resolution chroma
+    (this is a course on color), at the best of a few resolutions and qualities that fits.
 
     Raises:
         ValueError: if even the smallest form is larger than `max_bytes`.
     """
-
-    def width(pixels: np.ndarray, dpi: float) -> int:
-        return round(pixels.shape[1] * DISPLAY_DPI / dpi)
-
     pixels = _render(figure, 140)
-    png = _exact(pixels)
-    if len(png) <= max_bytes:
-        return png, width(pixels, 140)
-    if len(png) <= 3.5 * max_bytes:  # else six bits cannot be enough
-        pixels = _render(figure, 100)
-        png = _six_bits(pixels)
-        if len(png) <= max_bytes:
-            return png, width(pixels, 100)
-    dpi = 110.0
-    while dpi > 40:
+    content = _encoded(pixels, "PNG", optimize=True)
+    if len(content) <= max_bytes:
+        return "image/png", content, round(pixels.shape[1] * DISPLAY_DPI / 140)
+    for dpi in (140, 110, 90, 70, 50):
         pixels = _render(figure, dpi)
-        png = _palette(pixels)
-        if len(png) <= max_bytes:
-            return png, width(pixels, dpi)
-        dpi *= min(0.95, 0.99 * (max_bytes / len(png)) ** 0.5)  # bytes go with the number of pixels
-    raise ValueError(f"the figure needs more than {max_bytes} bytes: show fewer or smaller pictures. Got {len(png)}")
+        for quality in (93, 88, 83):
+            content = _encoded(pixels, "JPEG", quality=quality, subsampling=0, optimize=True)
+            if len(content) <= max_bytes:
+                return "image/jpeg", content, round(pixels.shape[1] * DISPLAY_DPI / dpi)
+    raise ValueError(
+        f"the figure needs more than {max_bytes} bytes: show fewer or smaller pictures. Got {len(content)}"
+    )
 
 
 def close(figure: Figure) -> None:
@@ -126,34 +114,11 @@ def _render(figure: Figure, dpi: float) -> np.ndarray:
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def _exact(pixels: np.ndarray) -> bytes:
+def _encoded(pixels: np.ndarray, kind: str, **options: Any) -> bytes:
     from PIL import Image
 
-    return _png(Image.fromarray(pixels))
-
-
-def _six_bits(pixels: np.ndarray) -> bytes:
-    return _exact(np.round(np.round(pixels / 255.0 * 63) * (255.0 / 63)).astype(np.uint8))
-
-
-def _palette(pixels: np.ndarray) -> bytes:
-    from PIL import Image
-
-    # Maximum coverage keeps small saturated parts, which a median cut loses; k-means then fits the rest. A ninth of the
-    # pixels tells the palette as well as all of them, in a ninth of the time.
-    sample = Image.fromarray(np.ascontiguousarray(pixels[::3, ::3]))
-    chosen = sample.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
-    picture = Image.fromarray(pixels).quantize(palette=chosen, dither=Image.Dither.NONE)
-    colors = picture.getpalette() or []
-    paper = int(np.asarray(picture)[0, 0])  # the padding's corner: white must stay white
-    colors[3 * paper : 3 * paper + 3] = [255, 255, 255]
-    picture.putpalette(colors)
-    return _png(picture)
-
-
-def _png(picture: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    Image.fromarray(pixels).save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
