@@ -265,7 +265,7 @@ class Classification(Representation):
         self.predicts_luma = self.space.predicts_luma
         self.method = decode or ("annealed" if in_ab else "mode")
         self.temperature = temperature
-        self.neighbors = neighbors or (NEIGHBORS if in_ab else 1)
+        self.neighbors = (NEIGHBORS if in_ab else 1) if neighbors is None else neighbors
         self.sigma = sigma
         self.rebalance = rebalance
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)

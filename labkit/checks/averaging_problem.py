@@ -12,7 +12,7 @@ Answer = Callable[..., Any]
 
 
 def telling(draw: Callable[[], dict[str, Any]], reference: Answer, wrong: Sequence[Wrong]) -> dict[str, Any]:
-    """Draw inputs on which each mistake shows, and shows which it is: no two hints belong to one and the same output."""
+    """Draw inputs on which each mistake shows, and shows which it is: no two hints belong to one output."""
     answers = [("", reference), *((mistake.hint, mistake.answer) for mistake in wrong)]
     while True:
         inputs = draw()
@@ -84,7 +84,7 @@ MEAN_COLOR = Exercise(
     id="01-mean-color",
     title="The color that MSE asks for",
     points=1,
-    minutes=4,
+    minutes=3,
     asks_for=("labkit.data.toyworld.optimum",),
     inputs=lambda rng: telling(lambda: candidates(rng, _few(rng, 3, 5)), mean_color, _MEAN_WRONG),
     reference=mean_color,
@@ -312,7 +312,7 @@ EQUAL_LUMA = Exercise(
     id="01-equal-luma",
     title="Two colors, one gray",
     points=2,
-    minutes=8,
+    minutes=7,
     inputs=_luma_inputs,
     reference=equal_luma,
     judge=_judge_luma,
@@ -349,16 +349,10 @@ _CONDITIONAL_WRONG = (
         "prior times likelihood does not sum to 1: divide by its sum over the things, P(row)",
     ),
     Wrong(
-        "not normalized, no prior",
+        "normalized over the rows",  # which gives the likelihood back
         lambda colors, prior, likelihood: likelihood.T @ colors,
-        "the likelihoods of a row do not sum to 1: multiply by the prior and divide by the sum over the things",
-    ),
-    Wrong(
-        "normalized over the rows",
-        lambda colors, prior, likelihood: (
-            (prior[:, None] * likelihood / (prior[:, None] * likelihood).sum(1, keepdim=True)).T @ colors
-        ),
-        "normalize over the things (axis 0): in each row it is their probabilities that must sum to 1",
+        "in each row it is the things' probabilities that must sum to 1: divide prior times likelihood by its sum over "
+        "the things (axis 0)",
     ),
     Wrong(
         "transposed",
@@ -389,7 +383,7 @@ CONDITIONAL_MEAN = Exercise(
     id="01-conditional-mean",
     title="The mean, given the row",
     points=2,
-    minutes=7,
+    minutes=6,
     inputs=lambda rng: telling(lambda: _rows(rng), conditional_mean, _CONDITIONAL_WRONG),
     reference=conditional_mean,
     hint="P(thing | row) = P(thing) P(row | thing) / P(row); then the mean color under it, for each row: shape (R, 3)",
@@ -483,7 +477,7 @@ LOWEST_MSE = Exercise(
     id="01-lowest-mse",
     title="The MSE that no network can beat",
     points=2,
-    minutes=7,
+    minutes=6,
     asks_for=("labkit.data.toyworld.optimum", "labkit.data.toyworld.best_scores"),
     inputs=lambda rng: telling(lambda: _small_posterior(rng), lowest_mse, _LOWEST_WRONG),
     reference=lowest_mse,

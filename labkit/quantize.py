@@ -1,0 +1,383 @@
+"""Color bins: colors as classes, so that a network can predict a distribution of colors instead of one color.
+
+A `Quantizer` is a list of colors. It says which of them is nearest to a color (hard encoding) or which few are near and
+how much (soft encoding), and turns a network's logits back into colors. Three are made here:
+
+- ``ab676()``: the cells of side 10 of the square [-128, 132)^2 of Lab's a and b. Only 262 of the 676 hold an sRGB
+  color, and none is neutral: gray decodes to (-3, -3).
+- ``ab313()``: the list of Zhang, Isola and Efros. 261 of the 313 are nearest to some sRGB color.
+- ``fit_rgb(images)``: k-means in RGB, 24 bins for Qureshi's classifiers.
+
+Colors are float ``(N, D, H, W)``: a and b themselves (D = 2, not divided by anything), or R, G and B in [0, 1] (D = 3).
+Logits are ``(N, Q, H, W)``, and 676 of them per pixel are large: everything here walks through them in pieces.
+
+Source of soft encoding, rebalancing and annealed mean: Zhang, Isola and Efros, Colorful Image Colorization, 2016,
+arXiv:1603.08511, sections 2.1 to 2.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from labkit.color import to_float
+from labkit.errors import LabkitError
+
+DIMENSIONS = {"ab": 2, "rgb": 3}
+SIGMA = {"ab": 5.0, "rgb": 5 / 255}  # of soft encoding and smoothing, in the units of the space
+NEIGHBORS = 5  # bins that share a color in soft encoding
+TEMPERATURE = 0.38  # of the annealed mean
+METHODS = ("annealed", "mean", "mode", "sample")
+
+AB_LOW, AB_HIGH = -128.0, 132.0  # the square of the 676 cells; sRGB needs [-107.9, 98.3] of it
+AB_STEP = 10.0
+
+# Zhang's bins: for each a, the smallest and the largest b, all in steps of 10. No formula gives this list.
+ZHANG_ROWS = (
+    *((-90, 50, 90), (-80, 20, 90), (-70, 0, 90), (-60, -20, 90), (-50, -30, 100), (-40, -40, 100), (-30, -50, 100)),
+    *((-20, -50, 100), (-10, -60, 100), (0, -70, 100), (10, -80, 90), (20, -80, 90), (30, -90, 90), (40, -100, 90)),
+    *((50, -100, 80), (60, -110, 80), (70, -110, 80), (80, -110, 70), (90, -110, 70), (100, -90, 0)),
+)
+
+PIECE = 2**20  # numbers worked on at once: 4 MB, which a processor's cache can hold
+FIT_PIXELS = 50_000  # k-means sees at most so many pixels, drawn by seed
+CELL = 5.0  # side of the cells of the look-up table
+
+
+class Quantizer:
+    """A list of colors, the bins.
+
+    Args:
+        centers: float ``(Q, D)``, Q at least 2.
+        space: what the numbers are: "ab" (D = 2, Lab units) or "rgb" (D = 3, in [0, 1]).
+        name: for messages and files.
+
+    Raises ``ValueError`` when the centers have another shape, or are not finite numbers.
+    """
+
+    def __init__(self, centers: Tensor, space: str, name: str = "custom") -> None:
+        if space not in DIMENSIONS:
+            raise LabkitError(f"bins lie in the space 'ab' or 'rgb'. Got {space!r}")
+        centers = torch.as_tensor(centers).detach().to("cpu", torch.float32)
+        if centers.ndim != 2 or len(centers) < 2 or centers.shape[1] != DIMENSIONS[space]:
+            raise ValueError(f"{space} bins need centers (Q, {DIMENSIONS[space]}), Q >= 2. Got {tuple(centers.shape)}")
+        if not centers.isfinite().all():
+            raise ValueError("the centers of bins must be finite numbers. Got nan or infinity")
+        self.centers = centers
+        self.space = space
+        self.name = name
+        self._candidates: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    def config(self) -> str | dict[str, object]:
+        """What `make_quantizer` needs to make this one again; JSON types only."""
+        if self.name in FIXED:
+            return self.name
+        return {"name": self.name, "space": self.space, "centers": self.centers.tolist()}
+
+    # -------------------------------------------------------------------------------------------- color -> bins
+
+    def encode(self, colors: Tensor) -> Tensor:
+        """Hard encoding: the nearest bin of each color, ``(N, D, H, W) -> int64 (N, H, W)``."""
+        return self._nearest(colors, 1)[0].squeeze(1)
+
+    def nearest(self, colors: Tensor) -> Tensor:
+        """Each color replaced by its nearest bin's: ``(N, D, H, W) -> (N, D, H, W)``. No classifier can do better."""
+        return self._look_up(self.encode(colors)).to(colors.dtype)
+
+    def soft_encode(
+        self, colors: Tensor, neighbors: int = NEIGHBORS, sigma: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Soft encoding: the nearest few bins, weighted by a Gaussian of their distance and normalized to sum 1.
+
+        Args:
+            colors: ``(N, D, H, W)``.
+            neighbors: how many bins, K. One is hard encoding.
+            sigma: of the Gaussian, in the units of the space; 5 in ab (5 / 255 in rgb).
+
+        Returns: bins int64 ``(N, K, H, W)``, nearest first, and probability float32 ``(N, K, H, W)``. `spread` makes a
+        full distribution of them, which is Q / K times larger.
+        """
+        sigma = SIGMA[self.space] if sigma is None else sigma
+        if not sigma > 0:
+            raise LabkitError(f"sigma must be above zero. Got {sigma}")
+        bins, squared = self._nearest(colors, neighbors)
+        # softmax is the normalized Gaussian, and cannot divide 0 by 0 far away from all bins
+        return bins, (-squared / (2 * sigma**2)).softmax(dim=1)
+
+    def frequencies(self, colors: Tensor) -> Tensor:
+        """Share of the colors that fall into each bin: ``(N, D, H, W) -> float64 (Q,)`` on the CPU, sum 1."""
+        counts = torch.bincount(self.encode(colors).flatten().cpu(), minlength=len(self))
+        return counts.double() / counts.sum()
+
+    def smooth(self, frequencies: Tensor, sigma: float | None = None) -> Tensor:
+        """Let each bin share its frequency with its neighbors by a Gaussian of their distance: ``(Q,) -> (Q,)``.
+
+        What a bin gives away sums to what it had, so that the total stays.
+        """
+        sigma = SIGMA[self.space] if sigma is None else sigma
+        distance = torch.cdist(self.centers.double(), self.centers.double())
+        shares = (-distance.square() / (2 * sigma**2)).softmax(dim=1)  # row q: where the mass of bin q goes
+        return (frequencies.to("cpu", torch.float64) @ shares).to(frequencies)
+
+    # -------------------------------------------------------------------------------------------- bins -> color
+
+    def decode(
+        self,
+        logits: Tensor,
+        method: str = "annealed",
+        temperature: float = TEMPERATURE,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Colors from a network's logits: ``(N, Q, H, W) -> float32 (N, D, H, W)``.
+
+        Args:
+            logits: the distribution is their softmax over Q.
+            method: "mode": the likeliest bin. "mean": the expected color. "annealed": the expected color after each
+                probability is raised to the power 1 / temperature and all are normalized again, which is
+                ``softmax(logits / temperature)``. "sample": a bin drawn from the distribution, pixel by pixel.
+            temperature: of "annealed", above 0. 1 gives the mean; towards 0 it becomes the mode.
+            generator: for "sample", on the CPU: the same draws on every device.
+
+        Raises ``LabkitError`` for another method or temperature, ``ValueError`` for another shape.
+        """
+        if method not in METHODS:
+            raise LabkitError(f"bins are decoded by one of {', '.join(METHODS)}. Got {method!r}")
+        if not temperature > 0:
+            raise LabkitError(f"temperature must be above 0 (for its limit use decode='mode'). Got {temperature}")
+        if logits.ndim != 4 or logits.shape[1] != len(self) or not logits.is_floating_point():
+            raise ValueError(f"expected float logits (N, {len(self)}, H, W). Got {logits.dtype} {tuple(logits.shape)}")
+        n, _, height, width = logits.shape
+        centers = self.centers.to(logits.device)
+        chance = torch.rand((n, height, width), generator=generator).to(logits.device) if method == "sample" else None
+        colors = torch.empty((n, centers.shape[1], height, width), device=logits.device)
+        for images, rows in _pieces(logits):
+            part = _part(logits, images, rows).float()  # (n, h, W, Q)
+            if method == "mode":
+                out = centers[part.argmax(dim=-1)]
+            elif chance is not None:
+                out = centers[_draw(part.softmax(dim=-1), chance[images, rows])]
+            else:
+                out = (part / (temperature if method == "annealed" else 1)).softmax(dim=-1) @ centers
+            colors[images, :, rows] = out.movedim(-1, 1)
+        return colors
+
+    # ------------------------------------------------------------------------------------------------- internals
+
+    def _look_up(self, bins: Tensor) -> Tensor:
+        """``int64 (N, H, W) -> (N, D, H, W)``."""
+        return self.centers.to(bins.device)[bins].movedim(-1, 1)
+
+    def _nearest(self, colors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The ``count`` nearest bins of each color and the squared distances, nearest first: each (N, count, H, W)."""
+        if colors.ndim != 4 or colors.shape[1] != self.centers.shape[1] or not colors.is_floating_point():
+            wanted = f"float colors (N, {self.centers.shape[1]}, H, W)"
+            raise ValueError(f"expected {wanted} in {self.space}. Got {colors.dtype} {tuple(colors.shape)}")
+        if not 1 <= count <= len(self):
+            raise LabkitError(f"{self.name} has {len(self)} bins: expected 1 to {len(self)} neighbors. Got {count}")
+        n, _, height, width = colors.shape
+        flat = colors.detach().movedim(1, -1).reshape(-1, colors.shape[1]).float()  # (P, D)
+        search = self._search_table if self.space == "ab" else self._search_all
+        parts = [search(part, count) for part in flat.split(PIECE // 64)]
+        bins, squared = (torch.cat(tensors).view(n, height, width, count) for tensors in zip(*parts, strict=True))
+        return bins.movedim(-1, 1), squared.movedim(-1, 1)
+
+    def _search_all(self, flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Compare with every bin: (P, D) -> bins and squared distances, each (P, count)."""
+        centers = self.centers.to(flat.device)
+        squared = (flat[:, None] - centers).square().sum(dim=-1)  # (P, Q)
+        distance, bins = squared.topk(count, dim=1, largest=False)
+        return bins, distance
+
+    def _search_table(self, flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The same for ab, but compare only with the bins that can be the nearest somewhere in the color's cell.
+
+        Four times faster than comparing with all 676, and exact. Colors outside the square, where no sRGB color is,
+        are first moved to its border.
+        """
+        table = self._table(count, flat.device)
+        flat = flat.clamp(AB_LOW, AB_HIGH)
+        across = round((AB_HIGH - AB_LOW) / CELL)
+        cell = ((flat - AB_LOW) / CELL).long().clamp(max=across - 1)
+        candidates = table[cell[:, 0] * across + cell[:, 1]]  # (P, K)
+        squared = (self.centers.to(flat.device)[candidates] - flat[:, None]).square().sum(dim=-1)
+        if count == 1:  # of equal distances the first is taken
+            best = squared.argmin(dim=1, keepdim=True)
+            return candidates.gather(1, best), squared.gather(1, best)
+        distance, best = squared.topk(count, dim=1, largest=False)
+        return candidates.gather(1, best), distance
+
+    def _table(self, count: int, device: torch.device) -> Tensor:
+        """For each cell of side 5, the bins that can be among the ``count`` nearest of a color in it: (cells, K).
+
+        Seen from the middle of a cell with half diagonal r, a color's distances are off by r at most. So a bin that is
+        farther than the count-th nearest by more than 2 r is not among them anywhere in the cell.
+        """
+        if count not in self._candidates:
+            middles = torch.arange(AB_LOW + CELL / 2, AB_HIGH, CELL)
+            distance = torch.cdist(torch.cartesian_prod(middles, middles).double(), self.centers.double())
+            limit = distance.kthvalue(count, dim=1, keepdim=True).values + CELL * 2**0.5 + 1e-3
+            most = int((distance <= limit).sum(dim=1).max())
+            candidates = distance.topk(most, dim=1, largest=False).indices
+            # Later bins first: a color exactly between two goes to the later one, as half-open cells have it.
+            self._candidates[count] = candidates.sort(dim=1, descending=True).values
+        self._candidates[count] = self._candidates[count].to(device)
+        return self._candidates[count]
+
+
+# ------------------------------------------------------------------------------------------------- the quantizers
+
+
+def ab676() -> Quantizer:
+    """The 26 x 26 cells of side 10 of [-128, 132) in a and b, a-major; their centers are -123, -113, ..., 127."""
+    line = torch.arange(AB_LOW + AB_STEP / 2, AB_HIGH, AB_STEP)
+    return Quantizer(torch.cartesian_prod(line, line), "ab", "ab676")
+
+
+def ab313() -> Quantizer:
+    """Zhang's 313 bins, a-major: points of the lattice of step 10."""
+    points = [(a, b) for a, low, high in ZHANG_ROWS for b in range(low, high + 1, 10)]
+    return Quantizer(torch.tensor(points), "ab", "ab313")
+
+
+def fit_rgb(images: Tensor, bins: int = 24, seed: int = 0) -> Quantizer:
+    """Bins fitted to the colors of pictures ``(N, 3, H, W)`` (uint8 or float) by k-means in RGB, dark ones first.
+
+    The same images, seed and number of bins give the same centers. At most 50,000 pixels are looked at, drawn by seed.
+    Raises ``LabkitError`` when the pictures have fewer colors than bins.
+    """
+    from scipy.cluster.vq import kmeans2  # scipy comes with scikit-image
+
+    generator = torch.Generator().manual_seed(seed)
+    count = images.shape[0] * images.shape[2] * images.shape[3]
+    chosen = torch.randperm(count, generator=generator)[:FIT_PIXELS].to(images.device)
+    pixels = images.movedim(1, -1).reshape(-1, 3)[chosen]
+    pixels = to_float(pixels).to("cpu", torch.float64)
+    if (found := len(pixels.unique(dim=0))) < bins:
+        raise LabkitError(f"{bins} bins need at least {bins} different colors. Got {found} in {count} pixels")
+    centers, _ = kmeans2(pixels.numpy(), bins, iter=30, minit="++", seed=seed)
+    found_centers = torch.from_numpy(centers)
+    order = (found_centers @ torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)).argsort()
+    return Quantizer(found_centers[order], "rgb", f"rgb{bins}")
+
+
+FIXED = {"ab676": ab676, "ab313": ab313}
+
+
+def make_quantizer(config: str | dict[str, Any]) -> Quantizer:
+    """A quantizer from what ``Quantizer.config`` returned: a name, or an object with name, space and centers.
+
+    Raises ``LabkitError`` for anything else.
+    """
+    if isinstance(config, str) and config in FIXED:
+        return FIXED[config]()
+    if isinstance(config, dict) and {"name", "space", "centers"} == set(config):
+        try:
+            return Quantizer(torch.tensor(config["centers"]), config["space"], config["name"])
+        except (TypeError, ValueError) as error:
+            raise LabkitError(f"the bins {config['name']!r} cannot be read: {error}") from None
+    raise LabkitError(f"color bins are {', '.join(FIXED)} or an object with name, space and centers. Got {config!r}")
+
+
+# ---------------------------------------------------------------------------------------------- training with bins
+
+
+def rebalancing_weights(frequencies: Tensor, mix: float = 0.5) -> Tensor:
+    """Weights that make rare colors count: proportional to ``1 / ((1 - mix) p + mix / Q)``, with ``sum(p w) = 1``.
+
+    Args:
+        frequencies: p ``(Q,)``, not negative, sum 1 (Zhang smooths it first: `Quantizer.smooth`).
+        mix: share of the uniform distribution. 1 gives equal weights; 0 makes every bin contribute the same.
+
+    Returns: ``(Q,)``. Empty bins have a large finite weight; with ``mix=0`` they have weight 0.
+    """
+    if not 0 <= mix <= 1:
+        raise LabkitError(f"mix is a share from 0 to 1. Got {mix}")
+    if (
+        frequencies.ndim != 1
+        or (frequencies < 0).any()
+        or not torch.isclose(frequencies.sum(), frequencies.new_ones(()))
+    ):
+        raise ValueError("frequencies must be a distribution (Q,): not negative, sum 1")
+    mixed = (1 - mix) * frequencies + mix / len(frequencies)
+    weights = torch.where(mixed > 0, 1 / mixed, torch.zeros_like(mixed))
+    return weights / (frequencies * weights).sum()
+
+
+def spread(bins: Tensor, probability: Tensor, count: int) -> Tensor:
+    """A soft encoding as full distributions: bins and probability ``(N, K, H, W) -> (N, count, H, W)``."""
+    n, _, height, width = bins.shape
+    return probability.new_zeros((n, count, height, width)).scatter_add_(1, bins, probability)
+
+
+def cross_entropy(logits: Tensor, bins: Tensor, probability: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Weighted cross-entropy with soft targets: the mean over pixels of ``-w sum_k p_k log softmax(logits)[bin_k]``.
+
+    It is divided by the number of pixels, not by the sum of the weights: their mean is 1 over the training colors.
+    torch's ``cross_entropy`` would need the full target distributions and several copies of the logits; this one keeps
+    only the logits and, in the backward pass, their gradient.
+
+    Args:
+        logits: ``(N, Q, H, W)``.
+        bins: int64 ``(N, K, H, W)``.
+        probability: ``(N, K, H, W)``, sum 1 over K.
+        weight: ``(N, H, W)``; None is 1 everywhere.
+    """
+    if weight is None:
+        weight = probability.new_ones(()).expand(bins[:, 0].shape)
+    loss: Tensor = _CrossEntropy.apply(logits, bins, probability, weight)
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, bins: Tensor, probability: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, bins, probability, weight)
+        total = torch.zeros((), device=logits.device, dtype=probability.dtype)
+        for images, rows in _pieces(logits):
+            log_softmax = _part(logits, images, rows).log_softmax(dim=-1)  # (n, h, W, Q)
+            chosen = log_softmax.gather(-1, bins[images, :, rows].movedim(1, -1))  # (n, h, W, K)
+            entropy = -(probability[images, :, rows].movedim(1, -1) * chosen).sum(dim=-1)
+            total += (weight[images, rows] * entropy).sum()
+        return total / weight.numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        logits, bins, probability, weight = ctx.saved_tensors
+        gradient = torch.empty_like(logits)
+        for images, rows in _pieces(logits):
+            part = _part(logits, images, rows).softmax(dim=-1)  # d loss / d logits = softmax - target, weighted
+            part.scatter_add_(-1, bins[images, :, rows].movedim(1, -1), -probability[images, :, rows].movedim(1, -1))
+            part *= (weight[images, rows] * (upstream / weight.numel()))[..., None]
+            gradient[images, :, rows] = part.movedim(-1, 1)
+        return gradient, None, None, None
+
+
+def _part(logits: Tensor, images: slice, rows: slice) -> Tensor:
+    """A piece of the logits with the bins last, at least float32: (n, h, W, Q)."""
+    part = logits[images, :, rows].movedim(1, -1)
+    return part.float() if part.dtype in (torch.float16, torch.bfloat16) else part
+
+
+def _pieces(logits: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Cuts (N, Q, H, W) into pieces of about PIECE numbers: slices of whole images, or of one image's rows."""
+    n, bins, height, width = logits.shape
+    images = max(1, PIECE // (bins * height * width))
+    rows = min(height, max(1, PIECE // (bins * width)))
+    for first in range(0, n, images):
+        for top in range(0, height, rows):
+            yield slice(first, first + images), slice(top, top + rows)
+
+
+def _draw(probability: Tensor, chance: Tensor) -> Tensor:
+    """One bin for each distribution: where the cumulative sum passes the chance. (..., Q), (...) -> int64 (...)."""
+    cumulative = probability.cumsum(dim=-1)
+    passed = cumulative <= chance[..., None] * cumulative[..., -1:]
+    return passed.sum(dim=-1).clamp(max=probability.shape[-1] - 1)
