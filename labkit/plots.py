@@ -89,7 +89,8 @@ def to_image(figure: Figure, max_bytes: int = MAX_BYTES) -> tuple[str, bytes, in
     for dpi in (140, 110, 90, 70, 50):
         pixels = _render(figure, dpi)
         for quality in (93, 88, 83):
-            content = _encoded(pixels, "JPEG", quality=quality, subsampling=0, optimize=True)
+            # not optimize=True: Pillow's buffer for it is too small for noisy pictures with full chroma, and it raises
+            content = _encoded(pixels, "JPEG", quality=quality, subsampling=0)
             if len(content) <= max_bytes:
                 return "image/jpeg", content, round(pixels.shape[1] * DISPLAY_DPI / dpi)
     raise ValueError(

@@ -97,12 +97,18 @@ def test_killed_and_resumed_the_weights_are_identical(tmp_path: Path) -> None:
     assert {k: ours[k] for k in KEYS} == {k: theirs[k] for k in KEYS}
 
 
-@pytest.mark.parametrize("loss", ["mse", "l1"])
-def test_a_trained_network_reaches_the_known_optimum(loss: str) -> None:
+@pytest.mark.parametrize(
+    ("loss", "alpha", "settings"),
+    [
+        ("mse", 1.0, FitSettings(epochs=2, batch_size=16, learning_rate=1e-2, device="cpu")),
+        # beside a median the slope of the loss is gentle: it takes larger and more steps
+        ("l1", 0.0, FitSettings(epochs=5, batch_size=16, learning_rate=2e-2, device="cpu")),
+    ],
+)
+def test_a_trained_network_reaches_the_known_optimum(loss: str, alpha: float, settings: FitSettings) -> None:
     """On toyworld the best possible test loss is known in closed form: at most 5 % above it."""
     world = load("toyworld", "test")
-    colorizer = Colorizer.create("luma-chroma", "unet", width=16, alpha=1.0 if loss == "mse" else 0.0)
-    settings = FitSettings(epochs=10, device="cpu")
+    colorizer = Colorizer.create("luma-chroma", "unet", width=16, alpha=alpha)
     fit(colorizer, load("toyworld", "train").images, settings=settings, progress=False)
     best = toyworld.optimum(world, colorizer.representation, loss)
     reached = dataset_loss(colorizer, world.images)

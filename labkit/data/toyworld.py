@@ -67,7 +67,7 @@ MATERIALS = (
     Material("cloud", ((228, 236, 244),), shades=(-11, 11)),  # luma 224 to 246
     Material("glint", ((255, 255, 255),), shades=(0, 0)),
     Material("ball", (_RED, _GREEN, _BLUE), (0.42, 0.28, 0.30)),
-    Material("striped ball", (_ORANGE, _TEAL), (0.59, 0.41)),
+    Material("striped ball", (_ORANGE, _TEAL), (0.66, 0.34)),
     Material("balloon", (_RED, _GREEN, _BLUE, _MAGENTA), (0.28, 0.36, 0.03, 0.33)),
     Material("kite", (_VIOLET, _AMBER, _TEAL), (0.28, 0.40, 0.32)),
 )
