@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from labkit.errors import LabkitError
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -39,6 +41,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     with suppress(OSError):  # the rename itself; Windows cannot open a folder
         sync(path.parent)
+
+
+def make_folder(path: str | Path, option: str = "--out") -> Path:
+    """Make a folder for results, before hours are spent on them; returns it.
+
+    Raises:
+        LabkitError: `path` (given as `option`) is a file, or cannot be made or written into.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabkitError(f"{path} cannot be made a folder ({error.strerror}): choose another {option}") from None
+    if not os.access(path, os.W_OK):
+        raise LabkitError(f"{path} cannot be written into: choose another {option}")
+    return path
 
 
 def sync(path: Path) -> None:

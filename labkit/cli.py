@@ -31,6 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (LabkitError, OSError) as error:  # OSError: a full disk, a folder without permission, a lost network
         print(f"labkit: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except (MemoryError, RuntimeError) as error:  # torch says it with a RuntimeError
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        reason = (str(error).splitlines() or ["out of memory"])[0]
+        print(f"labkit: out of memory ({reason}): take smaller images, batches or networks", file=sys.stderr)
+        sys.exit(2)
 
 
 def _join_pairs(arguments: Sequence[str]) -> list[str]:
@@ -93,7 +99,7 @@ def run(
 @app.command()
 def params(lab: Annotated[str, typer.Argument(help="01 or 01_averaging_problem.")]) -> None:
     """List the parameters of a lab."""
-    from labkit.course.run import find_labs, lab_parameters
+    from labkit.course.labs import find_labs, lab_parameters
 
     for name, notebook in find_labs([lab]).items():
         rows = [(p.name, p.type, repr(p.default), p.help) for p in lab_parameters(notebook)]
@@ -126,7 +132,7 @@ def train(
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 4e-3,
     alpha: Annotated[float, typer.Option(min=0, max=1, help="Loss: alpha * MSE + (1 - alpha) * L1.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the model and metrics.json.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
@@ -172,14 +178,20 @@ def colorize(
     """
     from PIL import Image
 
-    from labkit.artifacts import replacing
+    from labkit.artifacts import make_folder, replacing
     from labkit.color import to_uint8
     from labkit.colorizer import Colorizer
 
     colorizer = Colorizer.load(model) if model else Colorizer.starter()
+    if out:
+        make_folder(out)
+    targets: dict[Path, Path] = {}
     for photo in photos:
-        rgb = to_uint8(colorizer.colorize(photo, working_size=working_size or None))
         target = (out or photo.parent) / f"{photo.stem}.colorized.png"
+        if (other := targets.setdefault(target, photo)) != photo:
+            raise LabkitError(f"{other} and {photo} would both become {target}: colorize them into two folders")
+    for target, photo in targets.items():
+        rgb = to_uint8(colorizer.colorize(photo, working_size=working_size or None))
         with replacing(target) as temporary:
             Image.fromarray(rgb.permute(1, 2, 0).cpu().numpy()).save(temporary)
         print(target)

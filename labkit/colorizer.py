@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from labkit import __version__
 from labkit.artifacts import write_bytes, write_text
 from labkit.errors import LabkitError
-from labkit.models import Network, make_network
+from labkit.models import Network, evaluation_mode, make_network
 from labkit.representation import Representation, make_representation
 
 if TYPE_CHECKING:
@@ -88,15 +88,11 @@ class Colorizer:
 
         ``flip_average`` also predicts the mirrored image and averages the two.
         """
-        training = self.network.training
-        self.network.eval()
-        try:
-            gray = gray.to(self.device, torch.float32)
+        gray = gray.to(self.device, torch.float32)
+        with evaluation_mode(self.network):
             prediction = self.network(gray)
             if flip_average:
                 prediction = (prediction + self.network(gray.flip(-1)).flip(-1)) / 2
-        finally:
-            self.network.train(training)
         return prediction
 
     def reconstruct(self, images: Tensor, flip_average: bool = False) -> Tensor:
@@ -194,18 +190,34 @@ class Colorizer:
             raise LabkitError(f"{weights_file} is not a safetensors file: {error}") from None
         network_name, network_options = _named(card["network"], card_file, "network")
         space_name, space_options = _named(card["representation"], card_file, "representation")
-        network = make_network(network_name, network_options.pop("out_channels", 2), **network_options)
-        problems = network.load_state_dict(state, strict=False) if _same_shapes(network, state) else None
-        if problems is None or problems.missing_keys or problems.unexpected_keys:
-            raise LabkitError(f"{weights_file} does not fit the network that {CARD_FILE} describes: {problems}")
+        representation = make_representation(space_name, **space_options)
+        channels = network_options.pop("out_channels", representation.channels)
+        if channels != representation.channels:
+            wanted = f"{space_name} has {representation.channels}"
+            raise LabkitError(f"{card_file}: the network predicts {channels} channels, {wanted}: save the model again")
+        try:
+            with torch.device("meta"):  # without memory: a damaged card may describe a network of any size
+                fits = _same_shapes(make_network(network_name, channels, **network_options), state)
+        except LabkitError:
+            raise
+        except (ValueError, RuntimeError, OverflowError) as error:
+            raise LabkitError(f"{card_file} describes a network that cannot be made: {error}") from None
+        if not fits:
+            raise LabkitError(f"{weights_file} does not fit the network that {CARD_FILE} describes")
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+            raise LabkitError(f"{weights_file} holds NaN or infinity: train again, with a lower learning rate")
+        network = make_network(network_name, channels, **network_options)
+        network.load_state_dict(state)
         network.eval()
-        return cls(network, make_representation(space_name, **space_options), card.get("about"))
+        about = card.get("about")
+        return cls(network, representation, about if isinstance(about, dict) else None)
 
 
 def read_image(image: AnyImage) -> Tensor:
     """A picture as a tensor ``(3, H, W)`` or ``(N, 3, H, W)``, uint8 or float; gray ones get three equal channels.
 
-    Raises ``LabkitError`` naming the file when it cannot be read, ``ValueError`` for arrays of another shape.
+    Raises ``LabkitError`` naming the file when it cannot be read, ``TypeError`` for what is no image at all, and
+    ``ValueError`` for arrays of another shape or type, empty ones, and floats outside [0, 1] (or not finite).
     """
     import PIL.Image
 
@@ -214,18 +226,27 @@ def read_image(image: AnyImage) -> Tensor:
 
         image = read_rgb(Path(image))
     if isinstance(image, PIL.Image.Image):
-        image = np.asarray(image.convert("RGB"))
+        from labkit.data.pictures import to_rgb
+
+        image = np.asarray(to_rgb(image))
     if isinstance(image, np.ndarray):
         if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
             raise ValueError(f"expected an array (H, W) or (H, W, 3). Got {image.shape}")
+        if image.dtype.kind not in "uif":
+            raise ValueError(f"expected uint8 or float values in [0, 1]. Got {image.dtype}")
         image = torch.from_numpy(np.array(image))  # a copy: arrays from files may be read-only
         image = image[None] if image.dim() == 2 else image.permute(2, 0, 1)
-    if image.dim() not in (3, 4) or image.shape[-3] not in (1, 3):
-        raise ValueError(f"expected an image (3 or 1, H, W) or a batch of them. Got {tuple(image.shape)}")
+    if not isinstance(image, Tensor):
+        raise TypeError(f"expected a file, a PIL image, an array or a tensor. Got {type(image).__name__}")
+    if image.dim() not in (3, 4) or image.shape[-3] not in (1, 3) or image.numel() == 0:
+        raise ValueError(f"expected an image (3 or 1, H, W) or a batch of them, not empty. Got {tuple(image.shape)}")
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise ValueError(f"expected uint8 or float values in [0, 1]. Got {image.dtype}")
     if image.is_floating_point():
         image = image.float()
+        low, high = float(image.min()), float(image.max())
+        if not -0.01 <= low <= high <= 1.01:  # a hair outside is rounding; 0..255 would come back white; NaN fails too
+            raise ValueError(f"expected float values in [0, 1] (divide by 255?). Got {low:g} to {high:g}")
     return image.expand(*image.shape[:-3], 3, *image.shape[-2:])
 
 
@@ -237,4 +258,4 @@ def _named(config: object, file: Path, what: str) -> tuple[str, dict[str, Any]]:
 
 def _same_shapes(network: Network, state: Mapping[str, Tensor]) -> bool:
     own = network.state_dict()
-    return all(name in own and own[name].shape == tensor.shape for name, tensor in state.items())
+    return own.keys() == state.keys() and all(own[name].shape == tensor.shape for name, tensor in state.items())

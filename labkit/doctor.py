@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from labkit import LabkitError, __version__
 
-DATASETS = ("cifar10", "stl10", "flowers102")  # those that must be downloaded; toyworld and photos come with labkit
+DOWNLOADED = ("cifar10", "stl10", "flowers102")  # those that must be downloaded; toyworld and photos come with labkit
 FREE_GB = 2.0  # enough for a data set with its archive
 PLACEHOLDER = "example.org"
 
@@ -142,11 +142,13 @@ def devices() -> list[Finding]:
     """What torch can compute on, and whether half precision pays there."""
     import torch
 
+    from labkit.train import pick_precision
+
     found = []
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(index)
-            half = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+            half = pick_precision("auto", torch.device("cuda", index))
             text = f"{about.name}, {about.total_memory / 1e9:.0f} GB, {half} autocast"
             found.append(Finding(f"cuda:{index}", text))
     elif torch.version.cuda and shutil.which("nvidia-smi"):
@@ -155,37 +157,33 @@ def devices() -> list[Finding]:
     if torch.backends.mps.is_available():
         found.append(Finding("mps", "Apple GPU"))
     capability = torch.backends.cpu.get_cpu_capability()
-    bf16 = "bf16 is worth it" if _bf16_pays(torch) else "bf16 would only slow it down"
+    pays = pick_precision("auto", torch.device("cpu")) == "bf16"
+    bf16 = "bf16 is worth it" if pays else "bf16 would only slow it down"
     found.append(Finding("cpu", f"{capability}, {torch.get_num_threads()} threads, {bf16}"))
     if len(found) == 1:
         found.append(Finding("gpu", "none", "ok", "the labs run on the CPU in the profile quick; Colab has a GPU"))
     return found
 
 
-def _bf16_pays(torch: Any) -> bool:
-    """Whether the CPU computes in bf16; torch says so only in private functions, which may be gone one day."""
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
-
-
 def data() -> list[Finding]:
     """The data root, and which of the downloadable data sets are there."""
-    from labkit.data import data_root, find
+    from labkit.data import DATASETS, data_root, find
 
     root = data_root()
     found = [Finding("data root", str(root)), Finding("toyworld", "part of labkit")]
     photos = find("photos")
     advice = f"reinstall scikit-image: {sys.executable} -m pip install --force-reinstall scikit-image"
     found.append(Finding("photos", photos) if photos else Finding("photos", "not found", "missing", advice))
-    for name in DATASETS:
+    for name in DOWNLOADED:
         place = find(name)
-        advice = f"is downloaded at first use; or set LABKIT_DATA to a folder that has it (now {root})"
+        size = DATASETS[name].size
+        advice = f"{size} are downloaded at first use; or set LABKIT_DATA to a folder that has it (now {root})"
         found.append(Finding(name, place) if place else Finding(name, "not there yet", "ok", advice))
     return found
 
 
 def kernel() -> list[Finding]:
-    """Whether JupyterLab's kernel "python3" is this Python. `labkit run` always uses this one."""
+    """Whether JupyterLab's kernel "python3" is this Python. labkit itself always uses this one."""
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
@@ -225,9 +223,10 @@ def labs() -> list[Finding]:
 
 def repository() -> list[Finding]:
     """Whether the repository's address was filled in: Colab links and set-up cells are made from it."""
-    urls = metadata.metadata("labkit").get_all("Project-URL") or []
-    address = next((url.split(",", 1)[1].strip() for url in urls if url.startswith("Repository")), "")
-    if not address or PLACEHOLDER in address:
+    from labkit.course import labs as course
+
+    address = course.repository()
+    if PLACEHOLDER in address:
         advice = "instructors: put your address under [project.urls] in pyproject.toml, then `labkit build`"
-        return [Finding("repository", f"{address or 'none'} is a placeholder", "note", advice)]
+        return [Finding("repository", f"{address} is a placeholder", "note", advice)]
     return [Finding("repository", address)]

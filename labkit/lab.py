@@ -13,12 +13,14 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labkit.course.parameters import Parameter, ParameterError, check_values, parse_parameters
 
+if TYPE_CHECKING:
+    import torch
+
 PROFILES: tuple[str, ...] = ("test", "quick", "course", "gpu", "auto")
-DATASETS: tuple[str, ...] = ("toyworld", "photos", "cifar10", "stl10", "flowers102", "folder")
 RESULTS_MIME = "application/vnd.labkit.results+json"
 _MISSING: Any = object()
 
@@ -46,8 +48,7 @@ def resolve_profile(name: str = "auto") -> str:
 
 
 def begin(name: str, **parameters: object) -> "Lab":
-    """Check the parameters of the lab ``name``, seed torch, numpy and random, and return what the lab works
-    with.
+    """Check the parameters of the lab ``name``, seed torch, numpy and random, and return what the lab works with.
 
     ``parameters`` are the notebook's own, by name: ``profile``, ``dataset``, ``seed`` and whatever else it
     declares. ``dataset="auto"`` means toyworld in the profiles test and quick, cifar10 in course and gpu. The
@@ -57,6 +58,11 @@ def begin(name: str, **parameters: object) -> "Lab":
     Raises:
         ParameterError: for an unknown name, a value of another type, an unknown profile or dataset.
     """
+    import numpy as np
+    import torch
+
+    from labkit.data import DATASETS
+
     declared, injected = _parameter_cells(_history())
     if declared:
         check_values(declared, injected, where=name)
@@ -71,9 +77,6 @@ def begin(name: str, **parameters: object) -> "Lab":
     seed = parameters.get("seed", 0)
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise ParameterError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
-
-    import numpy as np
-    import torch
 
     random.seed(seed)
     np.random.seed(seed)
@@ -120,7 +123,7 @@ class Lab:
     profile: str
     dataset: str
     seed: int
-    device: Any
+    device: "torch.device"
     parameters: dict[str, object] = field(default_factory=dict)
 
     def choose(self, *, quick: Any, test: Any = _MISSING, course: Any = _MISSING, gpu: Any = _MISSING) -> Any:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.models import Network
+from labkit.models import Network, evaluation_mode
 
 Pixels = Sequence[tuple[int, int]]
 
@@ -53,13 +53,8 @@ def jacobian(network: Network, gray: Tensor, pixels: Pixels, chunk_size: int = 3
         # Image n's chroma depends on image n alone. So the gradient of the sum over n holds, at n, that of n's chroma.
         return network(image)[:, :, rows, columns].sum(dim=0)  # (C, P)
 
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():  # no gradient of the gradient; jacrev still takes the one it needs
-            found = torch.func.jacrev(chosen, chunk_size=chunk_size)(gray)  # (C, P, N, 1, H, W)
-    finally:
-        network.train(training)
+    with evaluation_mode(network), torch.no_grad():  # no gradient of the gradient; jacrev takes the one it needs
+        found = torch.func.jacrev(chosen, chunk_size=chunk_size)(gray)  # (C, P, N, 1, H, W)
     return found.squeeze(3).permute(2, 1, 0, 3, 4)
 
 

@@ -2,20 +2,19 @@
 
 Images are (N, 3, H, W), float in [0, 1] or uint8. Every per-image function returns a float tensor (N,);
 `score` and `evaluate` average over the images. Values outside [0, 1] are scored as they are, not clipped.
-Never read a score without its floor: `gray_prediction` is what "not colorizing at all" would answer.
+Never read a score without its baseline: `gray_prediction` is what "not colorizing at all" would answer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from labkit.color import luma, to_float
+from labkit.models import evaluation_mode
 
 if TYPE_CHECKING:
     from labkit.colorizer import Colorizer
@@ -105,7 +104,7 @@ def score(pred: Tensor, true: Tensor) -> dict[str, float]:
 
 
 def score_with_gray(pred: Tensor, true: Tensor) -> dict[str, Any]:
-    """`score` beside its floor: the six keys, "skill", and "gray": the same seven of `gray_prediction`."""
+    """`score` beside its baseline: the six keys, "skill", and "gray": the same seven of `gray_prediction`."""
     return _with_gray(score(pred, true), score(gray_prediction(true), true))
 
 
@@ -126,7 +125,7 @@ def evaluate(colorizer: Colorizer, images: Tensor, batch_size: int = 256) -> dic
     pixels = images.shape[-1] * images.shape[-2]
     batch_size = max(1, min(batch_size, CHUNK_PIXELS // pixels))
     ours, gray = [], []
-    with torch.no_grad(), _evaluation_mode(colorizer.network):
+    with torch.no_grad(), evaluation_mode(colorizer.network):
         for batch in images.split(batch_size):
             batch = batch.to(device)
             ours.append(_per_image(colorizer.reconstruct(batch), batch))
@@ -158,8 +157,8 @@ def _ssim(pred: Tensor, true: Tensor) -> Tensor:
 
 
 def _average(parts: list[dict[str, Tensor]]) -> dict[str, float]:
-    # In double precision on the CPU: the mean of ten thousand float32 values loses digits, and some devices
-    # have none.
+    # In double precision on the CPU: the mean of ten thousand float32 values loses digits, and some devices have no
+    # float64.
     columns = {key: torch.cat([part[key].detach().cpu().double() for part in parts]) for key in parts[0]}
     means = {key: column.mean().item() for key, column in columns.items()}
     means["psnr_pooled"] = _decibel(torch.tensor(means["mse"], dtype=torch.float64)).item()
@@ -207,15 +206,3 @@ def _checked(images: Tensor, name: str) -> Tensor:
     if not (images.is_floating_point() or images.dtype == torch.uint8):
         raise TypeError(f"{name} must be float in [0, 1] or uint8. Got {images.dtype}")
     return images
-
-
-@contextmanager
-def _evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """network.eval(), and afterwards each module back in the mode it had (some may be frozen on purpose)."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from labkit.color import to_uint8
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -294,7 +296,7 @@ def _eight_bits(values: Tensor, name: str) -> Tensor:
         raise TypeError(f"{name} must be uint8 or float in [0, 1]. Got {values.dtype}")
     if not values.isfinite().all():
         raise ValueError(f"{name} must be finite. Got NaN or infinity")
-    return (values.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return to_uint8(values)
 
 
 # Numbers ------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """The numbers and claims that the five papers print, as data: what "published" means in every results table.
 
-One CSV file a paper, in data/published of a checkout or labkit/_published of an installed wheel. Columns:
-paper, table, system, metric, value (empty where the paper gives no number), claim (in our words), place
-(where it stands in the paper).
+One CSV file a paper, in data/published of a checkout or labkit/_published of an installed wheel. Columns: paper, table,
+system, metric, value (empty where the paper gives no number), claim (in our words), place (where in the paper).
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ def published(
     """The rows that have the given values, in the papers' order; without arguments all of them.
 
     Raises:
-        LabkitError: for a value that no row has (of that paper, when one is given), naming those there are;
-            for a
+        LabkitError: for a value that no row has (of that paper, when one is given), naming those there are; for a
             missing or faulty file, naming file and line.
     """
     rows = list(_all_rows())
@@ -50,8 +48,7 @@ def published(
         if wanted is None:
             continue
         known = list(dict.fromkeys(getattr(row, column) for row in rows))
-        # The paper narrows what the others may be; table, system and metric are each looked up in the whole
-        # paper.
+        # The paper narrows what the others may be; table, system and metric are each looked up in the whole paper.
         if column == "paper" and wanted in known:
             rows = [row for row in rows if row.paper == wanted]
         elif wanted not in known:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from labkit.color import to_float
+from labkit.color import LUMA_WEIGHTS, to_float
 from labkit.errors import LabkitError
 
 DIMENSIONS = {"ab": 2, "rgb": 3}
@@ -147,10 +147,7 @@ class Quantizer:
 
         Raises ``LabkitError`` for another method or temperature, ``ValueError`` for another shape.
         """
-        if method not in METHODS:
-            raise LabkitError(f"bins are decoded by one of {', '.join(METHODS)}. Got {method!r}")
-        if not temperature > 0:
-            raise LabkitError(f"temperature must be above 0 (for its limit use decode='mode'). Got {temperature}")
+        check_decoding(method, temperature)
         if logits.ndim != 4 or logits.shape[1] != len(self) or not logits.is_floating_point():
             raise ValueError(f"expected float logits (N, {len(self)}, H, W). Got {logits.dtype} {tuple(logits.shape)}")
         n, _, height, width = logits.shape
@@ -263,8 +260,16 @@ def fit_rgb(images: Tensor, bins: int = 24, seed: int = 0) -> Quantizer:
         raise LabkitError(f"{bins} bins need at least {bins} different colors. Got {found} in {count} pixels")
     centers, _ = kmeans2(pixels.numpy(), bins, iter=30, minit="++", seed=seed)
     found_centers = torch.from_numpy(centers)
-    order = (found_centers @ torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)).argsort()
+    order = (found_centers @ torch.tensor(LUMA_WEIGHTS, dtype=torch.float64)).argsort()
     return Quantizer(found_centers[order], "rgb", f"rgb{bins}")
+
+
+def check_decoding(method: str, temperature: float) -> None:
+    """Raise ``LabkitError`` unless ``Quantizer.decode`` knows the method and the temperature is above 0."""
+    if method not in METHODS:
+        raise LabkitError(f"bins are decoded by one of {', '.join(METHODS)}. Got {method!r}")
+    if not temperature > 0:
+        raise LabkitError(f"temperature must be above 0 (for its limit use decode='mode'). Got {temperature}")
 
 
 FIXED = {"ab676": ab676, "ab313": ab313}

@@ -26,10 +26,10 @@ from torch.nn import functional as F
 from labkit import color
 from labkit.errors import LabkitError
 from labkit.quantize import (
-    METHODS,
     NEIGHBORS,
     TEMPERATURE,
     Quantizer,
+    check_decoding,
     cross_entropy,
     fit_rgb,
     make_quantizer,
@@ -271,10 +271,7 @@ class Classification(Representation):
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
         self.sees = sees
         self.seed = seed
-        if self.method not in METHODS:
-            raise LabkitError(f"bins are decoded by one of {', '.join(METHODS)}. Got {decode!r}")
-        if not temperature > 0:
-            raise LabkitError(f"temperature must be above 0 (for its limit use decode='mode'). Got {temperature}")
+        check_decoding(self.method, temperature)
         if not 1 <= self.neighbors <= self.channels:
             raise LabkitError(f"neighbors must be from 1 to the {self.channels} bins. Got {neighbors}")
         if sigma is not None and not sigma > 0:
@@ -374,7 +371,7 @@ def enlarge(prediction: Tensor, gray: Tensor) -> Tensor:
     """Prediction at gray's resolution and dtype: bilinear, as JPEG decoders enlarge half-resolution chroma."""
     prediction = prediction.to(gray.dtype)
     height, width = gray.shape[-2:]
-    stride = -(-height // prediction.shape[-2])
+    stride = max(-(-height // prediction.shape[-2]), -(-width // prediction.shape[-1]))  # a side of 1 shows none
     if stride == 1:
         return prediction
     large = F.interpolate(prediction, scale_factor=stride, mode="bilinear", align_corners=False)

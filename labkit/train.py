@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -48,12 +48,14 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise LabkitError(f"{name} must be above zero. Got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise LabkitError(f"{name} must be above zero and finite. Got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise LabkitError(f"seed must be from 0 to 2**32 - 1. Got {self.seed}")
         if self.patience is not None and self.patience < 1:
             raise LabkitError(f"patience must be at least 1 epoch, or None. Got {self.patience}")
-        if self.precision not in ("auto", "float32", "bf16", "fp16"):
-            raise LabkitError(f"precision must be auto, float32, bf16 or fp16. Got {self.precision!r}")
+        if self.precision not in get_args(Precision):
+            raise LabkitError(f"precision must be one of {', '.join(get_args(Precision))}. Got {self.precision!r}")
 
 
 @dataclass
@@ -191,6 +193,9 @@ def fit(
     if run.best is not None:
         network.load_state_dict(run.best)
     network.eval()
+    # No batch has looked at what the last step made of the weights.
+    loss = dataset_loss(colorizer, images[: settings.batch_size])
+    _require_finite(loss, len(history.rows) - 1, batches - 1, settings)
     return history
 
 
@@ -214,8 +219,10 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0][:150]
         raise LabkitError(f"device {name!r} is not available here ({reason}): use auto or cpu") from None
     return device
 
@@ -306,7 +313,15 @@ class _Checkpoint:
             raise LabkitError(f"{self.file} is damaged ({error}): delete it and start again") from None
         if header.get("format") != CHECKPOINT_FORMAT:
             raise LabkitError(f"{self.file} was written by another labkit: delete it and start again")
-        state = json.loads(header["state"])
+        try:
+            self._restore(run, json.loads(header["state"]), tensors)
+        except LabkitError:
+            raise
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [""])[0][:150]
+            raise LabkitError(f"{self.file} is damaged ({reason}): delete it and start again") from None
+
+    def _restore(self, run: _Run, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         for key, here in self.fingerprint.items():
             if (there := state["fingerprint"].get(key)) != here:
                 raise LabkitError(
@@ -324,7 +339,7 @@ class _Checkpoint:
         run.schedule.load_state_dict(state["schedule"])
         run.scaler.load_state_dict(state["scaler"])
         run.history = History(**state["history"])
-        run.step, run.loss_sum = state["step"], state["loss_sum"]
+        run.step, run.loss_sum = int(state["step"]), float(state["loss_sum"])
         run.best_loss, run.best_epoch = state["best_loss"], state["best_epoch"]
 
 

@@ -11,18 +11,16 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from labkit import __version__
-from labkit.artifacts import write_text
+from labkit.artifacts import make_folder, write_text
 from labkit.colorizer import CARD_FILE, Colorizer
 from labkit.data import load
 from labkit.errors import LabkitError
-from labkit.metrics import evaluate
-from labkit.train import CHECKPOINT_FILE, FitSettings, fit
+from labkit.metrics import KEYS, SSIM_WINDOW, evaluate
+from labkit.train import CHECKPOINT_FILE, FitSettings, Precision, fit
 
 METRICS_FILE = "metrics.json"
-EPOCHS_AT_MOST, PATIENCE = (
-    30,
-    5,
-)  # when the number of epochs is not given: early stopping on a validation split
+EPOCHS_AT_MOST, PATIENCE = 30, 5  # without --epochs: early stopping on a validation split
+WHERE_AND_HOW = {"data_root", "out", "resume", "tensorboard", "progress"}  # options that leave the result alone
 
 
 class TrainOptions(BaseModel):
@@ -45,20 +43,11 @@ class TrainOptions(BaseModel):
     data_root: Path | None = None
     out: Path | None = None
     resume: bool = False
-    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    precision: Precision = "auto"
     device: str = "auto"
     tensorboard: Path | None = None
     dtype: Literal["float32", "float16"] = "float32"
     progress: bool = True
-
-
-WHERE_AND_HOW = {
-    "data_root",
-    "out",
-    "resume",
-    "tensorboard",
-    "progress",
-}  # options that leave the result alone
 
 
 def train(options: TrainOptions) -> dict[str, Any]:
@@ -92,6 +81,10 @@ def train(options: TrainOptions) -> dict[str, Any]:
     else:
         images = load(options.dataset, "train+validation", limit=options.limit, **arguments).images
         validation, epochs, patience = None, options.epochs, None
+    if (side := min(images.shape[-2:])) < SSIM_WINDOW:  # said now, not when the training is done
+        raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
+    if options.out:
+        make_folder(options.out)
     settings = FitSettings(
         epochs=epochs,
         batch_size=options.batch_size,
@@ -113,12 +106,11 @@ def train(options: TrainOptions) -> dict[str, Any]:
     )
 
     test = load(options.dataset, "test", **arguments)
-    metrics: dict[str, Any] = evaluate(colorizer, test.images)
-    metrics |= {
+    scores = evaluate(colorizer, test.images)
+    metrics = scores | {
         "seconds": round(history.seconds, 3),
         "epochs": len(history.rows),
-        "images": {"train": len(images), "validation": len(validation) if validation is not None else 0}
-        | {"test": len(test)},
+        "images": {"train": len(images), "validation": 0 if validation is None else len(validation), "test": len(test)},
         "options": identity,
         "precision": history.precision,
         "device": history.device,
@@ -126,11 +118,8 @@ def train(options: TrainOptions) -> dict[str, Any]:
         "history": history.rows,
     }
     if options.out:
-        colorizer.about = {
-            "options": identity,
-            "test": {k: v for k, v in metrics.items() if isinstance(v, float)},
-        }
-        colorizer.about["test"].pop("seconds")  # type: ignore[attr-defined]  # no times in a model
+        own = {name: value for name, value in scores.items() if name != "gray"}
+        colorizer.about = {"options": identity, "test": own}  # no times: the same training gives the same file
         colorizer.save(options.out, getattr(torch, options.dtype))
         write_text(options.out / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
         (options.out / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -150,9 +139,19 @@ def _finished(out: Path, resume: bool, identity: dict[str, Any]) -> dict[str, An
                 raise LabkitError(f"{out} already holds {name}: add --resume to go on, or choose another --out")
         return None
     if not metrics_file.is_file():
+        if (out / CARD_FILE).exists() and not (out / CHECKPOINT_FILE).exists():  # a killed run leaves its checkpoint
+            raise LabkitError(f"{out} holds a model but no {METRICS_FILE} of its training: choose another --out")
         return None
-    metrics: dict[str, Any] = json.loads(metrics_file.read_text(encoding="utf-8"))
+    try:
+        metrics: dict[str, Any] = json.loads(metrics_file.read_text(encoding="utf-8"))
+        past = dict(metrics["options"])
+        scores = [metrics[name] - metrics["gray"][name] for name in KEYS] + [metrics["skill"], metrics["seconds"]]
+    except (ValueError, TypeError, KeyError):
+        scores = []
+    if not scores:
+        raise LabkitError(f"{metrics_file} is damaged: delete {out} and train again, or choose another --out")
     for key, value in identity.items():
-        if (there := metrics.get("options", {}).get(key)) != value:
+        if (there := past.get(key)) != value:
             raise LabkitError(f"{out} holds another run: {key} was {there}, now {value}. Choose another --out")
+    Colorizer.load(out)  # raises when the model that these scores belong to is gone or damaged
     return metrics

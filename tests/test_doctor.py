@@ -75,16 +75,11 @@ def test_no_labs_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_placeholder_address_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    class About:
-        def __init__(self, url: str):
-            self.url = url
+    from labkit.course import labs
 
-        def get_all(self, name: str) -> list[str]:
-            return [f"Repository, {self.url}"]
-
-    monkeypatch.setattr(metadata, "metadata", lambda name: About("https://git.example.org/a"))
+    monkeypatch.setattr(labs, "repository", lambda: "https://git.example.org/a")
     assert doctor.repository()[0].state == "note"
-    monkeypatch.setattr(metadata, "metadata", lambda name: About("https://github.com/a/b"))
+    monkeypatch.setattr(labs, "repository", lambda: "https://github.com/a/b")
     assert doctor.repository()[0] == Finding("repository", "https://github.com/a/b")
 
 

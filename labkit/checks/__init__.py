@@ -1,10 +1,9 @@
 """How an exercise is checked: fresh inputs, the student's answer on them, a verdict with a hint.
 
-An exercise is data: the functions `inputs`, `call` and `judge`, a reference answer, and known-wrong answers,
-    each with the hint that helps. Most exercises need neither `call` nor `judge`: inputs are handed over by
-    name, and the output is compared with the reference's. When it differs, it is compared with what each
-    known-wrong answer makes of the same inputs, and the hint of the one that matches is shown. That is how a
-    check recognizes a mistake::
+An exercise is data: the functions `inputs`, `call` and `judge`, a reference answer, and known-wrong answers, each with
+the hint that helps. Most exercises need neither `call` nor `judge`: inputs are handed over by name, and the output is
+compared with the reference's. When it differs, it is compared with what each known-wrong answer makes of the same
+inputs, and the hint of the one that matches is shown. That is how a check recognizes a mistake::
 
     Exercise(
         id="00-skill", title="Skill over gray", points=1, minutes=3, asks_for=("labkit.metrics.skill",),
@@ -111,7 +110,7 @@ class Exercise:
         if self.call is not None:
             return self.call(answer, inputs)
         if isinstance(inputs, Mapping):
-            return answer(**inputs)
+            return answer(**inputs) if _takes(answer, inputs) else answer(*inputs.values())  # renamed arguments
         return answer(*inputs) if isinstance(inputs, tuple) else answer(inputs)
 
     def verdict(self, inputs: Any, output: Any) -> Verdict:
@@ -133,7 +132,7 @@ class Exercise:
                 return wrong.hint
         return ""
 
-    def _mistake_raising(self, inputs: Any, error: Exception) -> str:
+    def _mistake_raising(self, inputs: Any, error: Exception | SystemExit) -> str:
         """The hint of the first known-wrong answer that raises the same error on these inputs, or nothing."""
         for wrong in self.wrong:
             try:
@@ -198,8 +197,7 @@ def evaluate(
     for _ in range(draws):
         inputs = exercise.inputs(rng)
         try:
-            # The answer may draw random numbers; the lab's own must not depend on whether an exercise is
-            # done.
+            # The answer may draw random numbers; the lab's own must not depend on whether an exercise is done.
             with torch.random.fork_rng(devices=[]), switched_off(exercise.asks_for if switch_off else ()):
                 output = exercise.run(answer, inputs)
         except SwitchedOff as error:
@@ -208,7 +206,7 @@ def evaluate(
             if str(error) in ("", STUB):
                 return _not_attempted(exercise)
             verdict = _raised(exercise, answer, inputs, error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             verdict = _raised(exercise, answer, inputs, error)
         else:
             verdict = exercise.verdict(inputs, output)
@@ -228,7 +226,18 @@ def _message(exercise: Exercise, verdict: Verdict, inputs: str = "", again: str 
     return "\n".join([f"{exercise.title} is not right yet", *lines, *([f"  ({again})"] if again else [])])
 
 
-def _raised(exercise: Exercise, answer: Callable[..., Any], inputs: Any, error: Exception) -> Verdict:
+def _takes(answer: Callable[..., Any], inputs: Mapping[str, Any]) -> bool:
+    """Whether an answer's arguments have the names of the inputs (or its arguments cannot be known)."""
+    try:
+        inspect.signature(answer).bind(**inputs)
+    except TypeError:
+        return False
+    except ValueError:  # of some functions written in C
+        return True
+    return True
+
+
+def _raised(exercise: Exercise, answer: Callable[..., Any], inputs: Any, error: Exception | SystemExit) -> Verdict:
     """The verdict on an answer that raised: the error and the student's own line."""
     code = getattr(inspect.unwrap(answer), "__code__", None)
     frames = traceback.extract_tb(error.__traceback__)
@@ -238,7 +247,7 @@ def _raised(exercise: Exercise, answer: Callable[..., Any], inputs: Any, error: 
         source = linecache.getline(own[-1].filename, own[-1].lineno or 0).strip()
         place = f" in line {own[-1].lineno}: {source}"
     text = str(error).strip().splitlines()
-    name = type(error).__name__ + (f": {text[0]}" if text else "")
+    name = type(error).__name__ + (f": {text[0][:200]}" if text else "")
     return Verdict(False, exercise._mistake_raising(inputs, error), given=f"{name}{place}", expected="no error")
 
 
@@ -246,12 +255,10 @@ def _raised(exercise: Exercise, answer: Callable[..., Any], inputs: Any, error: 
 
 
 def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3, hint: str = "") -> Verdict:
-    """Compare an output with the expected one by value: right if |output - expected| <= atol + rtol
-    |expected| everywhere.
+    """Compare by value: right if |output - expected| <= atol + rtol |expected| everywhere.
 
-    Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; axes of length one may be
-    there or not. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only
-    exact plain types
+    Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; axes of length one may be there or
+    not. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only exact plain types
     are read: an object that claims to equal everything equals nothing here.
     """
     if isinstance(expected, dict):
@@ -306,7 +313,8 @@ def as_tensor(value: Any) -> torch.Tensor | None:
             else None
         )
     if type(value) in (torch.Tensor, torch.nn.Parameter):
-        return None if value.is_complex() else value.detach().to("cpu", torch.float64)
+        plain = value.layout == torch.strided and not (value.is_complex() or value.is_meta or value.is_quantized)
+        return value.detach().to("cpu", torch.float64) if plain else None
     if type(value) in (bool, int, float, list, tuple, np.ndarray) or isinstance(value, np.generic):
         try:
             array = np.asarray(value)
@@ -369,8 +377,7 @@ def copy_values(value: Any) -> Any:
 
 @contextmanager
 def switched_off(names: Sequence[str]) -> Iterator[None]:
-    """While this runs, calling one of the named labkit functions raises `SwitchedOff`, however it was
-    imported.
+    """While this runs, calling one of the named labkit functions raises `SwitchedOff`, however it was imported.
 
     The function objects stay what they are and only their code is swapped, so ``from labkit.color import
     luma`` is caught as well as ``labkit.color.luma``, and so is every labkit function that calls them. This

@@ -74,6 +74,18 @@ _MEAN_WRONG = (
         "a color has three numbers: average over the candidates (axis 0), not over R, G and B",
     ),
 )
+_MEAN_ALSO_WRONG = (  # too near the right answer, or raising: not for `telling`
+    Wrong(
+        "rounded",
+        lambda colors, probabilities: (probabilities @ colors).round(),
+        "do not round: the best color need not be a whole number",
+    ),
+    Wrong(
+        "the other axis",
+        lambda colors, probabilities: (colors * probabilities).sum(dim=0),
+        "there is one probability a color, a row of `colors`: probabilities[:, None] stands beside the rows",
+    ),
+)
 
 
 def _few(rng: torch.Generator, fewest: int, most: int) -> int:
@@ -86,10 +98,10 @@ MEAN_COLOR = Exercise(
     points=1,
     minutes=3,
     asks_for=("labkit.data.toyworld.optimum",),
-    inputs=lambda rng: telling(lambda: candidates(rng, _few(rng, 3, 5)), mean_color, _MEAN_WRONG),
+    inputs=lambda rng: telling(lambda: candidates(rng, _few(rng, 4, 6)), mean_color, _MEAN_WRONG),
     reference=mean_color,
     hint="the sum of the colors, each times its probability: shape (3,), in the units of the colors",
-    wrong=_MEAN_WRONG,
+    wrong=_MEAN_WRONG + _MEAN_ALSO_WRONG,
 )
 
 

@@ -210,14 +210,14 @@ RGB_TO_YUV = Exercise(
             "the matrix is transposed: Y must be the luma, and a gray pixel must have U = V = 0",
         ),
         Wrong(
-            "BT.709 weights",
+            "Rec.709 weights",
             lambda rgb: differences(rgb, BT709, 0.492111, 0.877283),
-            "those are the weights of BT.709 (HD video): this course's luma is Rec.601, .299 .587 .114",
+            "those are the weights of Rec.709 (HD video): this course's luma is Rec.601, .299 .587 .114",
         ),
         Wrong(
-            "all of BT.709",
+            "all of Rec.709",
             lambda rgb: differences(rgb, BT709, 0.436 / 0.9278, 0.615 / 0.7874),
-            "that is the YUV of BT.709 (HD video): here it is Rec.601, .299 .587 .114, with .492111 and .877283",
+            "that is the YUV of Rec.709 (HD video): here it is Rec.601, .299 .587 .114, with .492111 and .877283",
         ),
         Wrong(
             "U and V swapped", lambda rgb: mix(YUV_MATRIX, rgb)[[0, 2, 1]], "U and V are swapped: U is made of B - Y"

@@ -57,8 +57,8 @@ TO_GRAY = Exercise(
     hint="gray = .299 R + .587 G + .114 B, divided by 255; the shape goes from (N, 3, H, W) to (N, 1, H, W)",
     wrong=(
         Wrong("channel mean", lambda rgb: rgb.double().mean(dim=1, keepdim=True) / 255, _MEAN),
-        Wrong("BT.709 weights", lambda rgb: _weighted(rgb, 0.2126, 0.7152, 0.0722), _709),
-        Wrong("BT.709 as scikit-image", lambda rgb: _weighted(rgb, 0.2125, 0.7154, 0.0721), _709),
+        Wrong("Rec.709 weights", lambda rgb: _weighted(rgb, 0.2126, 0.7152, 0.0722), _709),
+        Wrong("Rec.709 as scikit-image", lambda rgb: _weighted(rgb, 0.2125, 0.7154, 0.0721), _709),
         Wrong("last axis", _left_column, _AXIS),
         Wrong("first axis", lambda rgb: 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2], _AXIS),
         Wrong("weights on the last axis", lambda rgb: (rgb / 255 * WEIGHTS).sum(-1), _AXIS),

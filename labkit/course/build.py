@@ -18,20 +18,17 @@ the solution run, because experiments never depend on an exercise.
 import ast
 import base64
 import hashlib
-import importlib.metadata
-import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit import __version__
+from labkit import __version__, artifacts
 from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, STUB, Exercise, all_exercises
 from labkit.course.execute import execute
-from labkit.course.labs import NAME, course_root, find_name
+from labkit.course.labs import NAME, course_root, find_name, read_notebook, repository
 from labkit.course.parameters import parse_parameters
 from labkit.errors import LabkitError
 
@@ -283,24 +280,6 @@ def _exercises() -> dict[str, Exercise]:
     return found
 
 
-def repository(root: Path) -> str:
-    """Return the repository's address: [project.urls] of root's pyproject.toml, else of the installed package."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    path = root / "pyproject.toml"
-    if path.is_file():
-        project = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
-        if address := project.get("urls", {}).get("Repository"):
-            return str(address)
-    for line in importlib.metadata.metadata("labkit").get_all("Project-URL") or []:
-        label, _, address = line.partition(", ")
-        if label == "Repository":
-            return str(address)
-    raise LabkitError(f"{path}: no Repository in [project.urls]")
-
-
 # Making a notebook
 
 
@@ -390,7 +369,7 @@ def _build_one(source: LabSource, address: str, say: Callable[[str], None]) -> l
             _check_sizes(notebook, source)
             files[_built_path(source, notebook.metadata.labkit["copy"])] = _text(notebook, source)
     for path, text in files.items():
-        _write(path, text)
+        artifacts.write_text(path, text)
     return [f"{_short(path)}: written" for path in files]
 
 
@@ -507,17 +486,6 @@ def _text(notebook: Any, source: LabSource) -> str:
     return text
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _short(path: Path) -> str:
     """The path from the folder ``notebooks`` on."""
     parts = path.parts
@@ -529,20 +497,18 @@ def _short(path: Path) -> str:
 
 def _differences(source: LabSource, address: str) -> list[str]:
     """What the two built notebooks have other than the source would give, a line each."""
-    import nbformat
-
-    lines = []
+    lines: list[str] = []
     for solution in (False, True):
         wanted = make_notebook(source, address, solution)
         path = _built_path(source, wanted.metadata.labkit["copy"])
         place, remedy = _short(path), f"run `labkit build {source.name[:2]}`"
-        try:
-            built = nbformat.read(path, as_version=4)
-        except FileNotFoundError:
+        if not path.exists():
             lines.append(f"{place}: not built; {remedy}")
             continue
-        except Exception as error:  # nbformat has a class of its own for each kind of damage
-            lines.append(f"{place}: not a notebook ({type(error).__name__}); {remedy}")
+        try:
+            built = read_notebook(path)
+        except LabkitError:
+            lines.append(f"{place}: not a notebook; {remedy}")
             continue
         if built.metadata != wanted.metadata:
             lines.append(f"{place}: the notebook's metadata differ; {remedy}")

@@ -1,11 +1,13 @@
-"""Run the code cells of a notebook in a fresh kernel, and say which one failed: for building and for checking labs."""
+"""A notebook in a fresh kernel: run its code cells, and say which one failed (to build and to check labs)."""
 
 import os
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SETTINGS = {"LABKIT_STATIC": "1", "LABKIT_PROFILE": "quick", "PYTHONHASHSEED": "0"}
+SETTINGS = {"LABKIT_STATIC": "1", "LABKIT_PROFILE": "quick", "PYTHONHASHSEED": "0"}  # environment of a kernel
 
 
 def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False) -> tuple[str, str] | None:
@@ -15,8 +17,7 @@ def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False)
         notebook: an nbformat notebook.
         folder: the working directory.
         timeout: seconds a cell may take.
-        go_on: whether an error in a cell lets the next ones run; the kernel's death or a time-out ends it
-            all.
+        go_on: whether an error in a cell lets the next ones run; the kernel's death or a time-out ends it all.
 
     Returns:
         (id of the cell, reason) of what ended the run before its end, else None.
@@ -30,14 +31,14 @@ def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False)
         timeout=timeout,
         allow_errors=go_on,
         kernel_name="python3",
+        kernel_manager_class=kernel_manager({**SETTINGS, "IPYTHONDIR": str(folder / ".ipython")}, subprocess.DEVNULL),
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
         on_cell_start=lambda cell, cell_index: started.append(cell.id),
     )
-    environment = {**os.environ, **SETTINGS, "IPYTHONDIR": str(folder / ".ipython")}
     try:
-        client.execute(env=environment, stderr=subprocess.DEVNULL)
+        client.execute()
     except DeadKernelError:
         return started[-1], "the kernel died"
     except CellExecutionError as error:
@@ -45,5 +46,41 @@ def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False)
     except CellControlSignal:
         return started[-1], f"it took more than {timeout:g} s"
     # sys.exit ends a kernel without an error: only a count in every cell proves that all of them ran.
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    return next(((cell.id, "it did not run") for cell in code if not cell.execution_count), None)
+    left = (cell for cell in notebook.cells if is_run(cell) and not cell.execution_count)
+    return next(((cell.id, "it did not run") for cell in left), None)
+
+
+def is_run(cell: Any) -> bool:
+    """Whether a cell is code that a kernel gets to see."""
+    return bool(cell["cell_type"] == "code" and cell["source"].strip())
+
+
+def kernel_manager(variables: Mapping[str, str], stderr: Any, fate: dict[str, int] | None = None) -> type:
+    """A kernel manager for this very Python, whatever the user's kernelspec "python3" points to.
+
+    The kernel gets these environment ``variables`` besides its parent's. Its ``stderr`` goes to a file or to DEVNULL,
+    so that it does not tear a progress display; ``fate`` receives its exit code.
+    If this process is killed, ipykernel notices that its parent is gone and ends by itself.
+    """
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    manager: Any = AsyncKernelManager  # its annotations do not say that it is asynchronous
+
+    class ThisPython(manager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+        async def start_kernel(self, **options: Any) -> None:
+            await super().start_kernel(**{**options, "env": {**os.environ, **variables}, "stderr": stderr})
+
+        async def is_alive(self) -> bool:
+            alive: bool = await super().is_alive()
+            process = getattr(self.provisioner, "process", None)
+            if fate is not None and not alive and process is not None:
+                fate["exit code"] = process.returncode
+            return alive
+
+    return ThisPython

@@ -1,12 +1,20 @@
-"""Where the labs are: in ./notebooks, else in the checkout that labkit is imported from, else packaged with it."""
+"""The labs: where they are, which there are, and what one declares.
+
+They are looked for in ./notebooks, else in the checkout that labkit is imported from, else in the package.
+"""
 
 import difflib
+import importlib.metadata
 import json
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import labkit
+from labkit.course.parameters import Parameter, parse_parameters
 from labkit.errors import LabkitError
 
 NAME = re.compile(r"(?P<number>\d\d)_\w+")  # of a lab: 01_averaging_problem
@@ -69,7 +77,7 @@ def list_labs(root: Path | None = None) -> list[LabInfo]:
 
 
 def find_lab(lab: str, root: Path | None = None) -> LabInfo:
-    """Return the lab called ``01``, ``1``, ``01_averaging_problem`` or by the path of its notebook.
+    """Return the lab called ``01``, ``1``, ``01_averaging_problem`` or by the path of a copy of it.
 
     Raises:
         LabkitError: if there is no such lab; it says which there are.
@@ -79,6 +87,24 @@ def find_lab(lab: str, root: Path | None = None) -> LabInfo:
     return next(info for info in labs if info.name == name)
 
 
+def find_labs(labs: Sequence[str] = ()) -> dict[str, Path]:
+    """Return lab name -> notebook for ``labs`` (numbers, names or notebook files, which may be anywhere); none: all.
+
+    Raises:
+        LabkitError: if there is no such lab or file, or two notebooks have one name.
+    """
+    if not labs:
+        return {info.name: info.path for info in list_labs()}
+    found: dict[str, Path] = {}
+    for lab in labs:
+        path = Path(lab) if lab.endswith(".ipynb") else find_lab(lab).path
+        if not path.is_file():
+            raise LabkitError(f"there is no notebook {path}")
+        if found.setdefault(path.stem, path) != path:
+            raise LabkitError(f"two notebooks are named {path.stem}: {found[path.stem]} and {path}")
+    return found
+
+
 def find_name(lab: str, names: list[str]) -> str:
     """Return the one of ``names`` that ``lab`` (a number, a name or a path) means.
 
@@ -86,8 +112,9 @@ def find_name(lab: str, names: list[str]) -> str:
         LabkitError: if there is none.
     """
     wanted = Path(lab).stem
+    number = f"{int(wanted):02d}_" if re.fullmatch("[0-9]{1,2}", wanted) else None  # isdigit would take other digits
     for name in names:
-        if wanted == name or (wanted.isdigit() and len(wanted) <= 2 and name.startswith(f"{int(wanted):02d}_")):
+        if wanted == name or (number and name.startswith(number)):
             return name
     close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
     meant = f"; did you mean {close[0]}?" if close else ""
@@ -101,3 +128,68 @@ def _title(path: Path) -> str:
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         remedy = f"run `labkit build {path.stem[:2]}` again"
         raise LabkitError(f"{path} is not a readable notebook: {remedy}") from None
+
+
+def read_notebook(path: Path, largest: int | None = None) -> Any:
+    """Return the notebook in a file, brought to the present format; ``largest`` limits its bytes.
+
+    Raises:
+        LabkitError: naming a file that is absent, too large, damaged or no notebook.
+    """
+    import nbformat
+
+    try:
+        size = path.stat().st_size
+        if not path.is_file():  # a folder, or a device that never ends
+            raise LabkitError(f"{path} is no file: give the notebook itself")
+        if largest is not None and size > largest:
+            raise LabkitError(f"{path} is larger than {largest // 10**6} MB: clear its outputs and save it")
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text)
+    except FileNotFoundError:
+        raise LabkitError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise LabkitError(f"{path} is not a readable notebook ({type(error).__name__})") from None
+    if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
+        raise LabkitError(f"{path} is not a notebook: it has no cells")
+    try:
+        return nbformat.reads(text, as_version=4)
+    except Exception as error:  # nbformat has a class of its own for each kind of damage
+        raise LabkitError(f"{path} is a damaged notebook ({type(error).__name__})") from None
+
+
+def lab_parameters(path: Path) -> list[Parameter]:
+    """Return the parameters that a notebook declares; none if it has no cell tagged "parameters".
+
+    Raises:
+        LabkitError: if the notebook or that cell cannot be read.
+    """
+    for cell in read_notebook(path).cells:
+        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
+            try:
+                return parse_parameters(cell.source)
+            except LabkitError as error:
+                raise LabkitError(f"{path}: {error}") from None
+    return []
+
+
+def repository(root: Path | None = None) -> str:
+    """Return the repository's address: from the pyproject.toml of ``root`` (the checkout), else as installed.
+
+    Raises:
+        LabkitError: if [project.urls] has no Repository.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    path = (root or _PACKAGE.parent) / "pyproject.toml"
+    if path.is_file():
+        project = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
+        if address := project.get("urls", {}).get("Repository"):
+            return str(address)
+    for line in importlib.metadata.metadata("labkit").get_all("Project-URL") or []:
+        label, _, address = line.partition(", ")
+        if label == "Repository":
+            return str(address)
+    raise LabkitError(f"{path}: no Repository in [project.urls]")

@@ -1,9 +1,8 @@
-"""A pytest plugin that closes a gap of nbval: ``pytest -p labkit.course.nbval_guard --nbval-lax
-notebooks/*.ipynb``.
+"""A pytest plugin that closes a gap of nbval: ``pytest -p labkit.course.nbval_guard --nbval-lax notebooks/*.ipynb``.
 
-nbval reads what a cell displays and never the kernel's reply. A cell that the kernel refuses without
-displaying an error (an unknown magic, say) does not run, and passes. This plugin looks at the reply: a cell
-passes only if the kernel says that it ran to its end. What went to stderr (warnings, progress bars) is never compared.
+nbval reads what a cell displays and never the kernel's reply. A cell that the kernel refuses without displaying an
+error (an unknown magic, say) does not run, and passes. This plugin looks at the reply: a cell passes only if the kernel
+says that it ran to its end. What went to stderr (warnings, progress bars) is never compared.
 """
 
 from collections.abc import Generator

@@ -44,8 +44,7 @@ def parse_parameters(source: str) -> list[Parameter]:
     """Return the parameters that the source of a parameters cell declares, in order.
 
     Raises:
-        ParameterError: if a line is anything but ``name: type = literal  # help``, or its default has another
-            type.
+        ParameterError: if a line is anything but ``name: type = literal  # help``, or its default has another type.
     """
     try:
         statements = ast.parse(source).body
@@ -87,8 +86,7 @@ def _type_name(kind: type | str) -> str:
 
 
 def convert(value: object, kind: type | str, name: str = "the value") -> object:
-    """Return a Python ``value`` as the type ``kind``: an int becomes a float where one is asked for, nothing
-    else changes.
+    """Return a Python ``value`` as the type ``kind``: an int becomes a float where one is asked for, nothing else.
 
     Raises:
         ParameterError: if the value has another type (a bool is not an int here, and text is not a number).
@@ -106,8 +104,7 @@ def convert(value: object, kind: type | str, name: str = "the value") -> object:
 
 
 def coerce(text: str, kind: type | str, name: str = "the value") -> object:
-    """Return what ``text``, as typed on a command line, means as the type ``kind`` (``float``,
-    ``"list[float]"``...).
+    """Return what ``text``, as typed on a command line, means as the type ``kind`` (``float``, ``"list[float]"``...).
 
     A list may be given as ``0,0.5,1`` or as ``[0, 0.5, 1]``; a bool as true or false, yes or no, in any case.
 

@@ -50,7 +50,7 @@ class Contents:
 
 
 def collect(notebook: Any) -> Contents:
-    """Read an executed notebook (nbformat node or the same as plain JSON).
+    """Read an executed notebook (an nbformat node).
 
     Tables and numbers come from the outputs that `labkit.lab.Lab.table` and `.record` publish; with the same key twice,
     the later one counts. A Markdown output right after a picture is its caption.
@@ -73,22 +73,18 @@ def collect(notebook: Any) -> Contents:
             numbers.update(payload.get("numbers", {}))
             if mime := next((mime for mime in IMAGE_TYPES if mime in data), None):
                 about = output.get("metadata", {}).get(mime, {})
-                source = _data_address(mime, _joined(data[mime]))
+                source = _data_address(mime, data[mime])
                 figures.append(Figure(source, about.get("alt", ""), _caption(following), about.get("width")))
     return Contents(_title(notebook), list(tables.values()), numbers, figures, _plain("\n".join(errors)))
-
-
-def _joined(text: Any) -> str:
-    return "".join(text) if isinstance(text, list) else str(text)
 
 
 def _title(notebook: Any) -> str:
     """The first heading of the notebook."""
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            for line in _joined(cell["source"]).splitlines():
+            for line in cell["source"].splitlines():
                 if line.startswith("#") and "papermill" not in str(cell["metadata"].get("tags", "")):
-                    return line.lstrip("# ").strip()
+                    return str(line.lstrip("# ").strip())
     return ""
 
 
@@ -100,7 +96,7 @@ def _data_address(mime: str, content: str) -> str:
 
 def _caption(output: Mapping[str, Any]) -> str:
     """The Markdown output that follows a picture, as plain text."""
-    text = _joined(output.get("data", {}).get("text/markdown", ""))
+    text = output.get("data", {}).get("text/markdown", "")
     text = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)  # the alt text once more
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)  # links keep their words
     for marks in (r"\*\*", r"__", r"\*", "`"):
@@ -163,7 +159,7 @@ def readable(sweep: Table, swept: Sequence[str], widest: int = 8) -> Table:
 def render(runs: Sequence[Any], sweeps: Sequence[Table], facts: Mapping[str, Any]) -> str:
     """The report as one HTML page that needs nothing else: pictures are inside, there are no scripts.
 
-    `runs` are `labkit.course.run.Result`s; `facts` are what the head of the page says (name -> text).
+    `runs` are `labkit.course.run.Result`s; `facts`: when it was `made`, how many runs were `asked` for, `environment`.
     """
     import jinja2
 

@@ -11,25 +11,25 @@ import itertools
 import json
 import os
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
 import labkit
 from labkit import artifacts
 from labkit.course import report
-from labkit.course.labs import find_lab, list_labs
+from labkit.course.execute import SETTINGS, is_run, kernel_manager
+from labkit.course.labs import find_labs, lab_parameters, read_notebook
 from labkit.course.ledger import Entry, Ledger, environment, now
-from labkit.course.parameters import Parameter, coerce_values, find_parameter, parse_parameters
+from labkit.course.parameters import coerce_values, find_parameter
 from labkit.errors import LabkitError
-from labkit.lab import PROFILES, resolve_profile
+from labkit.lab import resolve_profile
 
 # Seconds that one cell may take. A lab is much shorter; this is for a cell that would never end.
 CELL_TIMEOUT = {"test": 120, "quick": 600, "course": 3 * 3600, "gpu": 24 * 3600}
@@ -77,7 +77,7 @@ class Result:
     """What came of a job."""
 
     job: Job
-    status: str  # "ok" or "failed"
+    status: Literal["ok", "failed"]
     seconds: float
     failure: Failure | None = None
     output: str | None = None  # file name of the executed copy
@@ -142,42 +142,6 @@ def run(
 # What to run
 
 
-def find_labs(labs: Sequence[str] = ()) -> dict[str, Path]:
-    """Lab name -> notebook; `labs` as on the command line (a name, a number, a notebook file), none for all."""
-    found: dict[str, Path] = {}
-    if not labs:
-        return {info.name: info.path for info in list_labs()}
-    for lab in labs:
-        path = Path(lab) if lab.endswith(".ipynb") else find_lab(lab).path
-        if not path.is_file():
-            raise LabkitError(f"there is no notebook {path}")
-        if found.setdefault(path.stem, path) != path:
-            raise LabkitError(f"two notebooks are named {path.stem}: {found[path.stem]} and {path}")
-    return found
-
-
-def read_notebook(path: Path) -> Any:
-    """A notebook, or a LabkitError that names the file."""
-    import nbformat
-
-    try:
-        return nbformat.read(path, as_version=4)
-    except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise LabkitError(f"{path} is not a readable notebook: {reason[0][:200]}") from error
-
-
-def lab_parameters(notebook: Path) -> list[Parameter]:
-    """The parameters that a lab declares; none if it has no cell tagged "parameters"."""
-    for cell in read_notebook(notebook)["cells"]:
-        if cell["cell_type"] == "code" and "parameters" in cell["metadata"].get("tags", []):
-            try:
-                return parse_parameters(cell["source"])
-            except LabkitError as error:
-                raise LabkitError(f"{notebook}: {error}") from error
-    return []
-
-
 def plan(
     labs: Sequence[str],
     profile: str,
@@ -205,10 +169,7 @@ def plan(
         for values in itertools.product(*mine.values()):
             point = dict(zip(mine, values, strict=True))
             texts = {"profile": profile, **fixed, **point}
-            chosen = texts["profile"]
-            if chosen not in PROFILES:
-                raise LabkitError(f"profile must be one of {', '.join(PROFILES)}, got {chosen!r}")
-            texts["profile"] = chosen = resolve_profile(chosen)
+            texts["profile"] = chosen = resolve_profile(texts["profile"])
             given = coerce_values(declared[lab], {n: text for n, text in texts.items() if n in names}, where=lab)
             varied = {name: given[name] for name in point}
             jobs.append(Job(lab, notebook, chosen, given, varied, _key(lab, varied)))
@@ -270,7 +231,7 @@ def _execute_and_record(
     input_hash = job.input_hash()  # before: what is executed is what was read here
     notebook, failure = execute(job, out, timeout or CELL_TIMEOUT[job.profile], on_cell)
     seconds = round(time.monotonic() - start, 2)
-    status = "failed" if failure else "ok"
+    status: Literal["ok", "failed"] = "failed" if failure else "ok"
     output = digest = None
     contents = report.Contents()
     if notebook is not None:
@@ -286,7 +247,7 @@ def _execute_and_record(
             kind="run",
             key=job.key,
             input_hash=input_hash,
-            status="failed" if failure else "ok",
+            status=status,
             output=output,
             output_sha256=digest,
             seconds=seconds,
@@ -322,12 +283,12 @@ def _execute_once(
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # every failure is told in our own words
     temporary = folder / f".{job.key}.{os.getpid()}.partial.ipynb"
-    total = sum(_runs(cell) for cell in read_notebook(job.notebook)["cells"])
+    total = sum(is_run(cell) for cell in read_notebook(job.notebook)["cells"])
     total += bool(job.parameters)  # papermill adds a cell with them
     started: list[int] = []  # positions of the code cells that began
 
     def cell_begins(cell: Any, cell_index: int) -> None:
-        if _runs(cell):
+        if is_run(cell):
             started.append(cell_index)
             on_cell(len(started), total)
 
@@ -335,9 +296,8 @@ def _execute_once(
     error: Exception | None = None
     with tempfile.TemporaryDirectory(prefix="labkit-run-") as folder_name, tempfile.TemporaryFile() as stderr:
         variables = {
-            "LABKIT_STATIC": "1",
+            **SETTINGS,
             "LABKIT_PROFILE": job.profile,
-            "PYTHONHASHSEED": "0",
             "IPYTHONDIR": folder_name,  # not the user's start-up files
         }
         try:
@@ -350,7 +310,7 @@ def _execute_once(
                 progress_bar=False,
                 start_timeout=KERNEL_START_TIMEOUT,
                 execution_timeout=timeout,
-                kernel_manager_class=_kernel_manager(variables, stderr, fate),
+                kernel_manager_class=kernel_manager(variables, stderr, fate),
                 on_cell_start=cell_begins,
                 shutdown_kernel="immediate",
             )
@@ -371,42 +331,6 @@ def _literal(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _runs(cell: Any) -> bool:
-    """Whether a cell is code that a kernel gets to see."""
-    return bool(cell["cell_type"] == "code" and cell["source"].strip())
-
-
-def _kernel_manager(variables: Mapping[str, str], stderr: Any, fate: dict[str, int]) -> type:
-    """A kernel manager for this very Python, whatever the user's kernelspec "python3" points to.
-
-    The kernel gets these environment `variables` besides its parent's. Its stderr goes to a file, so that it does not
-    tear the progress display; `fate` receives its exit code.
-    If this process is killed, ipykernel notices that its parent is gone and ends by itself.
-    """
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    manager: Any = AsyncKernelManager  # its annotations do not say that it is asynchronous
-
-    class ThisPython(manager):
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(argv=argv, display_name="Python 3", language="python")
-
-        async def start_kernel(self, **options: Any) -> None:
-            await super().start_kernel(**{**options, "env": {**os.environ, **variables}, "stderr": stderr})
-
-        async def is_alive(self) -> bool:
-            alive: bool = await super().is_alive()
-            process = getattr(self.provisioner, "process", None)
-            if not alive and process is not None:
-                fate["exit code"] = process.returncode
-            return alive
-
-    return ThisPython
-
-
 def find_failure(notebook: Any) -> Failure | None:
     """What went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
 
@@ -414,7 +338,7 @@ def find_failure(notebook: Any) -> Failure | None:
     """
     number = 0
     for cell in notebook["cells"]:
-        if not _runs(cell):
+        if not is_run(cell):
             continue
         number += 1
         for output in cell["outputs"]:

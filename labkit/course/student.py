@@ -1,20 +1,19 @@
 """What a student does at a terminal: get a working copy of a lab, and see what is done, right and wrong."""
 
-import json
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit import artifacts
 from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, WRONG, find_exercise
 from labkit.course.execute import execute
-from labkit.course.labs import NAME, LabInfo, find_lab
+from labkit.course.labs import NAME, LabInfo, find_lab, read_notebook
 from labkit.errors import LabkitError
 
 TIMEOUT = 60  # seconds an exercise may take
-NOTEBOOK_BYTES = 50_000_000  # nothing larger is read
+LARGEST = 50_000_000  # bytes of a notebook that is read
 MISSING = "missing"
 
 
@@ -51,14 +50,12 @@ def start(lab: str, out: str | Path = "work", fresh: bool = False, root: Path | 
             )
         numbers = (target.with_name(f"{info.name}.{number}.ipynb") for number in range(1, 10_000))
         target.rename(next(path for path in numbers if not path.exists()))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(info.path, target)
+    artifacts.write_bytes(target, info.path.read_bytes())
     return target
 
 
 def check_notebook(path: str | Path, root: Path | None = None) -> list[ExerciseResult]:
-    """Run the checks of a student's notebook, and nothing else of it; return a result for each exercise of
-    the lab.
+    """Run the checks of a student's notebook, and nothing else of it; return a result for each exercise of the lab.
 
     The set-up and exercise cells are the student's, found by their grade_id, or, where a tool has taken the
     metadata away, by the name of the function they define. The checks are the lab's own.
@@ -67,9 +64,9 @@ def check_notebook(path: str | Path, root: Path | None = None) -> list[ExerciseR
         LabkitError: if the file is no notebook, or no lab of this course.
     """
     path = Path(path)
-    student = _read(path)
+    student = read_notebook(path, LARGEST)
     info = _lab_of(path, student, root)
-    template = _read(info.path)
+    template = read_notebook(info.path)
     skeleton, missing = _skeleton(template, student)
     with tempfile.TemporaryDirectory(prefix="labkit-check-") as folder:
         ended: dict[str, str] = {}
@@ -93,31 +90,10 @@ def check_notebook(path: str | Path, root: Path | None = None) -> list[ExerciseR
     return results
 
 
-def _read(path: Path) -> Any:
-    """The notebook in a file, brought to the present format."""
-    import nbformat
-
-    try:
-        if path.stat().st_size > NOTEBOOK_BYTES:
-            limit = f"{NOTEBOOK_BYTES // 10**6} MB"
-            raise LabkitError(f"{path} is larger than {limit}: clear its outputs and save it")
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text)
-    except FileNotFoundError:
-        raise LabkitError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise LabkitError(f"{path} is not a readable notebook ({type(error).__name__})") from None
-    if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
-        raise LabkitError(f"{path} is not a notebook: it has no cells")
-    try:
-        return nbformat.reads(text, as_version=4)
-    except Exception as error:  # nbformat has a class of its own for each kind of damage
-        raise LabkitError(f"{path} is a damaged notebook ({type(error).__name__})") from None
-
-
 def _lab_of(path: Path, notebook: Any, root: Path | None) -> LabInfo:
     """The lab that a notebook is a copy of: as its metadata, its file name or its checks say."""
-    stated = notebook.metadata.get("labkit", {}).get("lab")
+    own = notebook.metadata.get("labkit")
+    stated = own.get("lab") if isinstance(own, dict) else None
     named = NAME.match(path.stem)
     text = "\n".join(_text(cell) for cell in notebook.cells)
     begun = re.search(r"""\bbegin\(\s*["'](\d\d_\w+)["']""", text)

@@ -115,7 +115,7 @@ def load(
         return cut(torchvision_sets.load_flowers102(data_root(root), split, size), classes, limit, seed)
     loader = {"cifar10": torchvision_sets.load_cifar10, "stl10": torchvision_sets.load_stl10}[name]
     data = cut(loader(data_root(root), split), classes, limit, seed)  # cut first: resizing is the slow part
-    return data._map_tensors(lambda tensor: resize(tensor, size) if tensor.ndim == 4 else tensor)
+    return data.map_tensors(lambda tensor: resize(tensor, size) if tensor.ndim == 4 else tensor)
 
 
 def find(name: str, root: str | os.PathLike[str] | None = None) -> str | None:

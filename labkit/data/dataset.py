@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -46,15 +46,17 @@ class Dataset:
         index = indices if isinstance(indices, slice) else torch.as_tensor(indices, device=self.labels.device)
         if isinstance(index, Tensor) and index.numel() == 0:
             index = index.long()
-        return self._map_tensors(lambda tensor: tensor[index])
+        return self.map_tensors(lambda tensor: tensor[index])
 
     def to(self: AnyDataset, device: torch.device | str) -> AnyDataset:
         """The same data on another device."""
-        return self._map_tensors(lambda tensor: tensor.to(device))
+        return self.map_tensors(lambda tensor: tensor.to(device))
 
-    def _map_tensors(self: AnyDataset, change) -> AnyDataset:  # type: ignore[no-untyped-def]
+    def map_tensors(self: AnyDataset, change: Callable[[Tensor], Tensor]) -> AnyDataset:
+        """The same data with ``change`` applied to every tensor (images, labels, and what a subclass adds)."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(v) for name, v in values.items() if isinstance(v, Tensor)})
+        changed: dict[str, Any] = {name: change(v) for name, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **changed)
 
 
 def parse_classes(classes: str | Sequence[str] | None, known: tuple[str, ...], name: str) -> list[int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def holds_images(root: Path) -> bool:
     return root.is_dir() and any(True for _ in _walk(root))
 
 
-def _walk(root: Path):  # type: ignore[no-untyped-def]  # yields relative names with forward slashes, in a fixed order
+def _walk(root: Path) -> Iterator[str]:
+    """The images' names relative to root, with forward slashes, in a fixed order."""
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__MACOSX")))
         for file in sorted(files):

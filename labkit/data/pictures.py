@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,11 +14,14 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from labkit.artifacts import replacing
 from labkit.errors import LabkitError
 
 EXTENSIONS = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"]
 )
+# What Pillow raises for one damaged file or another.
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def read_rgb(path: Path, size: int | None = None) -> np.ndarray:
@@ -35,7 +37,7 @@ def read_rgb(path: Path, size: int | None = None) -> np.ndarray:
         with Image.open(path) as image:
             if size is not None and image.format == "JPEG" and image.mode == "RGB":
                 image.draft("RGB", (2 * size, 2 * size))  # decode large photographs at a fraction of their size
-            rgb = _to_rgb(ImageOps.exif_transpose(image))
+            rgb = to_rgb(ImageOps.exif_transpose(image))
             if size is not None:
                 side = min(rgb.size)
                 left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
@@ -44,12 +46,16 @@ def read_rgb(path: Path, size: int | None = None) -> np.ndarray:
             return np.asarray(rgb)
     except FileNotFoundError:
         raise LabkitError(f"{path}: no such image file") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "")
-        raise LabkitError(f"{path} cannot be read as an image ({reason}): replace or remove the file") from None
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow image as 8-bit RGB: alpha laid on white, 16 bits and floats scaled.
+
+    Raises:
+        ValueError: numbers outside 0 to 65535 (of floats: outside 0 to 1).
+    """
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -77,9 +83,13 @@ def read_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF orientation: lies on its side
             return (image.height, image.width) if turned else image.size
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "")
-        raise LabkitError(f"{path} cannot be read as an image ({reason}): replace or remove the file") from None
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> LabkitError:
+    reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "")
+    return LabkitError(f"{path} cannot be read as an image ({reason}): replace or remove the file")
 
 
 def read_all(paths: Sequence[Path], names: Sequence[str], size: int, cache: Path, what: str) -> Tensor:
@@ -101,22 +111,16 @@ def read_all(paths: Sequence[Path], names: Sequence[str], size: int, cache: Path
         except (OSError, ValueError):
             pass  # not ours or damaged: made anew below
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(suffix=".part", dir=cache)
-        os.close(handle)
+        with replacing(target) as temporary:
+            pages = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            _decode_into(pages, paths, size, what)
+            pages.flush()
+            del pages
+        return torch.from_numpy(np.load(target, mmap_mode="c"))
     except OSError:
         images = np.empty(shape, np.uint8)
         _decode_into(images, paths, size, what)
         return torch.from_numpy(images)
-    try:
-        pages = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        _decode_into(pages, paths, size, what)
-        pages.flush()
-        del pages
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return torch.from_numpy(np.load(target, mmap_mode="c"))
 
 
 def _decode_into(images: np.ndarray, paths: Sequence[Path], size: int, what: str) -> None:

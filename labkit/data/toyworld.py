@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.color import luma
+from labkit.color import luma, to_float
 from labkit.data.dataset import Dataset, check_size, cut, parse_classes
 from labkit.errors import LabkitError
 
@@ -537,7 +537,7 @@ class _UnitRGB:
     """RGB in 0..1, the coordinates of every score."""
 
     def target(self, rgb: Tensor) -> Tensor:
-        return rgb.float() / 255
+        return to_float(rgb)
 
 
 def best_scores(world: ToyWorld) -> dict[str, float]:
@@ -570,5 +570,5 @@ def _gray_mse(images: Tensor) -> float:
     total = 0.0
     for start in range(0, len(images), 512):
         part = images[start : start + 512]
-        total += float((part.float() / 255 - luma(part)).square().double().sum())
+        total += float((to_float(part) - luma(part)).square().double().sum())
     return total / images.numel()

@@ -7,7 +7,7 @@ from typing import Any
 
 from labkit.errors import LabkitError
 from labkit.models.cnn import EncoderDecoder
-from labkit.models.network import Network, count_parameters
+from labkit.models.network import Network, count_parameters, evaluation_mode
 from labkit.models.slr import SLRBaseline, SLRHybrid
 from labkit.models.unet import UNet
 
@@ -45,5 +45,6 @@ __all__ = [
     "SLRHybrid",
     "UNet",
     "count_parameters",
+    "evaluation_mode",
     "make_network",
 ]

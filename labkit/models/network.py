@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -35,6 +37,18 @@ class Network(nn.Module, ABC):
             return self.predict(gray)
         prediction = self.predict(F.pad(gray, (0, right, 0, bottom), mode="replicate"))
         return prediction[..., : -(-height // self.output_stride), : -(-width // self.output_stride)]
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """``network.eval()``, and afterwards each module back in the mode it had (some may be frozen on purpose)."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def count_parameters(network: nn.Module) -> int:

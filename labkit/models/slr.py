@@ -63,7 +63,7 @@ class SLRBaseline(Network):
 class SLRHybrid(Network):
     """The hybrid: the CNN chooses how to mix m fixed features of the gray image, pixel by pixel.
 
-    ``alpha = a . z`` and ``beta = b . z``, where the features ``z`` are the answers of fixed 3x3 kernels to the gray
+    ``alpha = a . z`` and ``beta = b . z``, where the features ``z`` are the responses of fixed 3x3 kernels to the gray
     image, and ``a`` and ``b`` (m numbers each, per pixel) come from the baseline CNN. With two outputs and all four
     kernels it has 628,936 parameters that learn and 4 x 3 x 3 = 36 numbers that do not.
 
@@ -98,7 +98,7 @@ class SLRHybrid(Network):
         padded = F.pad(gray, (1, 1, 1, 1), mode="replicate")
         window = torch.cat([padded[..., y : y + height, x : x + width] for y in range(3) for x in range(3)], dim=1)
         # <K, window> = <K, window - center> + sum(K) * center. The left side is shorter, but it rounds: where the
-        # window is flat, a zero-mean kernel would answer 1e-7 instead of 0.
+        # window is flat, a zero-mean kernel would give 1e-7 instead of 0.
         edges = torch.einsum("nshw,ks->nkhw", window - gray, self.kernels.flatten(1))
         return edges + self.kernels.sum(dim=(1, 2)).view(-1, 1, 1) * gray
 

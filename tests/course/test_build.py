@@ -114,7 +114,7 @@ def test_building_again_gives_the_same_bytes(course: Path, variant: Variant) -> 
     build(["90"], root=other)
     for name in ("90_tiny.ipynb", "solutions/90_tiny.ipynb"):
         assert (other / "notebooks" / name).read_bytes() == (course / "notebooks" / name).read_bytes()
-    assert not list((other / "notebooks").rglob("*.part"))
+    assert not list((other / "notebooks").rglob(".*"))
 
 
 def test_an_inserted_cell_changes_no_other_id(course: Path, variant: Variant) -> None:

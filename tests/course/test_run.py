@@ -19,8 +19,9 @@ from rich.console import Console
 
 from labkit import LabkitError
 from labkit.course import run as runner
+from labkit.course.labs import find_labs
 from labkit.course.ledger import Ledger
-from labkit.course.run import Result, find_labs, plan, run
+from labkit.course.run import Result, plan, run
 
 PARAMETERS = """\
 profile: str = "auto"  # test, quick, course, gpu or auto

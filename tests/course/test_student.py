@@ -100,6 +100,14 @@ def test_right_wrong_and_not_attempted(course: Path) -> None:
     assert (second.status, second.points, second.message) == ("not attempted", 0, "")
 
 
+def test_the_kernel_is_this_python_whatever_the_kernelspec_says(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = course / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text('{"argv": ["/bin/false"], "display_name": "x", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(course))
+    assert statuses(edited(course, answer("90-double", RIGHT)), course)["90-double"] == "right"
+
+
 def test_edited_checks_and_experiments_do_not_count(course: Path) -> None:
     def edit(notebook: Any) -> None:
         for cell in notebook.cells:
