@@ -194,8 +194,8 @@ def fit(
         network.load_state_dict(run.best)
     network.eval()
     # No batch has looked at what the last step made of the weights.
-    loss = dataset_loss(colorizer, images[: settings.batch_size])
-    _require_finite(loss, len(history.rows) - 1, batches - 1, settings)
+    last_loss = dataset_loss(colorizer, images[: settings.batch_size])
+    _require_finite(last_loss, len(history.rows) - 1, batches - 1, settings)
     return history
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from pathlib import Path
 from typing import Any, Literal
@@ -127,7 +128,7 @@ def train(options: TrainOptions) -> dict[str, Any]:
 
 
 def _absolute(path: Path | None) -> Path | None:
-    return path.expanduser().resolve() if path else None
+    return Path(os.path.expanduser(path)).resolve() if path else None
 
 
 def _finished(out: Path, resume: bool, identity: dict[str, Any]) -> dict[str, Any] | None:

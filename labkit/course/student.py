@@ -78,6 +78,9 @@ def check_notebook(path: str | Path, root: Path | None = None) -> list[ExerciseR
             for cell in skeleton.cells:  # again, without the exercise that ended it
                 if _key(cell.id) == _key(cell_id):
                     cell.source = "pass"
+    broken = next((o for cell in skeleton.cells if cell.id == "setup" for o in cell.outputs if "ename" in o), None)
+    if broken is not None:
+        raise LabkitError(f"{path}: the set-up cell fails: {broken.ename}: {broken.evalue}")
     reasons = {_key(cell_id): reason for cell_id, reason in ended.items()}
     results = []
     for cell in skeleton.cells:
@@ -146,8 +149,9 @@ def _find_setup(student: Any) -> str | None:
 def _find_answer(student: Any, key: str, check: str) -> str | None:
     """The source of the student's cell for an exercise: by grade_id, else the last that defines what is checked."""
     code = [cell for cell in student.cells if cell.cell_type == "code"]
-    for cell in code:
-        if cell.metadata.get("nbgrader", {}).get("grade_id") == key:
+    for cell in reversed(code):  # of a cell that was copied, the last counts, as it does when the notebook runs
+        own = cell.metadata.get("nbgrader")
+        if isinstance(own, dict) and own.get("grade_id") == key:
             return _text(cell)
     name = re.search(r"""\bcheck\(\s*["'][^"']+["']\s*,\s*(\w+)""", check)
     if name is None:

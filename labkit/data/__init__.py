@@ -136,7 +136,7 @@ def find(name: str, root: str | os.PathLike[str] | None = None) -> str | None:
         from labkit.data.folder import holds_images
 
         given = root if root is not None else os.environ.get("LABKIT_DATA")
-        return str(given) if given and holds_images(Path(given).expanduser()) else None
+        return str(given) if given and holds_images(_folder_root(given)) else None
     from labkit.data.torchvision_sets import present
 
     return present(name, data_root(root))
@@ -149,7 +149,7 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """
     chosen = root if root is not None else os.environ.get("LABKIT_DATA")
     if chosen:
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file() and (checkout / "notebooks").is_dir():
         return checkout / "data"
@@ -173,4 +173,4 @@ def _folder_root(root: str | os.PathLike[str] | None) -> Path:
         raise LabkitError(
             "the data set 'folder' needs to know which folder: give root= (--data-root DIR) or set LABKIT_DATA"
         )
-    return Path(given).expanduser()
+    return Path(os.path.expanduser(given))  # unlike Path.expanduser, leaves the ~ of an unknown user as it is

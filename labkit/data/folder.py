@@ -128,6 +128,7 @@ def _read_labels(root: Path) -> list[_Entry]:
     entries = []
     for number, row in enumerate(rows, start=2):
         name, label, split = ((row.get(column) or "").strip() for column in ("file", "label", "split"))
+        name = Path(name).as_posix() if name else ""  # ./a.png is a.png, and must not count twice
         if not (root / name).is_file():
             raise LabkitError(f"{table} line {number} names {name!r}, which is not in {root}: mend or remove the line")
         if split and split.lower() not in _SPLIT_NAMES:
@@ -171,7 +172,7 @@ def _cut(entries: list[_Entry], *parts: tuple[str, float]) -> list[_Entry]:
 
 def _hash(name: str) -> float:
     """A number in 0..1 that depends on the name alone, on every machine."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big") / 2**56
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:7], "big") / 2**56
 
 
 def _common_size(paths: list[Path]) -> int:

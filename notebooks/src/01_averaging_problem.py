@@ -102,7 +102,7 @@ plots.show(
     ),
     alt="Bar chart of the three possible colors of a ball, with probabilities {:.2f} for red, "
     "{:.2f} for green and {:.2f} for blue.".format(*ball.probabilities),
-    caption="The posterior: what the gray picture leaves open. Each bar has the color that it stands for.",
+    caption="The posterior: what the gray picture leaves open. Each bar has the color it stands for.",
 )
 
 # %% [markdown]
@@ -1018,9 +1018,8 @@ lab.table(
     "Five photographs",
     key="photos",
 )
-print(
-    f"painted colorfulness / true colorfulness, all five: {float(painted_colorful.sum() / true_colorful.sum()):.2f}"
-)
+ratio = float(painted_colorful.sum() / true_colorful.sum())
+print(f"painted colorfulness / true colorfulness, all five: {ratio:.2f}")
 
 # %% [markdown] answer=true
 # **(b).** The printed ratio says by how much. Averaging predicts pale pictures, and pale they are.
@@ -1031,34 +1030,27 @@ print(
 # That is why we built a toyworld.
 
 # %%
-if lab.dataset not in (
-    "toyworld",
-    "photos",
-):  # in the profile course: the same two losses, trained on photographs
-    pictures_in = load(
-        lab.dataset,
-        "train",
-        limit=lab.choose(test=64, quick=2000, course=45_000),
-        seed=lab.seed,
+# In the profile course: the same two losses, trained on photographs.
+if lab.dataset not in ("toyworld", "photos"):
+    sizes = {
+        "train": lab.choose(test=64, quick=2000, course=45_000),
+        "test": lab.choose(quick=500, course=2000),
+    }
+    seen, unseen = (
+        load(lab.dataset, split, limit=n, seed=lab.seed).images
+        for split, n in sizes.items()
     )
-    unseen = load(
-        lab.dataset,
-        "test",
-        limit=lab.choose(test=32, quick=500, course=2000),
-        seed=lab.seed,
-    ).images
+    settings = train.FitSettings(
+        epochs=lab.choose(test=1, quick=2, course=6), seed=lab.seed
+    )
     rows = [
         report("gray (no color)", metrics.gray_prediction(unseen), color.to_float(unseen))
     ]
-    for name, share in (("MSE", 1.0), ("L1", 0.0)):
+    for name, share in {"MSE": 1.0, "L1": 0.0}.items():
         model = Colorizer.create(
             "luma-chroma", "unet-half", width=32, alpha=share, seed=lab.seed
         )
-        train.fit(
-            model,
-            pictures_in.images,
-            settings=train.FitSettings(epochs=lab.choose(quick=2, course=6), seed=lab.seed),
-        )
+        train.fit(model, seen, settings=settings)
         rows.append(
             report(
                 f"trained with {name}",
@@ -1066,11 +1058,8 @@ if lab.dataset not in (
                 color.to_float(unseen),
             )
         )
-    lab.table(
-        rows,
-        f"{lab.dataset}: the two losses on {len(unseen)} photographs not trained on",
-        key="photographs",
-    )
+    title = f"{lab.dataset}: the two losses on {len(unseen)} photographs not trained on"
+    lab.table(rows, title, key="photographs")
 else:
     print('photographs to train on: set dataset="cifar10" (profile course does)')
 
