@@ -45,7 +45,8 @@ def _join_pairs(arguments: Sequence[str]) -> list[str]:
     rest = list(arguments)
     while rest:
         joined.append(rest.pop(0))
-        if joined[0] == "run" and joined[-1] in PAIR_OPTIONS and len(rest) > 1 and rest[0].isidentifier():
+        takes_two = joined[0] == "run" and joined[-1] in PAIR_OPTIONS and len(rest) > 1
+        if takes_two and rest[0].isidentifier() and not rest[1].startswith("--"):  # the next option is no value
             joined.append(f"{rest.pop(0)}={rest.pop(0)}")
     return joined
 

@@ -212,10 +212,12 @@ def dataset_loss(colorizer: Colorizer, images: Tensor, batch_size: int = 256) ->
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto``: CUDA, else Apple's MPS, else the CPU. Raises ``LabkitError`` for a device that is not there."""
+    """``auto``: CUDA if there is one, else the CPU; Apple's ``mps`` only when named, for want of a machine to test on.
+
+    Raises ``LabkitError`` for a device that is not there.
+    """
     if name == "auto":
-        mps = torch.backends.mps.is_available()
-        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -325,8 +327,8 @@ class _Checkpoint:
         for key, here in self.fingerprint.items():
             if (there := state["fingerprint"].get(key)) != here:
                 raise LabkitError(
-                    f"{self.file} belongs to another run: {key} was {there}, now {here}. Repeat that setting, or start "
-                    "again without resume"
+                    f"{self.file} belongs to another run: {key} was {there}, now {here}. Repeat that setting, or use "
+                    "another folder"
                 )
         run.network.load_state_dict(_part(tensors, "network."))
         run.best = _part(tensors, "best.") or None

@@ -188,3 +188,33 @@ def test_help_does_not_wait_for_torch() -> None:
     assert "heavy: []" in done.stdout
     assert all(command in done.stdout for command in ("run", "params", "train", "colorize", "doctor"))
     assert time.perf_counter() - start < 10  # generous: a busy machine; usually a third of a second
+
+
+def test_an_option_is_not_taken_for_the_value_that_is_missing(
+    asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("run", "01", "-p", "alpha", "--out", "o") == 2
+    assert "-p needs a name and a value, got only 'alpha'" in capsys.readouterr().err
+    assert asked == []
+
+
+def test_two_photos_never_become_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    photos = [tmp_path / name for name in ("cat.png", "cat.jpg")]
+    for photo in photos:
+        Image.new("RGB", (4, 4)).save(photo)
+    assert call("colorize", *map(str, photos)) == 2
+    assert "cat.png and" in (said := capsys.readouterr().err) and "both become" in said
+    assert sorted(tmp_path.iterdir()) == sorted(photos)
+    assert call("colorize", str(photos[0]), "--out", str(photos[1])) == 2
+    assert "cannot be made a folder (File exists): choose another --out" in capsys.readouterr().err
+
+
+def test_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(options: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 36000000000000 bytes.")
+
+    monkeypatch.setattr("labkit.training_run.train", full)
+    assert call("train") == 2
+    assert capsys.readouterr().err.startswith("labkit: out of memory (DefaultCPUAllocator")

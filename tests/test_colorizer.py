@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from labkit import LabkitError, color
-from labkit.colorizer import CARD_FILE, STARTER, WEIGHTS_FILE, Colorizer
+from labkit.colorizer import CARD_FILE, STARTER, WEIGHTS_FILE, Colorizer, read_image
 
 
 @pytest.fixture
@@ -150,3 +151,62 @@ def test_the_starter_model_ships_and_beats_gray_on_real_photographs() -> None:
     assert starter.network.output_stride == 2
     photos = load("photos", "test", size=64).images
     assert evaluate(starter, photos)["colorfulness"] > 5  # it does paint
+
+
+@pytest.mark.parametrize("network", ["unet-half", "cnn"])
+@pytest.mark.parametrize("size", [(1, 30), (30, 1), (1, 1)])
+def test_a_picture_may_be_one_pixel_high(network: str, size: tuple[int, int]) -> None:
+    gray = torch.rand(1, *size)
+    for working_size in (None, 8):
+        rgb = Colorizer.create("luma-chroma", network, width=4).colorize(gray, working_size=working_size)
+        assert rgb.shape == (3, *size)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (255 * torch.rand(3, 8, 8), r"float values in \[0, 1\] \(divide by 255\?\)"),
+        (torch.full((3, 8, 8), float("nan")), "Got nan to nan"),
+        (torch.rand(3, 8, 8) - 5, "Got -"),
+        (torch.rand(0, 3, 8, 8), "not empty"),
+        (np.array([[None]]), "Got object"),
+        (None, "Got NoneType"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        Colorizer.create("luma-chroma", "cnn", width=4).colorize(image)
+
+
+def test_a_pillow_image_is_read_as_its_file_is() -> None:
+    deep = PIL.Image.fromarray(np.full((4, 4), 0x8000, np.uint16))
+    assert int(read_image(deep).float().mean()) == 128  # Pillow's own conversion makes it white
+    clear = PIL.Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert int(read_image(clear).min()) == 255
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "message"),
+    [
+        ("network", {"out_channels": 7}, "predicts 7 channels, luma-chroma has 2"),
+        ("network", {"width": 2.5}, "describes a network that cannot be made"),
+        ("network", {"width": 10**7}, "does not fit the network"),  # 3 million GB, if it were made to be compared
+        ("network", {"normalization": "none"}, "does not fit the network"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, part: str, changes: dict[str, Any], message: str) -> None:
+    Colorizer.create("luma-chroma", "cnn", width=2).save(tmp_path)
+    card = json.loads((tmp_path / CARD_FILE).read_text())
+    card[part] |= changes
+    (tmp_path / CARD_FILE).write_text(json.dumps(card))
+    with pytest.raises(LabkitError, match=message):
+        Colorizer.load(tmp_path)
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    colorizer = Colorizer.create("luma-chroma", "cnn", width=2)
+    with torch.no_grad():
+        next(colorizer.network.parameters()).fill_(float("nan"))
+    colorizer.save(tmp_path)
+    with pytest.raises(LabkitError, match="holds NaN or infinity"):
+        Colorizer.load(tmp_path)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -173,3 +175,51 @@ def test_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
     fit(colorizer(dropout=0.1), pictures(8), settings=SETTINGS, progress=False)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"learning_rate": math.inf}, {"learning_rate": math.nan}, {"seed": -1}, {"seed": 2**63 - 1}]
+)
+def test_settings_that_no_training_can_have(settings: dict[str, Any]) -> None:
+    with pytest.raises(LabkitError, match=next(iter(settings))):
+        FitSettings(**settings)
+
+
+def test_weights_thrown_away_by_the_last_step_are_noticed() -> None:
+    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
+    settings = FitSettings(epochs=1, learning_rate=1e30, device="cpu")  # one step: no later batch sees it
+    with pytest.raises(LabkitError, match="the loss is .* Try a learning rate below 1e\\+30"):
+        fit(Colorizer.create("luma-chroma", "cnn", width=2), images, settings=settings, progress=False)
+
+
+@pytest.mark.parametrize("state", ["{", "{}", "[]"])
+def test_a_checkpoint_with_a_damaged_state_is_named(tmp_path: Path, state: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
+    settings = FitSettings(epochs=1, device="cpu")
+
+    def run(resume: bool) -> None:
+        fit(
+            Colorizer.create("luma-chroma", "cnn", width=2),
+            images,
+            settings=settings,
+            out=tmp_path,
+            resume=resume,
+            progress=False,
+        )
+
+    run(False)
+    file = tmp_path / CHECKPOINT_FILE
+    save_file(load_file(file), file, metadata={"format": "1", "state": state})
+    with pytest.raises(LabkitError, match="checkpoint.safetensors is damaged .* delete it and start again"):
+        run(True)
+
+
+def test_devices_that_compute_nothing_are_refused() -> None:
+    with pytest.raises(LabkitError, match="device 'meta' is not available"):
+        pick_device("meta")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(LabkitError) as caught:
+            pick_device("mps")
+        assert len(str(caught.value)) < 300  # torch lists its two hundred backends here

@@ -513,6 +513,7 @@ def _differences(source: LabSource, address: str) -> list[str]:
         if built.metadata != wanted.metadata:
             lines.append(f"{place}: the notebook's metadata differ; {remedy}")
         there = {cell.get("id"): cell for cell in built.cells}
+        before = len(lines)
         for cell, origin in zip(wanted.cells, source.cells, strict=True):
             have = there.pop(cell.id, None)
             name = f"{place}: cell {cell.id} ({origin.where})"
@@ -525,7 +526,7 @@ def _differences(source: LabSource, address: str) -> list[str]:
             if cell.cell_type == "code" and not have.get("execution_count"):
                 lines.append(f"{name} was not executed; {remedy}")
         lines.extend(f"{place}: cell {id} is not in the source; {remedy}" for id in there)
-        if not lines and [cell.id for cell in built.cells] != [cell.id for cell in wanted.cells]:
+        if len(lines) == before and [cell.id for cell in built.cells] != [cell.id for cell in wanted.cells]:
             lines.append(f"{place}: the cells are in another order; {remedy}")
     return lines
 

@@ -66,6 +66,8 @@ def collect(notebook: Any) -> Contents:
                 errors.extend(output.get("traceback", []))
             data = output.get("data", {})
             payload = data.get(RESULTS_MIME, {})
+            if not isinstance(payload, dict):  # not published by labkit
+                continue
             if table := payload.get("table"):
                 # a notebook file sorts the keys of a row, hence "columns"
                 rows = [{column: row.get(column) for column in table["columns"]} for row in table["rows"]]

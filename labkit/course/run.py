@@ -109,9 +109,10 @@ def run(
     console = console or Console()
     jobs = plan(labs, profile, parameters, sweeps)
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise LabkitError(f"{out} is a file; --out must name a folder")
-    out.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        if (out / f"{job.key}.ipynb").resolve() == job.notebook.resolve():
+            raise LabkitError(f"the executed copy would overwrite {job.notebook} itself: choose another --out")
+    artifacts.make_folder(out)
     _sweep_up(out)
     ledger = Ledger(out / "ledger.jsonl")
 
@@ -173,7 +174,7 @@ def plan(
             given = coerce_values(declared[lab], {n: text for n, text in texts.items() if n in names}, where=lab)
             varied = {name: given[name] for name in point}
             jobs.append(Job(lab, notebook, chosen, given, varied, _key(lab, varied)))
-    return jobs
+    return list({job.key: job for job in jobs}.values())  # a sweep over 1,1.0 names one value twice
 
 
 def _by_name(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:

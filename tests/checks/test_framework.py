@@ -328,3 +328,36 @@ def test_files_of_exercises_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
 def reload_nothing() -> Iterator[None]:
     yield
     assert importlib.import_module("labkit.lab").format_cell(0.5) == "0.5"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        torch.eye(3).to_sparse(),
+        torch.zeros(3, device="meta"),
+        torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.quint8),
+    ],
+)
+def test_tensors_without_plain_numbers_are_wrong_answers(output: torch.Tensor) -> None:
+    result = evaluate(GRAY, lambda rgb: output, seed=0)
+    assert result.status == WRONG and "an object of type Tensor" in result.message
+
+
+def test_an_answer_that_exits_is_wrong_and_ends_nothing() -> None:
+    def answer(rgb: torch.Tensor) -> None:
+        raise SystemExit(0)
+
+    result = evaluate(GRAY, answer, seed=0)
+    assert result.status == WRONG and "SystemExit: 0" in result.message
+
+
+def test_arguments_may_be_renamed() -> None:
+    assert evaluate(GRAY, lambda picture: GRAY.reference(picture), seed=0).status == RIGHT
+    assert "TypeError" in evaluate(GRAY, lambda: None, seed=0).message
+
+
+def test_a_long_error_is_cut() -> None:
+    def answer(rgb: torch.Tensor) -> None:
+        raise ValueError("x" * 10**5)
+
+    assert len(evaluate(GRAY, answer, seed=0).message) < 1000

@@ -328,3 +328,27 @@ def _until(condition: Any, seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.1)
+
+
+def test_a_lab_is_never_overwritten_by_its_executed_copy(here: Path) -> None:
+    path = write_lab(here, "00_one", "1")
+    before = path.read_bytes()
+    for out in ("notebooks", str(path.parent)):
+        with pytest.raises(LabkitError, match="would overwrite .*00_one.ipynb itself: choose another --out"):
+            quiet_run(["00"], out=out)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+def test_one_value_written_in_two_ways_is_swept_once(here: Path) -> None:
+    write_lab(here, "00_one", "1")
+    assert [job.key for job in plan(["00"], "test", [], [("alpha", "1,1.0,2")])] == [
+        "00_one.alpha=1.0",
+        "00_one.alpha=2.0",
+    ]
+
+
+def test_results_that_labkit_did_not_publish_are_left_out(here: Path) -> None:
+    publish = "from IPython.display import publish_display_data\npublish_display_data({"
+    write_lab(here, "00_one", publish + "'application/vnd.labkit.results+json': 'mine', 'text/plain': ''})")
+    [result], _ = quiet_run()
+    assert result.status == "ok" and result.contents.numbers == {}

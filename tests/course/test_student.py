@@ -201,3 +201,44 @@ def test_what_is_no_notebook_or_no_lab(course: Path) -> None:
         check_notebook(bad, course)
     with pytest.raises(LabkitError, match="no such file"):
         check_notebook(course / "nothing.ipynb", course)
+
+
+def test_of_a_copied_cell_the_last_counts(course: Path) -> None:
+    def copy(notebook: Any) -> None:
+        [cell] = [cell for cell in notebook.cells if cell.id == "exercise-90-double"]
+        again = nbformat.from_dict({**cell, "id": "copied", "source": RIGHT})
+        notebook.cells.insert(notebook.cells.index(cell) + 1, again)
+
+    assert statuses(edited(course, copy), course)["90-double"] == "right"
+
+
+def test_a_set_up_that_fails_is_said_once_and_not_as_wrong_answers(course: Path) -> None:
+    def spoil(notebook: Any) -> None:
+        [cell] = [cell for cell in notebook.cells if cell.id == "setup"]
+        cell.source += "\nimport no_such_package"
+
+    with pytest.raises(LabkitError, match="set-up cell fails: ModuleNotFoundError: No module named 'no_such_package'"):
+        check_notebook(edited(course, spoil), course)
+
+
+def test_metadata_of_another_kind_do_no_harm(course: Path) -> None:
+    def spoil(notebook: Any) -> None:
+        notebook.metadata.labkit = 3
+        for cell in notebook.cells:
+            if "nbgrader" in cell.metadata:
+                cell.metadata.nbgrader = 3
+
+    assert set(statuses(edited(course, spoil), course).values()) == {"not attempted"}
+
+
+def test_what_never_ends_is_not_read(course: Path) -> None:
+    for path in (Path("/dev/zero"), course):
+        if path.exists():
+            with pytest.raises(LabkitError, match="is no file: give the notebook itself"):
+                check_notebook(path, course)
+
+
+@pytest.mark.parametrize("name", ["\u0661", "\u00b2", "\u096f0"])  # isdigit() is true of all of these
+def test_only_plain_digits_number_a_lab(course: Path, name: str) -> None:
+    with pytest.raises(LabkitError, match="there is no lab"):
+        find_lab(name, course)

@@ -1,5 +1,7 @@
 """Anybody's folder of images: every kind of file, classes, splits, the cache, and errors that name the file."""
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -276,3 +278,17 @@ def test_without_a_cache_folder_images_are_kept_in_memory(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     paint(root / "a.png", (1, 2, 3))
     assert load("folder", root=root, size=8).images[0, :, 0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
+def test_a_name_that_is_no_unicode_is_a_name(tmp_path: Path) -> None:
+    for name in (b"bad\xff.png", b"a.png", b"b.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / os.fsdecode(name))
+    assert len(load("folder", "train", root=tmp_path)) == 1
+
+
+def test_one_file_under_two_spellings_is_one_file(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("file,label\n./a.png,x\na.png,y\n")
+    with pytest.raises(LabkitError, match="lists a file twice"):
+        load("folder", "train", root=tmp_path)
