@@ -50,6 +50,8 @@ def make_folder(path: str | Path, option: str = "--out") -> Path:
         LabkitError: `path` (given as `option`) is a file, or cannot be made or written into.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise LabkitError(f"{path} is a file; {option} must name a folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -208,7 +208,7 @@ def test_two_photos_never_become_one_file(tmp_path: Path, capsys: pytest.Capture
     assert "cat.png and" in (said := capsys.readouterr().err) and "both become" in said
     assert sorted(tmp_path.iterdir()) == sorted(photos)
     assert call("colorize", str(photos[0]), "--out", str(photos[1])) == 2
-    assert "cannot be made a folder (File exists): choose another --out" in capsys.readouterr().err
+    assert "cat.jpg is a file; --out must name a folder" in capsys.readouterr().err
 
 
 def test_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

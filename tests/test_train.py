@@ -188,7 +188,7 @@ def test_settings_that_no_training_can_have(settings: dict[str, Any]) -> None:
 def test_weights_thrown_away_by_the_last_step_are_noticed() -> None:
     images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
     settings = FitSettings(epochs=1, learning_rate=1e30, device="cpu")  # one step: no later batch sees it
-    with pytest.raises(LabkitError, match="the loss is .* Try a learning rate below 1e\\+30"):
+    with pytest.raises(LabkitError, match=r"the loss is .* Try a learning rate below 1e\+30"):
         fit(Colorizer.create("luma-chroma", "cnn", width=2), images, settings=settings, progress=False)
 
 
@@ -212,7 +212,7 @@ def test_a_checkpoint_with_a_damaged_state_is_named(tmp_path: Path, state: str) 
     run(False)
     file = tmp_path / CHECKPOINT_FILE
     save_file(load_file(file), file, metadata={"format": "1", "state": state})
-    with pytest.raises(LabkitError, match="checkpoint.safetensors is damaged .* delete it and start again"):
+    with pytest.raises(LabkitError, match=r"checkpoint\.safetensors is damaged .* delete it and start again"):
         run(True)
 
 

@@ -133,21 +133,21 @@ def test_the_best_published_number_takes_half_a_minute(real_data: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"options": 3}', '{"options": {}, "gray": {}}', "\xff"])
 def test_damaged_scores_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / METRICS_FILE).write_bytes(text.encode("latin-1"))
-    with pytest.raises(LabkitError, match="metrics.json is damaged: delete"):
+    with pytest.raises(LabkitError, match=r"metrics\.json is damaged: delete"):
         train(options(tmp_path, resume=True))
 
 
 def test_a_finished_run_whose_model_is_gone_is_not_called_finished(tmp_path: Path) -> None:
     train(options(tmp_path))
     (tmp_path / WEIGHTS_FILE).unlink()
-    with pytest.raises(LabkitError, match="model.safetensors is missing"):
+    with pytest.raises(LabkitError, match=r"model\.safetensors is missing"):
         train(options(tmp_path, resume=True))
 
 
 def test_resume_does_not_overwrite_a_model_that_it_did_not_begin(tmp_path: Path) -> None:
     Colorizer.create(width=4).save(tmp_path)
     before = (tmp_path / CARD_FILE).read_bytes()
-    with pytest.raises(LabkitError, match="holds a model but no metrics.json"):
+    with pytest.raises(LabkitError, match=r"holds a model but no metrics\.json"):
         train(options(tmp_path, resume=True))
     assert (tmp_path / CARD_FILE).read_bytes() == before
 
@@ -164,7 +164,7 @@ def test_what_would_fail_in_the_end_fails_at_once(tmp_path: Path, monkeypatch: p
     small = {"dataset": "folder", "data_root": tmp_path, "limit": None}
     with pytest.raises(LabkitError, match="images of 8 pixels are too small to score: give --size 11 or more"):
         train(options(**small))
-    with pytest.raises(LabkitError, match="0.png cannot be made a folder"):
+    with pytest.raises(LabkitError, match=r"0\.png is a file; --out must name a folder"):
         train(options(tmp_path / "0.png", size=16, **small))
-    with pytest.raises(LabkitError, match="~nobody-of-this-name.* is no folder"):
+    with pytest.raises(LabkitError, match=r"~nobody-of-this-name.* is no folder"):
         train(options(**small | {"data_root": Path("~nobody-of-this-name/x")}))

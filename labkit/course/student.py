@@ -50,6 +50,7 @@ def start(lab: str, out: str | Path = "work", fresh: bool = False, root: Path | 
             )
         numbers = (target.with_name(f"{info.name}.{number}.ipynb") for number in range(1, 10_000))
         target.rename(next(path for path in numbers if not path.exists()))
+    artifacts.make_folder(target.parent)
     artifacts.write_bytes(target, info.path.read_bytes())
     return target
 

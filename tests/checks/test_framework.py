@@ -335,7 +335,6 @@ def reload_nothing() -> Iterator[None]:
     [
         torch.eye(3).to_sparse(),
         torch.zeros(3, device="meta"),
-        torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.quint8),
     ],
 )
 def test_tensors_without_plain_numbers_are_wrong_answers(output: torch.Tensor) -> None:

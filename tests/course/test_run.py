@@ -334,7 +334,7 @@ def test_a_lab_is_never_overwritten_by_its_executed_copy(here: Path) -> None:
     path = write_lab(here, "00_one", "1")
     before = path.read_bytes()
     for out in ("notebooks", str(path.parent)):
-        with pytest.raises(LabkitError, match="would overwrite .*00_one.ipynb itself: choose another --out"):
+        with pytest.raises(LabkitError, match=r"would overwrite .*00_one\.ipynb itself: choose another --out"):
             quiet_run(["00"], out=out)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 

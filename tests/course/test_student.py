@@ -68,6 +68,8 @@ def test_start_copies_and_never_overwrites(course: Path, monkeypatch: pytest.Mon
     assert Path("work/90_tiny.1.ipynb").read_text() == "mine"
     with pytest.raises(LabkitError, match="there is no lab '91'"):
         start("91")
+    with pytest.raises(LabkitError, match=r"90_tiny\.ipynb is a file; --out must name a folder"):
+        start("90", path)
 
 
 def test_labs_are_found_by_number_name_and_path(course: Path) -> None:
