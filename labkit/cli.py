@@ -216,8 +216,11 @@ def check(notebook: Annotated[Path, typer.Argument(help="Your working copy.")]) 
     from labkit.course.student import WRONG, check_notebook
 
     results = check_notebook(notebook)
-    rows = [(r.id, r.title, r.status, f"{r.points} of {r.max_points}", r.message) for r in results]
-    _print_table(str(notebook), ["exercise", "title", "status", "points", "hint"], rows)
+    rows = [(r.id, r.title, r.status, f"{r.points} of {r.max_points}") for r in results]
+    _print_table(str(notebook), ["exercise", "title", "status", "points"], rows)
+    for result in results:
+        if result.message:
+            print(f"\n{result.id}: {result.message}")
     if any(result.status == WRONG for result in results):
         raise typer.Exit(1)
 

@@ -94,7 +94,7 @@ def cie_lab(
 ) -> Tensor:
     """Lab of linear RGB (3, H, W), in float64, with the parts that can go wrong as arguments."""
     t = mix(matrix, linear.double()) / torch.tensor(white, dtype=torch.float64).view(3, 1, 1)
-    f = t.clamp(min=1e-12) ** (1 / 3)
+    f = t.clamp(min=0) ** (1 / 3)
     f = torch.where(t > 0.008856, f, 7.787 * t + offset) if straight else f
     return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 

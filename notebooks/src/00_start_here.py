@@ -485,7 +485,8 @@ print(
 # %% [markdown]
 # ## What to remember
 #
-# - **Never read a score without its floor.** Doing nothing scores 24.1 dB on CIFAR-10's horses, more than three of four published models.
+# - **Never read a score without its floor.** Doing nothing scores 24.1 dB on CIFAR-10's horses; three of
+#   four published models print less.
 # - The floor depends on the pictures. PSNR of different pictures cannot be compared; skill says what the model itself has done.
 # - Say which gray, which mean and which images. Subtract decibels, never divide them.
 #

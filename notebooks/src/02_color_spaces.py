@@ -703,8 +703,8 @@ for form in ("printed", "corrected"):
 # **Predict:** compared with the MSE in R, G, B, the MSE of this picture in U, V is
 #
 # - (a) the same: it is the same picture;
-# - (b) lower, roughly half;
-# - (c) higher, roughly double.
+# - (b) lower;
+# - (c) higher.
 
 # %%
 best_picture = optimum(
