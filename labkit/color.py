@@ -57,7 +57,7 @@ def _check(image: Tensor, channels: int | None = None, uint8: bool = False) -> N
         raise ValueError(f"expected shape (..., {channels}, H, W). Got {tuple(image.shape)}{hint}")
 
 
-def _widen(image: Tensor) -> Tensor:
+def at_least_float32(image: Tensor) -> Tensor:
     """float16 and bfloat16 -> float32; anything else unchanged."""
     return image.float() if image.dtype in (torch.float16, torch.bfloat16) else image
 
@@ -65,7 +65,7 @@ def _widen(image: Tensor) -> Tensor:
 def _open(image: Tensor, channels: int | None = None, uint8: bool = False) -> tuple[Tensor, torch.dtype]:
     """Check an image; return it, float32 at least (uint8 stays uint8), and the dtype of the result."""
     _check(image, channels, uint8)
-    return _widen(image), image.dtype if image.is_floating_point() else torch.float32
+    return at_least_float32(image), image.dtype if image.is_floating_point() else torch.float32
 
 
 def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def to_float(image: Tensor) -> Tensor:
 def to_uint8(rgb: Tensor) -> Tensor:
     """Float in [0, 1] -> uint8 0..255, clamped and rounded; uint8 passes through unchanged. Any shape."""
     _check(rgb, None, uint8=True)
-    return (_widen(rgb).clamp(0, 1) * 255).round().to(torch.uint8) if rgb.is_floating_point() else rgb
+    return (at_least_float32(rgb).clamp(0, 1) * 255).round().to(torch.uint8) if rgb.is_floating_point() else rgb
 
 
 # ---------------------------------------------------------------------------------------------- the two grays
@@ -308,7 +308,9 @@ def _join(gray: Tensor, plane: Tensor) -> tuple[Tensor, torch.dtype]:
     if gray.shape[:-3] != plane.shape[:-3] or gray.shape[-2:] != plane.shape[-2:]:
         shapes = f"{tuple(gray.shape)} and {tuple(plane.shape)}"
         raise ValueError(f"expected gray and chroma of the same batch, height and width. Got {shapes}")
-    return torch.cat((_widen(gray), _widen(plane)), dim=-3), torch.promote_types(gray.dtype, plane.dtype)
+    return torch.cat((at_least_float32(gray), at_least_float32(plane)), dim=-3), torch.promote_types(
+        gray.dtype, plane.dtype
+    )
 
 
 # ---------------------------------------------------------------------------------------- back into the gamut

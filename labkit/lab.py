@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from labkit.course.parameters import Parameter, ParameterError, check_values, parse_parameters
+from labkit.parameters import Parameter, ParameterError, check_values, parse_parameters
 
 if TYPE_CHECKING:
     import torch

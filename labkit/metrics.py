@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from labkit.color import luma, to_float
+from labkit.color import at_least_float32, luma, to_float
 from labkit.models import evaluation_mode
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _same_shape(pred: Tensor, true: Tensor) -> None:
 def _images(images: Tensor, name: str) -> Tensor:
     """Checked, and at least float32: half precision has too few digits to score with."""
     floats = to_float(_checked(images, name))
-    return floats.float() if floats.dtype in (torch.float16, torch.bfloat16) else floats
+    return at_least_float32(floats)
 
 
 def _checked(images: Tensor, name: str) -> Tensor:

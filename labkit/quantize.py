@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from labkit.color import LUMA_WEIGHTS, to_float
+from labkit.color import LUMA_WEIGHTS, at_least_float32, to_float
 from labkit.errors import LabkitError
 
 DIMENSIONS = {"ab": 2, "rgb": 3}
@@ -368,7 +368,7 @@ class _CrossEntropy(torch.autograd.Function):
 def _part(logits: Tensor, images: slice, rows: slice) -> Tensor:
     """A piece of the logits with the bins last, at least float32: (n, h, W, Q)."""
     part = logits[images, :, rows].movedim(1, -1)
-    return part.float() if part.dtype in (torch.float16, torch.bfloat16) else part
+    return at_least_float32(part)
 
 
 def _pieces(logits: Tensor) -> Iterator[tuple[slice, slice]]:

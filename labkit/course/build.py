@@ -5,7 +5,7 @@ after ``[markdown]``)::
 
     # %% [markdown]                  prose; the first cell starts with "# Title"
     # %% tags=["setup"]              imports; the lines that install labkit in Colab are put before them
-    # %% tags=["parameters"]         see `labkit.course.parameters`
+    # %% tags=["parameters"]         see `labkit.parameters`
     # %% exercise="01-mean-color"    a function with its body between ### BEGIN SOLUTION and ### END SOLUTION
     # %% check="01-mean-color"       check("01-mean-color", mean_color)
     # %% [markdown] answer=true      the answer to a prediction, folded away
@@ -29,8 +29,8 @@ from labkit import __version__, artifacts
 from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, STUB, Exercise, all_exercises
 from labkit.course.execute import execute
 from labkit.course.labs import NAME, course_root, find_name, read_notebook, repository
-from labkit.course.parameters import parse_parameters
 from labkit.errors import LabkitError
+from labkit.parameters import parse_parameters
 
 FIGURE_BYTES = 150_000
 NOTEBOOK_BYTES = 2_000_000

@@ -27,9 +27,9 @@ from labkit.course import report
 from labkit.course.execute import SETTINGS, is_run, kernel_manager
 from labkit.course.labs import find_labs, lab_parameters, read_notebook
 from labkit.course.ledger import Entry, Ledger, environment, now
-from labkit.course.parameters import coerce_values, find_parameter
 from labkit.errors import LabkitError
 from labkit.lab import resolve_profile
+from labkit.parameters import coerce_values, find_parameter
 
 # Seconds that one cell may take. A lab is much shorter; this is for a cell that would never end.
 CELL_TIMEOUT = {"test": 120, "quick": 600, "course": 3 * 3600, "gpu": 24 * 3600}

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from labkit import LabkitError
-from labkit.course.parameters import (
+from labkit.parameters import (
     TYPES,
     Parameter,
     check_values,
