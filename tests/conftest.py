@@ -1,4 +1,4 @@
-"""What all tests share: where the real data are, and quiet, static figures."""
+"""What all tests share: two processes for the whole suite, where the real data are, and quiet, static figures."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,20 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("LABKIT_STATIC", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch slows down many times over where threads outnumber the cores
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Plain ``pytest`` runs on two processes; what names a file, ``-n`` or ``-m`` runs as it says.
+
+    Not in pyproject's addopts: there it would tear a student's notebook apart, whose cells nbval runs in order.
+    """
+    plain = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.markexpr == "not slow"
+    if plain and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
+        config.option.numprocesses = 2
+        config.option.dist = "worksteal"
 
 
 @pytest.fixture(scope="session")
