@@ -11,11 +11,11 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -25,37 +25,49 @@ from labkit.colorizer import Colorizer
 from labkit.errors import LabkitError
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
+Plan: TypeAlias = tuple[Tensor, Tensor]  # an epoch's order of the images, and which of them are mirrored; each (N,)
 CHECKPOINT_FILE = "checkpoint.safetensors"
 CHECKPOINT_FORMAT = "1"
 
 
 @dataclass(frozen=True)
-class FitSettings:
-    """How to train. The defaults suit 32x32 images on a laptop."""
+class LoopSettings:
+    """What every training loop is told; the GAN's in `labkit.adversarial` has these in common with `fit`."""
 
     epochs: int = 8
     batch_size: int = 64
-    learning_rate: float = 4e-3  # the peak of the one-cycle schedule
-    weight_decay: float = 0.01
+    learning_rate: float = 4e-3
     flips: bool = True  # mirror half of the images
-    clip: float = 1.0  # largest norm of all gradients together
-    patience: int | None = None  # stop after this many epochs without a better validation loss
     precision: Precision = "auto"  # auto: bf16 or fp16 where the hardware gains from it
-    compile: bool = False  # torch.compile: 10 to 50 s of warm-up, which only long runs earn back
     device: str = "auto"
     seed: int = 0
     checkpoint_seconds: float = 30.0  # between checkpoints inside an epoch; each epoch ends with one
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip"):
+        for name in ("epochs", "batch_size", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise LabkitError(f"{name} must be above zero and finite. Got {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise LabkitError(f"seed must be from 0 to 2**32 - 1. Got {self.seed}")
-        if self.patience is not None and self.patience < 1:
-            raise LabkitError(f"patience must be at least 1 epoch, or None. Got {self.patience}")
         if self.precision not in get_args(Precision):
             raise LabkitError(f"precision must be one of {', '.join(get_args(Precision))}. Got {self.precision!r}")
+
+
+@dataclass(frozen=True)
+class FitSettings(LoopSettings):
+    """How to train; ``learning_rate`` is the peak of the one-cycle schedule. The defaults suit 32x32 on a laptop."""
+
+    weight_decay: float = 0.01
+    clip: float = 1.0  # largest norm of all gradients together
+    patience: int | None = None  # stop after this many epochs without a better validation loss
+    compile: bool = False  # torch.compile: 10 to 50 s of warm-up, which only long runs earn back
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.clip < math.inf:
+            raise LabkitError(f"clip must be above zero and finite. Got {self.clip}")
+        if self.patience is not None and self.patience < 1:
+            raise LabkitError(f"patience must be at least 1 epoch, or None. Got {self.patience}")
 
 
 @dataclass
@@ -99,9 +111,9 @@ def fit(
     checkpoint belongs to another run.
     """
     settings = settings or FitSettings()
-    _check_images(train, "train")
+    check_images(train, "train")
     if validation is not None:
-        _check_images(validation, "validation")
+        check_images(validation, "validation")
     if settings.patience is not None and validation is None:
         raise LabkitError("patience needs validation images: pass validation=, or patience=None")
 
@@ -128,29 +140,26 @@ def fit(
     run = _Run(network, optimizer, schedule, scaler, History(precision=precision, device=str(device)))
     checkpoint = None
     if out is not None:
-        checkpoint = _Checkpoint(Path(out), _fingerprint(colorizer, train, validation, settings, precision))
+        same = {"validation images": None if validation is None else digest(validation)}
+        checkpoint = Checkpoint(Path(out), fingerprint(colorizer, train, settings, precision) | same)
         if resume:
-            checkpoint.read(run)
+            checkpoint.read(run.restore)
     history = run.history
     loss_sum = torch.tensor(run.loss_sum, device=device)
-    plan: tuple[Tensor, Tensor] | None = None
+    plan: Plan | None = None
     clock = time.perf_counter() - history.seconds
     saved = time.perf_counter()
 
-    with _logger(tensorboard) as log, _bar(progress, steps, run.step) as bar, torch.random.fork_rng():
+    with logger(tensorboard) as log, progress_bar(progress, steps, run.step) as bar, torch.random.fork_rng():
         while run.step < steps and not history.stopped_early:
             epoch, batch = divmod(run.step, batches)
             if batch == 0 or plan is None:
-                plan = _plan(epoch, len(images), settings, device)
+                plan = epoch_plan(epoch, len(images), settings, device)
             torch.manual_seed(settings.seed * 1_000_003 + run.step)  # dropout: the same after a resume
 
-            chosen = slice(batch * settings.batch_size, (batch + 1) * settings.batch_size)
-            order, mirrored = plan[0][chosen], plan[1][chosen]
-            rgb = images[order]  # (B, 3, H, W) uint8
-            if settings.flips:
-                rgb = torch.where(mirrored[:, None, None, None], rgb.flip(-1), rgb)
+            rgb = take_batch(images, plan, batch, settings)  # (B, 3, H, W) uint8
             gray, target = space.encode(rgb, stride)
-            with _autocast(precision, device):
+            with autocast(precision, device):
                 prediction = forward(gray.contiguous(memory_format=torch.channels_last))
             loss = space.loss(prediction.float(), target)
 
@@ -167,7 +176,7 @@ def fit(
             bar.update()
             epoch_done = batch == batches - 1
             if epoch_done or batch % 50 == 0:
-                _require_finite(float(loss_sum), epoch, batch, settings)
+                require_finite(float(loss_sum), epoch, batch, settings)
             if epoch_done:
                 row = {
                     "epoch": epoch + 1.0,
@@ -187,7 +196,7 @@ def fit(
             history.seconds = time.perf_counter() - clock
             if checkpoint and (epoch_done or time.perf_counter() - saved >= settings.checkpoint_seconds):
                 run.loss_sum = float(loss_sum)
-                checkpoint.write(run)
+                checkpoint.write(run.tensors(), run.state())
                 saved = time.perf_counter()
 
     if run.best is not None:
@@ -195,7 +204,7 @@ def fit(
     network.eval()
     # No batch has looked at what the last step made of the weights.
     last_loss = dataset_loss(colorizer, images[: settings.batch_size])
-    _require_finite(last_loss, len(history.rows) - 1, batches - 1, settings)
+    require_finite(last_loss, len(history.rows) - 1, batches - 1, settings)
     return history
 
 
@@ -266,43 +275,62 @@ class _Run:
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
         return epoch - self.best_epoch
 
+    def tensors(self) -> dict[str, Tensor]:
+        return (
+            with_prefix("network.", self.network.state_dict())
+            | with_prefix("best.", self.best or {})
+            | with_prefix("optimizer.", optimizer_tensors(self.optimizer))
+        )
 
-class _Checkpoint:
-    """One safetensors file: tensors as tensors, all else as JSON in its header, so that it is replaced as a whole."""
+    def state(self) -> dict[str, object]:
+        return {
+            "param_groups": self.optimizer.state_dict()["param_groups"],
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "history": asdict(self.history),
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "best_loss": self.best_loss,
+            "best_epoch": self.best_epoch,
+        }
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        self.network.load_state_dict(without_prefix("network.", tensors))
+        self.best = without_prefix("best.", tensors) or None
+        restore_optimizer(self.optimizer, without_prefix("optimizer.", tensors), state["param_groups"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.history = History(**state["history"])
+        self.step, self.loss_sum = int(state["step"]), float(state["loss_sum"])
+        self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
+
+
+class Checkpoint:
+    """One safetensors file: tensors as tensors, all else as JSON in its header, so that it is replaced as a whole.
+
+    ``fingerprint`` is what must be the same for a resumed run to be the same run; JSON types only.
+    """
 
     def __init__(self, folder: Path, fingerprint: dict[str, object]) -> None:
         self.file = folder / CHECKPOINT_FILE
-        self.fingerprint = fingerprint
+        self.fingerprint = json.loads(json.dumps(fingerprint))  # tuples as the lists that will be read
 
-    def write(self, run: _Run) -> None:
+    def write(self, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> None:
         from safetensors.torch import save
 
-        optimizer = run.optimizer.state_dict()
-        tensors = {f"network.{name}": tensor for name, tensor in run.network.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in (run.best or {}).items()}
-        tensors |= {
-            f"optimizer.{index}.{name}": tensor
-            for index, moments in optimizer["state"].items()
-            for name, tensor in moments.items()
+        header = {
+            "format": CHECKPOINT_FORMAT,
+            "state": json.dumps({"fingerprint": self.fingerprint, **state}),
         }
-        state = {
-            "fingerprint": self.fingerprint,
-            "param_groups": optimizer["param_groups"],
-            "schedule": run.schedule.state_dict(),
-            "scaler": run.scaler.state_dict(),
-            "history": asdict(run.history),
-            "step": run.step,
-            "loss_sum": run.loss_sum,
-            "best_loss": run.best_loss,
-            "best_epoch": run.best_epoch,
-        }
-        header = {"format": CHECKPOINT_FORMAT, "state": json.dumps(state)}
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(self.file, save(contiguous, metadata=header))
 
-    def read(self, run: _Run) -> None:
-        """Puts the saved state into ``run``; does nothing when there is no checkpoint."""
+    def read(self, restore: Callable[[dict[str, Tensor], dict[str, Any]], None]) -> None:
+        """Hands the saved tensors and state to ``restore``; does nothing when there is no checkpoint.
+
+        Raises ``LabkitError`` naming the file when it is damaged, of another labkit, or of another run.
+        """
         from safetensors import SafetensorError, safe_open
 
         if not self.file.is_file():
@@ -316,33 +344,43 @@ class _Checkpoint:
         if header.get("format") != CHECKPOINT_FORMAT:
             raise LabkitError(f"{self.file} was written by another labkit: delete it and start again")
         try:
-            self._restore(run, json.loads(header["state"]), tensors)
+            state = json.loads(header["state"])
+            self._require_same_run(state["fingerprint"])
+            restore(tensors, state)
         except LabkitError:
             raise
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0][:150]
             raise LabkitError(f"{self.file} is damaged ({reason}): delete it and start again") from None
 
-    def _restore(self, run: _Run, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    def _require_same_run(self, found: Mapping[str, object]) -> None:
         for key, here in self.fingerprint.items():
-            if (there := state["fingerprint"].get(key)) != here:
+            if (there := found.get(key)) != here:
                 raise LabkitError(
                     f"{self.file} belongs to another run: {key} was {there}, now {here}. Repeat that setting, or use "
                     "another folder"
                 )
-        run.network.load_state_dict(_part(tensors, "network."))
-        run.best = _part(tensors, "best.") or None
-        run.optimizer.load_state_dict(
-            {
-                "state": _moments(_part(tensors, "optimizer."), run.optimizer),
-                "param_groups": state["param_groups"],
-            }
-        )
-        run.schedule.load_state_dict(state["schedule"])
-        run.scaler.load_state_dict(state["scaler"])
-        run.history = History(**state["history"])
-        run.step, run.loss_sum = int(state["step"]), float(state["loss_sum"])
-        run.best_loss, run.best_epoch = state["best_loss"], state["best_epoch"]
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each name with the prefix before it: one network's or optimizer's part of a checkpoint."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """That part back out of a checkpoint."""
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's moments by the number of the parameter and their name, ``3.exp_avg``."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": tensor for index, moments in state.items() for name, tensor in moments.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], param_groups: object) -> None:
+    """Gives back what `optimizer_tensors` and ``state_dict()["param_groups"]`` were."""
+    optimizer.load_state_dict({"state": _moments(tensors, optimizer), "param_groups": param_groups})
 
 
 def _moments(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
@@ -359,29 +397,23 @@ def _moments(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) ->
     return state
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _fingerprint(
-    colorizer: Colorizer, train: Tensor, validation: Tensor | None, settings: FitSettings, precision: str
-) -> dict[str, object]:
+def fingerprint(colorizer: Colorizer, train: Tensor, settings: LoopSettings, precision: str) -> dict[str, object]:
     """What must be the same for a resumed run to be the same run; JSON types only."""
     own = {k: v for k, v in asdict(settings).items() if k not in ("checkpoint_seconds", "compile", "device")}
     return own | {
         "precision": precision,
         "representation": colorizer.representation.config(),
         "network": colorizer.network.config(),
-        "training images": _digest(train),
-        "validation images": None if validation is None else _digest(validation),
+        "training images": digest(train),
     }
 
 
-def _digest(images: Tensor) -> str:
+def digest(images: Tensor) -> str:
+    """The images' SHA-256, cut to 16 digits."""
     return hashlib.sha256(images.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
-def _plan(epoch: int, count: int, settings: FitSettings, device: torch.device) -> tuple[Tensor, Tensor]:
+def epoch_plan(epoch: int, count: int, settings: LoopSettings, device: torch.device) -> Plan:
     """The epoch's order and which images are mirrored, each ``(count,)``; drawn on the CPU, the same everywhere."""
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
     order = torch.randperm(count, generator=generator)
@@ -389,20 +421,31 @@ def _plan(epoch: int, count: int, settings: FitSettings, device: torch.device) -
     return order.to(device), mirrored.to(device)
 
 
-def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+def take_batch(images: Tensor, plan: Plan, batch: int, settings: LoopSettings) -> Tensor:
+    """The images of a batch in the epoch's order, with its mirrored ones mirrored, ``(B, 3, H, W)``."""
+    chosen = slice(batch * settings.batch_size, (batch + 1) * settings.batch_size)
+    order, mirrored = plan[0][chosen], plan[1][chosen]
+    rgb = images[order]
+    return torch.where(mirrored[:, None, None, None], rgb.flip(-1), rgb) if settings.flips else rgb
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Where networks compute in half precision, if that was chosen."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
-def _check_images(images: Tensor, name: str) -> None:
+def check_images(images: Tensor, name: str) -> None:
+    """Raises ``LabkitError`` unless images are uint8 ``(N, 3, H, W)``."""
     if images.dim() != 4 or images.shape[1] != 3 or images.dtype != torch.uint8 or len(images) == 0:
         raise LabkitError(
             f"{name} images must be a uint8 tensor (N, 3, H, W) with N > 0. Got {images.dtype} {tuple(images.shape)}"
         )
 
 
-def _require_finite(loss: float, epoch: int, batch: int, settings: FitSettings) -> None:
+def require_finite(loss: float, epoch: int, batch: int, settings: LoopSettings) -> None:
+    """Raises ``LabkitError`` saying what to try when a loss is NaN or infinite."""
     if not math.isfinite(loss):
         raise LabkitError(
             f"the loss is {loss} in epoch {epoch + 1}, batch {batch + 1}: training stopped. Try a learning rate below "
@@ -410,7 +453,8 @@ def _require_finite(loss: float, epoch: int, batch: int, settings: FitSettings) 
         )
 
 
-def _bar(progress: bool, steps: int, done: int) -> Any:
+def progress_bar(progress: bool, steps: int, done: int) -> Any:
+    """A bar on standard error, ``done`` of ``steps`` batches full; an invisible one without ``progress``."""
     from tqdm import tqdm
 
     # in stored notebooks (LABKIT_STATIC) a bar would only be clutter
@@ -419,7 +463,7 @@ def _bar(progress: bool, steps: int, done: int) -> Any:
 
 
 @contextmanager
-def _logger(folder: str | Path | None) -> Iterator[Any]:
+def logger(folder: str | Path | None) -> Iterator[Any]:
     """A function that writes an epoch's numbers and eight sample images to TensorBoard; without a folder, nothing."""
     if folder is None:
         yield lambda row, colorizer, images: None

@@ -1,4 +1,7 @@
-"""The U-Net (Ronneberger, Fischer and Brox 2015, arXiv:1505.04597), with every choice of the papers as an option."""
+"""The U-Net (Ronneberger, Fischer and Brox 2015, arXiv:1505.04597), with every choice of the papers as an option.
+
+Every network here is made of three blocks: ``_level`` (convolutions at one resolution), ``_down`` and ``_up``.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,27 @@ OUTPUT_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid"
 class UNet(Network):
     """Encoder, bottleneck, decoder; a skip connection carries each encoder level across to the decoder.
 
-    Widths double from level to level: ``width=64, depth=3`` works at 64, 128 and 256 channels, and with RGB output
-    has the 1,884,675 parameters of Qureshi's regression U-Net.
+    Widths double from level to level: ``width=64, depth=3`` works at 64, 128 and 256 channels.
+
+    The papers' networks in these options, and their parameters:
+
+    - Qureshi, Table 1: ``cnn``, 3 outputs, width=64: 1,700,355. Table 2: ``unet``, the same: 1,884,675.
+    - Qureshi, Table 4: ``cnn``, 24 outputs, width=64, up_convolutions=1: 1,516,824. Table 5: ``unet``, 24 outputs,
+      width=64: 1,886,040. So this pair differs in its skips *and* in its depth.
+    - Zhuang, simple, at 32 px: width=64, depth=4, widest=256, convolutions=1, output_activation="tanh": 2,695k with RGB
+      output, and with UV, but for 65 parameters. Complex: down="strided", up="transposed" as well: 6,432k.
+    - Zhuang at 256 px, one level more: depth=5, widest=512 instead: 10,957k and 26,229k.
+
+    Zhuang prints neither channels nor parameters, so width=64 is our reading. Its bottleneck "maintains the number of
+    filters" of the level above, hence ``widest``.
 
     Args:
         out_channels: numbers to predict at each output pixel.
         width: channels of the first level.
         depth: number of resolutions, bottleneck included.
+        widest: no level gets more channels than this (None: no limit).
         convolutions: 3x3 convolutions per level.
+        up_convolutions: the same for the levels of the decoder (None: as many as in the encoder).
         normalization: after each convolution; ``group`` uses groups of 8 channels.
         dropout: share of bottleneck channels dropped in training.
         output_activation: after the last layer.
@@ -48,7 +64,9 @@ class UNet(Network):
         *,
         width: int = 32,
         depth: int = 3,
+        widest: int | None = None,
         convolutions: int = 2,
+        up_convolutions: int | None = None,
         normalization: Normalization = "batch",
         dropout: float = 0.0,
         output_activation: Activation = "none",
@@ -63,8 +81,10 @@ class UNet(Network):
         _require("down", down, get_args(Down))
         _require("up", up, get_args(Up))
         _require("output_stride", output_stride, (1, 2))
-        for what, value in {"width": width, "depth": depth, "convolutions": convolutions}.items():
-            if value < 1:
+        sizes = {"width": width, "depth": depth, "widest": widest}
+        sizes |= {"convolutions": convolutions, "up_convolutions": up_convolutions}
+        for what, value in sizes.items():
+            if value is not None and value < 1:
                 raise LabkitError(f"{what} must be at least 1. Got {value}")
         if not 0 <= dropout < 1:
             raise LabkitError(f"dropout is a share from 0 to below 1. Got {dropout}")
@@ -72,7 +92,9 @@ class UNet(Network):
             "out_channels": out_channels,
             "width": width,
             "depth": depth,
+            "widest": widest,
             "convolutions": convolutions,
+            "up_convolutions": up_convolutions,
             "normalization": normalization,
             "dropout": dropout,
             "output_activation": output_activation,
@@ -86,6 +108,8 @@ class UNet(Network):
         self.size_multiple = output_stride * 2 ** (depth - 1)
 
         widths = [width * 2**level for level in range(depth)]
+        if widest is not None:
+            widths = [min(wide, widest) for wide in widths]
         channels = output_stride**2  # of the unshuffled gray image
         self.encoder = nn.ModuleList()
         self.downs = nn.ModuleList()
@@ -99,7 +123,7 @@ class UNet(Network):
         self.decoder = nn.ModuleList()
         for wide in reversed(widths[:-1]):
             self.ups.append(_up(up, channels))
-            self.decoder.append(_level(channels + wide * skips, wide, convolutions, normalization))
+            self.decoder.append(_level(channels + wide * skips, wide, up_convolutions or convolutions, normalization))
             channels = wide
         self.output = nn.Sequential(nn.Conv2d(channels, out_channels, 1), OUTPUT_ACTIVATIONS[output_activation]())
 

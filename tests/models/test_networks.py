@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from labkit import LabkitError
 from labkit.models import NETWORKS, Network, count_parameters, make_network
@@ -13,6 +14,9 @@ KINDS = [
     ("unet", {"down": "strided", "up": "transposed", "output_activation": "tanh"}),
     ("unet", {"normalization": "group", "dropout": 0.3, "depth": 4}),
     ("unet", {"normalization": "none", "depth": 1}),
+    ("unet", {"depth": 4, "widest": 32, "convolutions": 1}),
+    ("cnn", {"up_convolutions": 1}),
+    ("cnn-plain", {"depth": 3}),
     ("slr-baseline", {}),
     ("slr-hybrid", {}),
     ("slr-hybrid", {"kernels": ["sobel-x", "laplacian"]}),
@@ -65,23 +69,65 @@ def test_output_activation_bounds_the_output() -> None:
     assert out.min() >= 0 and out.max() <= 1
 
 
+ZHUANG = {"width": 64, "depth": 4, "widest": 256, "convolutions": 1, "output_activation": "tanh"}
+DEEPER = {"depth": 5, "widest": 512}
+COMPLEX = {"down": "strided", "up": "transposed"}
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "options", "expected"),
     [
-        (
-            "cnn",
-            3,
-            {"width": 64},
-            1_700_355,
-        ),  # Qureshi, Table 1 with upsampling and two convolutions per block
+        ("cnn", 3, {"width": 64}, 1_700_355),  # Qureshi, Table 1 with upsampling and two convolutions per block
         ("unet", 3, {"width": 64}, 1_884_675),  # Table 2
+        ("cnn", 24, {"width": 64, "up_convolutions": 1}, 1_516_824),  # Table 4
         ("unet", 24, {"width": 64}, 1_886_040),  # Table 5
+        ("cnn-plain", 3, {}, 4_308_675),  # Dalban: "4.3M"
+        ("unet", 3, ZHUANG, 2_695_299),  # layers as the text has them, at width 64
+        ("unet", 2, ZHUANG | COMPLEX, 6_431_874),
+        ("unet", 2, ZHUANG | DEEPER, 10_956_610),
+        ("unet", 3, ZHUANG | DEEPER | COMPLEX, 26_228_931),
         ("slr-baseline", 2, {}, 625_858),  # ECS171, section 2.3.2
         ("slr-hybrid", 2, {}, 628_936),  # section 2.4, and 36 fixed numbers
     ],
 )
-def test_parameter_counts_of_the_papers(name: str, channels: int, options: dict[str, int], expected: int) -> None:
+def test_parameter_counts_of_the_papers(name: str, channels: int, options: dict[str, object], expected: int) -> None:
     assert count_parameters(make_network(name, channels, **options)) == expected
+
+
+def conv(channels: int, width: int, kernel: int = 3, normalized: bool = True) -> int:
+    return kernel**2 * channels * width + width + 2 * width * normalized
+
+
+@pytest.mark.parametrize("zhuang_complex", [False, True])
+def test_zhuangs_layers_are_those_of_the_text(zhuang_complex: bool) -> None:
+    """Three blocks of doubling width, a bottleneck of the third's width, three up-blocks with concatenation, tanh."""
+    counted = sum(conv(a, b) for a, b in [(1, 64), (64, 128), (128, 256), (256, 256)])
+    counted += sum(conv(a, b) for a, b in [(256 + 256, 256), (256 + 128, 128), (128 + 64, 64)])
+    counted += conv(64, 2, kernel=1, normalized=False)
+    if zhuang_complex:  # a 4x4 convolution down and a transposed one up, of as many channels as arrive there
+        counted += sum(conv(c, c, kernel=4, normalized=False) for c in (64, 128, 256, 256, 256, 128))
+    network = make_network("unet", 2, **(ZHUANG | (COMPLEX if zhuang_complex else {})))
+    assert count_parameters(network) == counted
+    seen: list[Tensor] = []
+    network.encoder[-1].register_forward_hook(lambda module, inputs, output: seen.append(output))  # type: ignore
+    out = network.eval()(torch.rand(1, 1, 32, 32))
+    assert seen[0].shape == (1, 256, 4, 4) and out.abs().max() <= 1
+
+
+def test_dalbans_layers_are_those_of_the_report() -> None:
+    network = make_network("cnn-plain", 3)
+    seen: list[Tensor] = []
+    network.encoder.register_forward_hook(lambda module, inputs, output: seen.append(output))  # type: ignore
+    assert network.eval()(torch.rand(1, 1, 96, 96)).shape == (1, 3, 96, 96)
+    assert seen[0].shape == (1, 512, 6, 6)
+
+
+def test_qureshis_classifiers_differ_in_more_than_skips() -> None:
+    """The paper's CNN has one convolution fewer in each up-block; cutting the U-Net's skips is the fair control."""
+    theirs, fair = (make_network("cnn", 24, width=64, **o) for o in ({"up_convolutions": 1}, {}))
+    convolutions = [sum(isinstance(m, torch.nn.Conv2d) for m in n.modules()) for n in (theirs, fair)]
+    unet = make_network("unet", 24, width=64)
+    assert convolutions == [9, 11] and sum(isinstance(m, torch.nn.Conv2d) for m in unet.modules()) == 11
 
 
 def test_skips_are_the_only_difference_between_cnn_and_unet() -> None:
@@ -115,6 +161,10 @@ def test_skips_carry_detail_that_the_bottleneck_cannot() -> None:
     [
         ("resnet", {}, "unknown network 'resnet'"),
         ("unet", {"width": 0}, "width must be at least 1. Got 0"),
+        ("unet", {"widest": 0}, "widest must be at least 1. Got 0"),
+        ("cnn", {"up_convolutions": 0}, "up_convolutions must be at least 1. Got 0"),
+        ("cnn-plain", {"depth": 0}, "depth must be at least 1. Got 0"),
+        ("cnn-plain", {"skips": True}, "does not take these options"),
         ("unet", {"down": "average"}, "down must be one of max-pool, strided. Got average"),
         ("unet", {"dropout": 1.0}, "dropout is a share"),
         ("unet", {"output_stride": 3}, "output_stride must be one of 1, 2. Got 3"),
@@ -127,4 +177,4 @@ def test_refusals(name: str, options: dict[str, object], message: str) -> None:
 
 
 def test_names() -> None:
-    assert list(NETWORKS) == ["cnn", "unet", "unet-half", "slr-baseline", "slr-hybrid"]
+    assert list(NETWORKS) == ["cnn", "cnn-plain", "unet", "unet-half", "unet-noise", "slr-baseline", "slr-hybrid"]
