@@ -1,6 +1,7 @@
-"""Scores of a colorization: MSE, MAE, PSNR (both means), SSIM, colorfulness, and skill over gray.
+"""Scores of a colorization: MSE, MAE, PSNR (both means), SSIM, pixel accuracy, colorfulness, and skill over gray;
+and of many together: KID and FID.
 
-Images are (N, 3, H, W), float in [0, 1] or uint8. Every per-image function returns a float tensor (N,);
+Images are (N, 3, H, W), float in [0, 1] or uint8. Every per-image function returns float tensors (N,);
 `score` and `evaluate` average over the images. Values outside [0, 1] are scored as they are, not clipped.
 Never read a score without its baseline: `gray_prediction` is what "not colorizing at all" would answer.
 """
@@ -8,12 +9,15 @@ Never read a score without its baseline: `gray_prediction` is what "not colorizi
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from labkit.color import at_least_float32, luma, to_float
+from labkit import features as labkit_features
+from labkit.color import at_least_float32, luma, rgb_to_lab, to_float
+from labkit.errors import LabkitError
 from labkit.models import evaluation_mode
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ PSNR_CAP = 50.0  # dB; about 1 % of the CIFAR-10 test images are exactly gray an
 SSIM_WINDOW = 11  # pixels; Wang's 11-tap Gaussian window
 SSIM_SIGMA = 1.5
 CHUNK_PIXELS = 2**20  # at most this many pixels are scored at a time, so that memory stays bounded
+KERNEL_ROWS = 1000  # of the kernel matrix of KID at a time: 40 MB each for 10,000 images
+ROUNDING = 1e-6  # added to a threshold, so that uint8 images and their floats agree at the threshold itself
+KID_NAME, FID_NAME = "KID (labkit features)", "FID (labkit features)"  # what tables must call them
 KEYS = ("mse", "mae", "psnr_mean", "psnr_pooled", "ssim", "colorfulness")
 
 
@@ -58,6 +65,147 @@ def ssim(pred: Tensor, true: Tensor) -> Tensor:
     if min(true.shape[-2:]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels. Got {tuple(true.shape)}")
     return torch.cat([_ssim(a, b) for a, b in zip(_chunks(pred), _chunks(true), strict=True)])
+
+
+def pixel_accuracy(pred: Tensor, true: Tensor, threshold: float = 0.05) -> dict[str, Tensor]:
+    """Share of right pixels of each image, a dict of four (N,): "all", "red", "green" and "blue".
+
+    A channel is right where |pred - true| <= threshold (of a range of 1), a pixel where all three are. All images
+    of a batch being of one size, the mean over images is also the share among all their pixels. Nazeri, Ng and
+    Ebrahimi (Image colorization using generative adversarial networks, 2018) give the thresholds .02 and .05 as
+    "percent"; a paper that prints one accuracy without threshold and color space (`lab_pixel_accuracy` is their
+    program's) cannot be compared with. Gray is right wherever colors are faint: always print its accuracy beside.
+
+    Raises LabkitError when the threshold is not in [0, 1].
+    """
+    if not 0 <= threshold <= 1:
+        raise LabkitError(f"threshold is a share of the range of a channel: expected 0 to 1. Got {threshold}")
+    pred, true = _pair(pred, true)
+    right = (pred - true).abs() <= threshold + ROUNDING  # (N, 3, H, W)
+    red, green, blue = right.to(pred.dtype).mean(dim=(2, 3)).unbind(dim=1)
+    return {"all": right.all(dim=1).to(pred.dtype).mean(dim=(1, 2)), "red": red, "green": green, "blue": blue}
+
+
+def lab_pixel_accuracy(pred: Tensor, true: Tensor, threshold: float = 2.0) -> Tensor:
+    """Share of right pixels of each image by Nazeri's rule in CIE Lab: (N,).
+
+    Right is |dL| <= t and |da|, |db| <= 2.2 t: t percent of the ranges 100 and 220 that Nazeri's program assumes. (It
+    also rounds L, a and b to whole numbers before, which lets pass differences of up to one more; here they are not
+    rounded.) The mean over images is the share among all their pixels. A colorizer that keeps L* is right in L at once.
+
+    Raises LabkitError when the threshold is below 0.
+    Source: pixelwise_accuracy in the program of Nazeri, Ng and Ebrahimi, 2018 (thresholds 2 and 5).
+    """
+    if not threshold >= 0:
+        raise LabkitError(f"threshold is in units of L* (0 to 100): expected 0 or more. Got {threshold}")
+    pred, true = _pair(pred, true)
+    shares = []
+    for a, b in zip(_chunks(pred), _chunks(true), strict=True):
+        difference = (rgb_to_lab(a) - rgb_to_lab(b)).abs()
+        limits = difference.new_tensor([1.0, 2.2, 2.2]).mul(threshold).view(3, 1, 1)
+        shares.append((difference <= limits).all(dim=1).to(pred.dtype).mean(dim=(1, 2)))
+    return torch.cat(shares)
+
+
+class Kid(NamedTuple):
+    """Kernel distance of two sets of images (a mean over pairs of images), and the standard error of that mean."""
+
+    mean: float
+    sd: float
+
+
+def kid(
+    pred: Tensor,
+    true: Tensor,
+    features: Callable[[Tensor], Tensor] | None = None,
+    *,
+    subsets: int = 100,
+    seed: int = 0,
+) -> Kid:
+    """Kernel distance: do two sets of images look alike as sets? 0 is best; an estimate may be a little below.
+
+    The `mmd` of the features of all images. An image and its own colorization are never compared (`paired`): they are
+    no independent samples, and with them, as libraries compute it, good colorizations come out below zero. `fid` is
+    biased by the number of images; this is not. Two sets of other images, not pairs, may be given as well.
+    The standard error is the standard deviation over random halves of the images (the delete-half jackknife).
+
+    With the default features its name is `KID_NAME`; never compare it with published numbers, whose features come from
+    an Inception network for images of 299 x 299 pixels.
+
+    Args:
+        pred, true: (N, 3, H, W), the same N; sizes may differ.
+        features: images -> (N, d); None: `labkit.features.features`.
+        subsets: how many random halves.
+        seed: of the halves.
+
+    Raises LabkitError for unequal or too few images, or fewer than 2 subsets.
+    Source: Binkowski, Sutherland, Arbel and Gretton, Demystifying MMD GANs, ICLR 2018 (who average over subsets only).
+    """
+    x, y = _features(pred, "pred", features), _features(true, "true", features)
+    count = len(x)
+    if count != len(y) or count < 4:
+        raise LabkitError(f"KID needs as many pred as true images, at least 4 of each. Got {count} and {len(y)}")
+    if subsets < 2:
+        raise LabkitError(f"subsets must be at least 2, to see how they differ. Got {subsets}")
+    generator = torch.Generator().manual_seed(seed)
+    members = torch.zeros(1 + subsets, count)  # 1 where an image belongs to a set; first the set of all
+    members[0] = 1
+    for half in members[1:]:
+        half[torch.randperm(count, generator=generator)[: count // 2]] = 1
+    sums = torch.zeros(1 + subsets)
+    for rows in torch.arange(count).split(KERNEL_ROWS):
+        kernels = _kernel(x[rows], x) + _kernel(y[rows], y) - 2 * _kernel(x[rows], y)  # (rows, N)
+        kernels[torch.arange(len(rows)), rows] = 0
+        sums += (members[:, rows] @ kernels * members).sum(dim=1)
+    sizes = members.sum(dim=1)
+    values = sums / (sizes * (sizes - 1))
+    return Kid(values[0].item(), values[1:].std(correction=0).item())
+
+
+def mmd(x: Tensor, y: Tensor, paired: bool = False) -> Tensor:
+    """Squared maximum mean discrepancy of two sets of features, unbiased: (m, d) and (n, d) -> scalar.
+
+    With the kernel k(a, b) = (a . b / d + 1)^3: the mean of k within x plus that within y (each without the
+    diagonal, where a vector meets itself) minus twice the mean of k between x and y. The two sets must be independent
+    samples; or, if `paired` (m = n, row i of y belonging to row i of x), only their pairs: then the diagonal between x
+    and y is left out too.
+
+    Raises ValueError when `paired` and m differs from n.
+    Source: Gretton et al., A kernel two-sample test, JMLR 13, 2012, equation 3 (paired: 4); the kernel is Binkowski's.
+    """
+    if paired and x.shape != y.shape:
+        raise ValueError(f"paired features must have the same shape. Got {tuple(x.shape)} and {tuple(y.shape)}")
+    within_x, within_y, between = _kernel(x, x), _kernel(y, y), _kernel(x, y)
+    mean_between = _mean_off_diagonal(between) if paired else between.mean()
+    return _mean_off_diagonal(within_x) + _mean_off_diagonal(within_y) - 2 * mean_between
+
+
+def fid(pred: Tensor, true: Tensor, features: Callable[[Tensor], Tensor] | None = None) -> float:
+    """Frechet distance of two Gaussians fitted to the features of two sets of images: 0 is best.
+
+    |mean difference|^2 + tr(A + B - 2 (A B)^(1/2)) with the covariances A and B. It is biased: fewer images give
+    larger values, even between two samples of one distribution. Compare only values of equal N; `kid` has no bias.
+
+    With the default features its name is `FID_NAME`; never compare it with published numbers.
+
+    Args:
+        pred, true: (N, 3, H, W) and (M, 3, H, W); sizes may differ.
+        features: images -> (N, d); None: `labkit.features.features` (d = 128).
+
+    Raises LabkitError when N or M is not above d: the covariances would be singular.
+    Source: Heusel et al., GANs trained by a two time-scale update rule, NeurIPS 2017, equation 6.
+    """
+    x, y = _features(pred, "pred", features).double(), _features(true, "true", features).double()
+    if min(len(x), len(y)) <= x.shape[1]:
+        raise LabkitError(
+            f"FID over {x.shape[1]} features needs more than {x.shape[1]} images in each set, or the covariance is "
+            f"singular. Got {len(x)} and {len(y)}: take more images, or kid"
+        )
+    a, b = x.T.cov(), y.T.cov()  # (d, d)
+    values, vectors = torch.linalg.eigh(a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ b @ root).clamp(min=0).sqrt().sum()  # trace of (A B)^(1/2)
+    return ((x.mean(0) - y.mean(0)).square().sum() + a.trace() + b.trace() - 2 * cross).item()
 
 
 def colorfulness(rgb: Tensor) -> Tensor:
@@ -142,6 +290,22 @@ def _per_image(pred: Tensor, true: Tensor) -> dict[str, Tensor]:
         "ssim": ssim(pred, true),
         "colorfulness": colorfulness(pred),
     }
+
+
+def _features(images: Tensor, name: str, features: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """(N, d) on the CPU (KID and FID are sums of many terms, and some devices have no float64)."""
+    found = (features or labkit_features.features)(_checked(images, name)).detach().cpu()
+    if found.ndim != 2 or len(found) != len(images) or not bool(found.isfinite().all()):
+        raise LabkitError(f"features must be finite, (N, d) for {len(images)} images. Got {tuple(found.shape)}")
+    return found.float()
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _mean_off_diagonal(square: Tensor) -> Tensor:
+    return (square.sum() - square.trace()) / (len(square) * (len(square) - 1))
 
 
 def _ssim(pred: Tensor, true: Tensor) -> Tensor:

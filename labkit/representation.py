@@ -150,6 +150,7 @@ class LumaChroma(Regression):
 
     ``form="corrected"``: gray axis plus an orthonormal basis, so chroma error is RGB error.
     ``form="printed"``: as the paper prints it, where zero chroma is green (see ``color.luma_chroma_to_rgb``).
+    Its loss is that of the RGB error (section 2.3.1): on a crooked basis errors of the coordinates are no color errors.
     Luma is exact by construction.
     """
 
@@ -162,6 +163,14 @@ class LumaChroma(Regression):
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         return color.rgb_to_luma_chroma(rgb, self.form)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """``alpha * MSE + (1 - alpha) * L1``: corrected, of the two coordinates; printed, of R, G and B."""
+        if self.form == "printed":
+            no_luma = torch.zeros_like(target[:, :1])
+            rgb_error = color.luma_chroma_to_rgb(no_luma, prediction.to(target.dtype) - target, self.form)
+            return super().loss(rgb_error, torch.zeros_like(rgb_error))
+        return super().loss(prediction, target)
 
     def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
         chroma = enlarge(colors, gray)

@@ -113,6 +113,18 @@ def test_corrected_chroma_error_is_rgb_error() -> None:
     torch.testing.assert_close(rgb_error, (wrong - target).square().sum(), rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("alpha", "form", "factor"), [(1.0, "printed", 1), (0.4, "printed", 1), (1.0, "corrected", 1.5)]
+)
+def test_luma_chroma_loss_is_of_the_rgb_error(alpha: float, form: str, factor: float) -> None:
+    """The ECS171 paper's loss is the RGB error of its colors, and u1, u2 are not orthonormal."""
+    space = make_representation("luma-chroma", alpha=alpha, form=form)
+    gray, one, other = torch.rand(2, 1, 4, 4), torch.randn(2, 2, 4, 4), torch.randn(2, 2, 4, 4)
+    error = color.luma_chroma_to_rgb(gray, one, form) - color.luma_chroma_to_rgb(gray, other, form)
+    expected = alpha * error.square().mean() + (1 - alpha) * error.abs().mean()
+    torch.testing.assert_close(space.loss(one, other), factor * expected, rtol=1e-4, atol=1e-6)
+
+
 def test_loss_is_differentiable_through_decode(space: Representation, images: torch.Tensor) -> None:
     gray, target = space.encode(images)
     prediction = torch.zeros_like(target, requires_grad=True)
