@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor
 
 from labkit import __version__
 from labkit.artifacts import make_folder, write_text
@@ -17,7 +19,8 @@ from labkit.colorizer import CARD_FILE, Colorizer
 from labkit.data import load
 from labkit.errors import LabkitError
 from labkit.metrics import KEYS, SSIM_WINDOW, evaluate
-from labkit.train import CHECKPOINT_FILE, FitSettings, Precision, fit
+from labkit.models import count_parameters
+from labkit.train import CHECKPOINT_FILE, FitSettings, History, Precision, fit
 
 METRICS_FILE = "metrics.json"
 EPOCHS_AT_MOST, PATIENCE = 30, 5  # without --epochs: early stopping on a validation split
@@ -63,8 +66,8 @@ def train(options: TrainOptions) -> dict[str, Any]:
     """
     options = TrainOptions.model_validate(options.model_dump() | {"data_root": _absolute(options.data_root)})
     identity = options.model_dump(mode="json", exclude=WHERE_AND_HOW)
-    if options.out and (finished := _finished(options.out, options.resume, identity)):
-        return finished
+    if options.out and (done := finished(options.out, options.resume, identity)):
+        return done
 
     colorizer = Colorizer.create(
         options.representation, options.network, seed=options.seed, alpha=options.alpha, width=options.width
@@ -82,10 +85,6 @@ def train(options: TrainOptions) -> dict[str, Any]:
     else:
         images = load(options.dataset, "train+validation", limit=options.limit, **arguments).images
         validation, epochs, patience = None, options.epochs, None
-    if (side := min(images.shape[-2:])) < SSIM_WINDOW:  # said now, not when the training is done
-        raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
-    if options.out:
-        make_folder(options.out)
     settings = FitSettings(
         epochs=epochs,
         batch_size=options.batch_size,
@@ -95,6 +94,11 @@ def train(options: TrainOptions) -> dict[str, Any]:
         device=options.device,
         seed=options.seed,
     )
+    test = load(options.dataset, "test", **arguments).images
+    if (side := min(*images.shape[-2:], *test.shape[-2:])) < SSIM_WINDOW:  # now, not when the training is done
+        raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
+    if options.out:
+        make_folder(options.out)
     history = fit(
         colorizer,
         images,
@@ -105,25 +109,53 @@ def train(options: TrainOptions) -> dict[str, Any]:
         progress=options.progress,
         tensorboard=options.tensorboard,
     )
+    return score_and_save(
+        colorizer,
+        history,
+        images,
+        test,
+        validation=validation,
+        identity=identity,
+        out=options.out,
+        dtype=options.dtype,
+    )
 
-    test = load(options.dataset, "test", **arguments)
-    scores = evaluate(colorizer, test.images)
+
+def score_and_save(
+    colorizer: Colorizer,
+    history: History,
+    images: Tensor,
+    test: Tensor,
+    *,
+    validation: Tensor | None = None,
+    identity: Mapping[str, Any],
+    out: Path | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+) -> dict[str, Any]:
+    """What follows a training: one look at the test images; with ``out``, model and metrics are saved there.
+
+    ``images``, ``test`` and ``validation`` are ``(N, 3, H, W)`` uint8, the first and last only to be counted.
+    ``identity`` says which run this is, in JSON types: it is stored with the results, and `finished` compares it.
+    Returns what `train` does.
+    """
+    scores = evaluate(colorizer, test)
     metrics = scores | {
         "seconds": round(history.seconds, 3),
         "epochs": len(history.rows),
         "images": {"train": len(images), "validation": 0 if validation is None else len(validation), "test": len(test)},
-        "options": identity,
+        "parameters": count_parameters(colorizer.network),
+        "options": dict(identity),
         "precision": history.precision,
         "device": history.device,
         "versions": {"labkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "history": history.rows,
     }
-    if options.out:
+    if out:
         own = {name: value for name, value in scores.items() if name != "gray"}
-        colorizer.about = {"options": identity, "test": own}  # no times: the same training gives the same file
-        colorizer.save(options.out, getattr(torch, options.dtype))
-        write_text(options.out / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
-        (options.out / CHECKPOINT_FILE).unlink(missing_ok=True)
+        colorizer.about = {"options": dict(identity), "test": own}  # no times: the same training gives the same file
+        colorizer.save(out, getattr(torch, dtype))
+        write_text(out / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+        (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return metrics
 
 
@@ -131,8 +163,11 @@ def _absolute(path: Path | None) -> Path | None:
     return Path(os.path.expanduser(path)).resolve() if path else None
 
 
-def _finished(out: Path, resume: bool, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """The metrics of a finished run in ``out``; None when there is nothing, or something to resume."""
+def finished(out: Path, resume: bool, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The metrics of a finished run in ``out``; None when there is nothing, or something to resume.
+
+    Raises ``LabkitError`` when ``out`` holds another run, or any run and ``resume`` is false.
+    """
     metrics_file = out / METRICS_FILE
     if not resume:
         for name in (METRICS_FILE, CARD_FILE, CHECKPOINT_FILE):

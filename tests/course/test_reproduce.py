@@ -1,0 +1,287 @@
+"""`labkit reproduce`: what it leaves behind, that nothing is trained twice, and that a killed training goes on."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labkit import LabkitError, recipes, train
+from labkit import measured as measured_package
+from labkit.cli import main
+from labkit.colorizer import WEIGHTS_FILE, Colorizer
+from labkit.course import reproduce as module
+from labkit.course.ledger import Ledger
+from labkit.course.reproduce import comparison, overview, reproduce, summary
+from labkit.data import load
+from labkit.measured import measured, read
+from labkit.metrics import evaluate, score
+from labkit.recipes import TOY, Printed, Reading, Recipe, Relation, Setup, System
+from labkit.representation import Classification
+from labkit.train import FitSettings
+
+QUICKLY = replace(TOY, limit=16, test_limit=8, fit=FitSettings(epochs=2, batch_size=8, device="cpu"))
+TINY = Recipe(
+    name="tiny",
+    paper="qureshi",
+    line="a regression and a classification",
+    systems=(
+        System("regression", "rgb", "unet", printed=Printed("3", "regression U-Net")),
+        System("bins", "rgb24", "cnn", more=(Reading("bins, by mean", {"decode": "mean"}),)),
+        System("half", "luma-chroma", "unet-half", more=(Reading("half, flipped", flip_average=True),)),
+    ),
+    profiles={"test": QUICKLY, "quick": QUICKLY},
+    thresholds=(0.05,),
+    relations=(Relation("regression beats bins", "regression", "bins"),),
+    differs="Everything.",
+)
+COUSIN = replace(TINY, name="cousin", systems=TINY.systems[:1])  # shares a training with tiny
+FAILING = replace(
+    TINY,
+    name="failing",
+    systems=(replace(TINY.systems[0], name="wild", changes={"test": {"learning_rate": 1e30}}), TINY.systems[0]),
+    relations=(),
+)
+
+
+@pytest.fixture(autouse=True)
+def few_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "RECIPES", {r.name: r for r in (TINY, COUSIN, FAILING)})
+    monkeypatch.setattr(module, "RECIPES", recipes.RECIPES)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny, two seeds."""
+    out = tmp_path_factory.mktemp("done")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "RECIPES", {"tiny": TINY})
+        reproduce(["tiny"], profile="test", seeds=2, out=out)
+    return out
+
+
+def test_what_it_leaves_behind(done: Path) -> None:
+    rows = read(done / "measured" / "tiny.test.csv")
+    names = ["regression", "bins", "bins, by mean", "half", "half, flipped"]
+    assert list(dict.fromkeys(row.system for row in rows)) == names
+    assert {row.seed for row in rows} == {0, 1}
+    metrics = {"mse", "mae", "psnr_mean", "psnr_pooled", "ssim", "colorfulness", "skill"}
+    accuracies = {f"accuracy 0.05{channel}" for channel in ("", " red", " green", " blue")}
+    assert {row.metric for row in rows} == metrics | accuracies
+    assert {row.command for row in rows} == {"labkit reproduce tiny --profile test --seeds 2"}
+    assert {row.data for row in rows} == {"toyworld, 32 px: 16 train, 8 test"}
+    assert all((row.oracle is not None) == row.system.startswith("bins") for row in rows)
+    assert all(row.threads == torch.get_num_threads() and row.device == "cpu" and row.parameters > 0 for row in rows)
+
+    with open(done / "reproduce.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    mse = next(row for row in table if row["system"] == "regression" and row["metric"] == "mse")
+    assert (mse["published"], mse["verdict"], mse["seeds"]) == ("0.0038", "not comparable", "2")
+    values = [row.value for row in rows if row.system == "regression" and row.metric == "mse"]
+    assert float(mse["ours"]) == pytest.approx(sum(values) / 2)
+    (data,) = json.loads((done / "reproduce.json").read_text())["recipes"]
+    assert data["relations"][0]["claim"] == "regression beats bins" and data["differs"] == "Everything."
+    page = (done / "reproduce.html").read_text()
+    assert "Results of labkit reproduce" in page and "All 1 ended well." in page and "executed copy" not in page
+    assert page.count("<img ") == 2 and 'alt="The first 8 test images in rows' in page and "Everything." in page
+
+
+def test_the_numbers_are_those_of_the_kept_models(done: Path) -> None:
+    rows = {(r.system, r.metric): r for r in read(done / "measured" / "tiny.test.csv") if r.seed == 1}
+    images = load("toyworld", "test", limit=8).images
+    (folder,) = (done / "models").glob("rgb-unet-seed1-*")
+    scores = evaluate(Colorizer.load(folder), images)
+    assert rows["regression", "ssim"].value == pytest.approx(scores["ssim"], rel=1e-5)
+    assert rows["regression", "ssim"].gray == pytest.approx(scores["gray"]["ssim"], rel=1e-5)
+
+    (folder,) = (done / "models").glob("rgb24-cnn-seed1-*")
+    bins = Colorizer.load(folder)
+    assert isinstance(bins.representation, Classification)
+    oracle = score(bins.representation.oracle(images), images)
+    assert rows["bins", "mse"].oracle == pytest.approx(oracle["mse"], rel=1e-5)
+    assert rows["bins", "mse"].oracle < rows["bins", "mse"].value
+    bins.representation.method = "mean"
+    by_mean = evaluate(bins, images)
+    assert rows["bins, by mean", "mse"].value == pytest.approx(by_mean["mse"], rel=1e-5)
+    assert rows["bins, by mean", "mse"].value < rows["bins", "mse"].value  # the mean minimizes squared error
+
+    (folder,) = (done / "models").glob("luma-chroma-unet-half-seed1-*")
+    half = Colorizer.load(folder)
+    flipped = score(half.reconstruct(images, flip_average=True), images)
+    assert rows["half, flipped", "mse"].value == pytest.approx(flipped["mse"], rel=1e-5)
+    right = ((half.reconstruct(images) - images / 255).abs() <= 0.05).all(dim=1).float().mean()
+    assert rows["half", "accuracy 0.05"].value == pytest.approx(float(right), rel=1e-4)
+
+
+def test_nothing_is_done_twice(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("trained again")
+
+    before = (done / "measured" / "tiny.test.csv").read_bytes()
+    with pytest.raises(LabkitError, match="already holds metrics.json: add --resume"):
+        reproduce(["tiny"], profile="test", seeds=2, out=done)
+    monkeypatch.setattr(module, "fit", never)
+    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
+    assert (done / "measured" / "tiny.test.csv").read_bytes() == before
+    (done / "measured" / "tiny.test.csv").unlink()  # killed between the ledger and the table
+    reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
+    assert (done / "measured" / "tiny.test.csv").read_bytes() == before
+
+    # another recipe with the same training takes it over, and scores for itself
+    reproduce(["cousin"], profile="test", seeds=1, out=done, resume=True)
+    mine, cousins = (read(done / "measured" / f"{name}.test.csv") for name in ("tiny", "cousin"))
+    assert [row.value for row in cousins] == [r.value for r in mine if r.system == "regression" and r.seed == 0]
+    with pytest.raises(AssertionError, match="trained again"):
+        reproduce(["tiny"], profile="test", seeds=3, out=done, resume=True)
+
+
+def test_other_readings_are_scored_without_training(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = replace(TINY.systems[1], more=(Reading("bins, sampled", {"decode": "sample"}),))
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(more,)))
+    monkeypatch.setattr(module, "fit", None)
+    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    (outcome,) = reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
+    assert "bins, sampled" in {row.system for row in outcome.measured}
+
+
+def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(TINY, systems=TINY.systems[:1], relations=())
+    monkeypatch.setitem(recipes.RECIPES, "tiny", one)
+    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    write, fitted = train.Checkpoint.write, []
+
+    def killed(*args: Any, **kwargs: Any) -> None:
+        write(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Checkpoint, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut")
+    assert not (tmp_path / "cut" / "measured").exists() and not (tmp_path / "cut" / "ledger.jsonl").exists()
+    monkeypatch.setattr(train.Checkpoint, "write", lambda *args, **kwargs: fitted.append(write(*args, **kwargs)))
+    reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut", resume=True)
+    assert len(fitted) == 1  # the second of two epochs
+    reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "whole")
+    weights = [next((tmp_path / name / "models").glob("*")) / WEIGHTS_FILE for name in ("cut", "whole")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_two_trainings_in_a_row_survive_a_kill_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = replace(TINY.systems[0], before={"test": {"limit": 8, "epochs": 1}})
+    recipe = replace(TINY, systems=(twice,), relations=())
+    monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
+    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    assert recipe.training(twice, "test", 0)["before"]["fit"]["epochs"] == 1
+    write, written = train.Checkpoint.write, []
+
+    def killed(self: train.Checkpoint, *args: Any) -> None:
+        write(self, *args)
+        written.append(self.file.parent.name)
+        if len(written) == 2:  # after the first epoch of the second training
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Checkpoint, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut")
+    reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut", resume=True)
+    assert written.count("first") == 1 and len(written) == 3
+    reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "whole")
+    folders = [next((tmp_path / name / "models").glob("*")) for name in ("cut", "whole")]
+    assert (folders[0] / WEIGHTS_FILE).read_bytes() == (folders[1] / WEIGHTS_FILE).read_bytes()
+    assert not (folders[0] / "first").exists()
+
+
+def test_a_training_that_fails_keeps_its_row(tmp_path: Path) -> None:
+    (outcome,) = reproduce(["failing"], profile="test", seeds=1, out=tmp_path)
+    table = {row["system"]: row for row in comparison(outcome.recipe, outcome.measured, outcome.failures)}
+    assert table["wild"]["verdict"].startswith("failed: the loss is") and "ours" not in table["wild"]
+    assert table["regression"]["ours"] > 0
+    assert [entry.status for entry in Ledger(tmp_path / "ledger.jsonl").entries("reproduce")] == ["failed", "ok"]
+    assert "1 of 1 failed" in (tmp_path / "reproduce.html").read_text()
+    assert [row["system"] for row in overview(outcome.recipe, outcome.measured)] == ["gray", "regression"]
+
+
+def test_before_anything_is_measured() -> None:
+    table = comparison(TINY, [])
+    assert {row["verdict"] for row in table} == {"not measured yet"}
+    assert table[0]["published"] == 0.0038 and overview(TINY, []) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": ["tinny"]}, "unknown recipe 'tinny'"),
+        ({"seeds": 0}, "--seeds must be at least 1"),
+        ({"profile": "fast"}, "profile must be one of"),
+    ],
+)
+def test_mistakes_cost_no_training(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(LabkitError, match=message):
+        reproduce(**({"names": ["tiny"], "profile": "test", "out": tmp_path / "out"} | arguments))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_readmes_table(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured_package, "folder", lambda: None)
+    assert summary().startswith("Nothing measured yet")
+    text = (
+        (done / "measured" / "tiny.test.csv")
+        .read_text()
+        .replace(",test,", ",quick,")
+        .replace("profile test", "profile quick")
+    )
+    (done / "copied").mkdir()
+    (done / "copied" / "tiny.quick.csv").write_text(text)
+    monkeypatch.setattr(measured_package, "folder", lambda: done / "copied")
+    lines = summary().splitlines()
+    (claim,) = [line for line in lines if "regression beats bins" in line]
+    a, b = (measured("tiny", name, "mse")[0].mean for name in ("regression", "bins"))
+    assert f"regression: {a:.4g}" in claim and f"bins: {b:.4g}" in claim
+    assert claim.endswith(("| confirmed |", "| undecided |"))
+    assert "- `labkit reproduce tiny --profile quick --seeds 2` (toyworld" in lines[-1]
+
+
+def test_images_of_a_setup(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("photos", "flowers17"):
+        (tmp_path / name).mkdir()
+        lines = ["file,label,split"]
+        for number in range(20):
+            Image.effect_noise((16, 16), 10 * number).convert("RGB").save(tmp_path / name / f"{number}.png")
+            split = "test" if number > 17 else "validation" if number > 15 else "train"
+            lines.append(f"{number}.png,{'day' if number % 2 else 'night'},{split}")
+        (tmp_path / name / "labels.csv").write_text("\n".join(lines))
+    setup = Setup("folder", "flowers17", size=12)
+    whole = module.load_images(setup, tmp_path)
+    assert whole.line == "flowers17, 12 px: 18 train, 2 test"
+    assert module.load_images(setup, tmp_path / "photos").line.startswith("photos, 12 px: 18 train")  # anybody's folder
+    cut = module.load_images(replace(setup, crop=8, test_limit=1), tmp_path)
+    assert torch.equal(cut.train, whole.train[..., 2:10, 2:10]) and len(cut.test) == 1
+    early = module.load_images(replace(setup, fit=FitSettings(patience=2)), tmp_path)
+    assert early.line == "flowers17, 12 px: 16 train, 2 validation, 2 test"
+    by_class = {name: module.load_images(replace(setup, classes=name), tmp_path) for name in ("day", "night")}
+    other = module.load_images(replace(setup, classes="day", test_classes="night"), tmp_path)
+    assert torch.equal(other.test, by_class["night"].test) and torch.equal(other.train, by_class["day"].train)
+    assert other.line.startswith("flowers17 day, 12 px: ") and other.line.endswith(" test (night)")
+
+
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def status(*arguments: str) -> Any:
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        return stopped.value.code
+
+    assert status("recipes") == 0 and "a regression and a classification" in capsys.readouterr().out
+    assert status("reproduce", "cousin", "--profile", "test", "--seeds", "1", "--out", str(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert "cousin: regression, seed 0  mse 0." in out and "Beside the paper" in out and "not comparable" in out
+    failing = ("reproduce", "failing", "--profile", "test", "--seeds", "1", "--out", str(tmp_path / "failing"))
+    assert status(*failing) == 1 and "failed: failing: wild, seed 0: the loss is" in capsys.readouterr().out
+    assert status("reproduce", "nothing") == 2 and "unknown recipe 'nothing'" in capsys.readouterr().err
