@@ -31,7 +31,17 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything. Nothing is downloaded or changed; a look that fails is itself a finding."""
-    looks: list[Callable[[], list[Finding]]] = [machine, python, packages, devices, data, kernel, labs, repository]
+    looks: list[Callable[[], list[Finding]]] = [
+        machine,
+        python,
+        packages,
+        devices,
+        data,
+        kernel,
+        sandbox,
+        labs,
+        repository,
+    ]
     findings: list[Finding] = []
     for look in looks:
         try:
@@ -208,6 +218,17 @@ def _names_of(executable: str) -> set[str]:
     folder, name = os.path.split(os.path.abspath(executable))
     short = f"python{sys.version_info.major}"
     return {os.path.join(folder, other) for other in (name, "python", short, f"{short}.{sys.version_info.minor}")}
+
+
+def sandbox() -> list[Finding]:
+    """How far a submission can be kept from everything else when a class is graded."""
+    from labkit.course.sandbox import best_tier
+
+    tier = best_tier()
+    if tier.safe:
+        return [Finding("sandbox", f"{tier.name}: safe to grade a class")]
+    advice = f"to grade a class, use Linux with user namespaces, or --unsafe; missing: {'; '.join(tier.missing)}"
+    return [Finding("sandbox", f"{tier.name}: not safe to grade a class", "note", advice)]
 
 
 def labs() -> list[Finding]:
