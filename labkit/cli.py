@@ -163,6 +163,61 @@ def train(
 
 
 @app.command()
+def reproduce(
+    names: Annotated[list[str], typer.Argument(metavar="PAPER|RECIPE|all...", help="`labkit recipes` lists them.")],
+    profile: Annotated[str, typer.Option(help="test, quick, course, gpu or auto.")] = "auto",
+    seeds: Annotated[int, typer.Option(min=1, help="How many times each system is trained: seeds 0, 1, ...")] = 3,
+    data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for models, measured rows, tables and the page.")] = Path(
+        "runs/reproduce"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Train and score only what is missing.")] = False,
+) -> None:
+    """Train and score what the papers describe, beside what they print. Exit status 1 if a training failed."""
+    from labkit.course.reproduce import comparison, overview, relations
+    from labkit.course.reproduce import reproduce as reproduce_recipes
+
+    try:
+        outcomes = reproduce_recipes(names, profile=profile, seeds=seeds, data_root=data_root, out=out, resume=resume)
+    except KeyboardInterrupt:
+        print("labkit: interrupted; --resume goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    for outcome in outcomes:
+        recipe, rows = outcome.recipe, outcome.measured
+        title = f"{recipe.name}, {outcome.profile}: {recipe.line}"
+        columns = ["system", "skill", *recipe.metrics, "oracle mse", "seconds"]
+        _print_data(title, overview(recipe, rows), columns)
+        table = comparison(recipe, rows, outcome.failures)
+        if printed := [row for row in table if row["published"] is not None]:
+            _print_data("Beside the paper", printed, ["system", "metric", "published", "ours", "verdict"])
+        if claims := relations(outcome.findings):
+            _print_data("Claims tested", claims, ["claim", "gain", "95 % margin", "verdict"])
+        for title, why in outcome.failures.items():
+            print(f"failed: {title}: {why}")
+    print(f"page: {out / 'reproduce.html'}   rows: {out / 'measured'}")
+    if any(outcome.failures for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def recipes(
+    measured: Annotated[
+        bool, typer.Option("--measured", help="The claims tested on the rows of data/measured, in Markdown.")
+    ] = False,
+) -> None:
+    """List the recipes of `labkit reproduce`, or what was measured with them."""
+    from labkit.recipes import RECIPES
+
+    if measured:
+        from labkit.course.reproduce import summary
+
+        print(summary())
+        return
+    rows = [(recipe.name, recipe.paper, str(len(recipe.systems)), recipe.line) for recipe in RECIPES.values()]
+    _print_table("Recipes", ["recipe", "paper", "systems", "what it does"], rows, numbers=(2,))
+
+
+@app.command()
 def colorize(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...")],
     model: Annotated[
@@ -221,6 +276,8 @@ def check(notebook: Annotated[Path, typer.Argument(help="Your working copy.")]) 
     for result in results:
         if result.message:
             print(f"\n{result.id}: {result.message}")
+    earned, highest = sum(r.points for r in results), sum(r.max_points for r in results)
+    print(f"\nscore by the public checks: {earned} of {highest} points")
     if any(result.status == WRONG for result in results):
         raise typer.Exit(1)
 
@@ -241,6 +298,56 @@ def build(
 
 
 @app.command()
+def release(
+    labs: Annotated[list[str], typer.Argument(metavar="LAB...", help="01 or 01_averaging_problem.")],
+    out: Annotated[Path, typer.Option(help="Folder for the student copies and their zip files.")] = Path("release"),
+) -> None:
+    """Write student copies for handing out, without solutions and hidden tests; refuse if one would leak."""
+    from labkit.course.release import release as release_labs
+
+    for path in release_labs(labs, out, progress=lambda line: print(line, flush=True)):
+        print(path)
+
+
+@app.command()
+def grade(
+    lab: Annotated[str, typer.Argument(help="01 or 01_averaging_problem.")],
+    submissions: Annotated[
+        Path, typer.Argument(help="Folder or zip of what was handed in, or a CSV: student_id, file.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for gradebook.csv, feedback, summary.html.")] = Path("grades"),
+    jobs: Annotated[int | None, typer.Option(min=1, help="Submissions graded at once.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Grade only what is missing, failed or changed.")] = False,
+    deadline: Annotated[str | None, typer.Option(help="Later ones are marked late: 2026-03-01T23:59.")] = None,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="Grade without a safe sandbox: you trust the class.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the inputs; else drawn once and kept in --out.")] = None,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell or check may take.")] = 30,
+) -> None:
+    """Grade a class: a gradebook, a page for each student, a page on the class. Overrides in the gradebook are kept."""
+    from labkit.course.grade import grade as grade_class
+
+    try:
+        results = grade_class(
+            lab,
+            submissions,
+            out=out,
+            jobs=jobs,
+            resume=resume,
+            deadline=deadline,
+            unsafe=unsafe,
+            seed=seed,
+            timeout=timeout,
+        )
+    except KeyboardInterrupt:
+        print("labkit: interrupted; --resume goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if any(graded.status == "grader-error" for graded in results):
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor() -> None:
     """Say what machine, versions, devices and data sets there are, and what to do about what is missing."""
     from rich.console import Console
@@ -257,6 +364,15 @@ def doctor() -> None:
 def version() -> None:
     """Print the version."""
     print(f"labkit {__version__}")
+
+
+def _print_data(title: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Some columns of rows of data; a column that no row has is left out."""
+    from labkit.lab import format_cell
+
+    shown = [name for name in columns if any(row.get(name) is not None for row in rows)]
+    numbers = [i for i, name in enumerate(shown) if any(isinstance(row.get(name), (int, float)) for row in rows)]
+    _print_table(title, shown, [[format_cell(row.get(name)) for name in shown] for row in rows], numbers)
 
 
 def _print_table(

@@ -5,9 +5,34 @@ from pathlib import Path
 
 import labkit
 
-ORDER = ["errors", "artifacts", "color", "quantize", "data", "published", "representation", "models", "colorizer"]
-ORDER += ["train", "metrics", "training_run", "leakage", "plots", "widgets", "parameters", "lab", "checks", "course"]
-ORDER += ["doctor", "cli"]
+ORDER = [
+    "errors",
+    "artifacts",
+    "color",
+    "quantize",
+    "data",
+    "published",
+    "measured",
+    "representation",
+    "models",
+    "colorizer",
+]
+ORDER += [
+    "train",
+    "adversarial",
+    "features",
+    "metrics",
+    "training_run",
+    "recipes",
+    "verdicts",
+    "leakage",
+    "plots",
+    "activations",
+    "widgets",
+    "parameters",
+    "lab",
+]
+ORDER += ["answer", "checks", "course", "doctor", "cli"]
 PACKAGE = Path(labkit.__file__).parent
 
 

@@ -12,34 +12,33 @@ inputs, and the hint of the one that matches is shown. That is how a check recog
         wrong=(Wrong("ratio", lambda mse, mse_gray: mse / mse_gray, "a perfect model has skill 1"),),
     )
 
-`inputs` and `judge` run in any process; only `call` needs the student's kernel. The modules of this package
-(one a lab) hold the exercises in a tuple EXERCISES; files named in the environment variable LABKIT_CHECKS
-hold more.
+`inputs` and `judge` run in any process; only `call` needs the student's function, see `labkit.answer`. The modules of
+this package (one a lab) hold the exercises in a tuple EXERCISES; files named in the environment variable
+LABKIT_CHECKS hold more.
 """
 
 import importlib
 import importlib.util
-import inspect
-import linecache
 import os
 import pkgutil
 import secrets
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from types import CodeType, FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
+from labkit.answer import NO_FUNCTION, OFF, RAISED, UNATTEMPTED, Foreign, Outcome, attempt, copy_values, hand_over
+from labkit.answer import STUB as STUB
+from labkit.answer import SwitchedOff as SwitchedOff
+from labkit.answer import switched_off as switched_off
 from labkit.errors import LabkitError
 from labkit.lab import publish
 
 CHECK_MIME = "application/vnd.labkit.check+json"
-STUB = "your answer here"  # the message of the NotImplementedError that stands in for a solution
 RIGHT, WRONG, NOT_ATTEMPTED = "right", "wrong", "not attempted"
 
 
@@ -48,10 +47,6 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:  # IPython's hook for an exception that draws itself
         return [f"CheckFailed: {self}"]
-
-
-class SwitchedOff(RuntimeError):
-    """The answer called the labkit function that the exercise asks for."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +68,15 @@ class Wrong:
     hint: str
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of an exercise that earns points of its own: its title, points and judge."""
+
+    title: str
+    points: int
+    judge: Callable[[Any, Any], Verdict]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
     """One exercise.
@@ -82,8 +86,10 @@ class Exercise:
         inputs: makes fresh inputs from a seeded generator: a dict (arguments by name), a tuple (by place) or
             one value.
         reference: a right answer, called as the student's is.
-        call: (answer, inputs) -> output; hands the inputs over unless given.
+        call: (answer, inputs) -> output; hands the inputs over unless given. A def that uses nothing but its
+            arguments, math, np and torch: grading sends it to the student's kernel as source.
         judge: (inputs, output) -> Verdict, pure; compares with the reference by `close` unless given.
+        parts: pieces that earn their points one by one; their judges then stand in for `judge`.
         asks_for: dotted names of the labkit functions that are switched off while the answer runs.
         wrong: known-wrong answers.
         atol, rtol: tolerances of the default judge.
@@ -99,56 +105,80 @@ class Exercise:
     asks_for: tuple[str, ...] = ()
     call: Callable[[Callable[..., Any], Any], Any] | None = None
     judge: Callable[[Any, Any], Verdict] | None = None
+    parts: tuple[Part, ...] = ()
     wrong: tuple[Wrong, ...] = ()
     atol: float = 1e-5
     rtol: float = 1e-3
     hint: str = ""
 
-    def run(self, answer: Callable[..., Any], inputs: Any) -> Any:
-        """Return what ``answer`` gives on a copy of ``inputs`` (an answer may overwrite what it is given)."""
-        inputs = copy_values(inputs)
-        if self.call is not None:
-            return self.call(answer, inputs)
-        if isinstance(inputs, Mapping):
-            return answer(**inputs) if _takes(answer, inputs) else answer(*inputs.values())  # renamed arguments
-        return answer(*inputs) if isinstance(inputs, tuple) else answer(inputs)
+    def __post_init__(self) -> None:
+        if self.parts and (self.judge or sum(part.points for part in self.parts) != self.points):
+            raise LabkitError(
+                f"exercise {self.id}: the parts must make up its {self.points} points, with no judge besides"
+            )
 
-    def verdict(self, inputs: Any, output: Any) -> Verdict:
-        """Judge an output; a wrong one that equals a known-wrong answer's gets that answer's hint."""
-        if self.judge is not None:
-            verdict = self.judge(copy_values(inputs), output)
-        else:
-            verdict = close(output, self.run(self.reference, inputs), atol=self.atol, rtol=self.rtol, hint=self.hint)
-        return verdict if verdict.ok else replace(verdict, hint=self._mistake(inputs, output) or verdict.hint)
+    def verdicts(self, inputs: Any, output: Any) -> list[Verdict]:
+        """Judge an output: a verdict for each part (one for an exercise without parts).
+
+        A wrong one that equals a known-wrong answer's gets that answer's hint.
+        """
+        judges = [part.judge for part in self.parts] or ([self.judge] if self.judge else [])
+        found = [_judged(judge, inputs, output) for judge in judges] or [self._compare(inputs, output)]
+        if all(verdict.ok for verdict in found):
+            return found
+        mistake = self._mistake(inputs, output)
+        return [verdict if verdict.ok else replace(verdict, hint=mistake or verdict.hint) for verdict in found]
+
+    def _compare(self, inputs: Any, output: Any) -> Verdict:
+        expected = hand_over(self.reference, inputs, self.call)
+        return close(output, expected, atol=self.atol, rtol=self.rtol, hint=self.hint)
 
     def _mistake(self, inputs: Any, output: Any) -> str:
         """The hint of the first known-wrong answer that gives the same output on these inputs, or nothing."""
         for wrong in self.wrong:
             try:
-                theirs = self.run(wrong.answer, inputs)
+                theirs = hand_over(wrong.answer, inputs, self.call)
             except Exception:
                 continue
             if close(output, theirs, atol=1e-5, rtol=1e-3).ok:
                 return wrong.hint
         return ""
 
-    def _mistake_raising(self, inputs: Any, error: Exception | SystemExit) -> str:
-        """The hint of the first known-wrong answer that raises the same error on these inputs, or nothing."""
+    def _raised(self, inputs: Any, outcome: Outcome) -> Verdict:
+        """The verdict on an answer that raised: the error, and the hint of a known mistake that raises the same."""
+        hint = ""
         for wrong in self.wrong:
             try:
-                self.run(wrong.answer, inputs)
+                hand_over(wrong.answer, inputs, self.call)
             except Exception as theirs:
-                if type(theirs) is type(error) and str(theirs) == str(error):
-                    return wrong.hint
-        return ""
+                if type(theirs).__name__ == outcome.error and str(theirs) == outcome.text:
+                    hint = wrong.hint
+                    break
+        text = outcome.text.strip().splitlines()
+        name = outcome.error + (f": {text[0][:200]}" if text else "")
+        return Verdict(False, hint, given=f"{name}{outcome.place}", expected="no error")
+
+
+def _judged(judge: Callable[[Any, Any], Verdict], inputs: Any, output: Any) -> Verdict:
+    """What a judge says; an output that it cannot even look at is wrong."""
+    try:
+        return judge(copy_values(inputs), output)
+    except Exception as error:
+        return Verdict(False, f"a value of this form cannot be judged ({type(error).__name__})", describe(output))
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of a check: ``status`` is "right", "wrong" or "not attempted"; ``message`` is to be read."""
+    """The outcome of a check.
+
+    ``status`` is "right", "wrong" or "not attempted"; ``message`` is to be read; ``points`` are those earned, which a
+    wrong answer can have in an exercise with parts; ``parts`` says of each part's title whether it is right.
+    """
 
     status: str
     message: str
+    points: int = 0
+    parts: dict[str, bool] = field(default_factory=dict)
 
 
 def check(exercise_id: str, answer: Any, *, seed: int | None = None) -> None:
@@ -164,11 +194,11 @@ def check(exercise_id: str, answer: Any, *, seed: int | None = None) -> None:
     """
     exercise = find_exercise(exercise_id)
     result = evaluate(exercise, answer, seed=seed)
-    points = exercise.points if result.status == RIGHT else 0
-    record = {"id": exercise.id, "status": result.status, "points": points, "max_points": exercise.points}
+    record = {"id": exercise.id, "status": result.status, "points": result.points, "max_points": exercise.points}
     line = f"wrong: {exercise.title}" if result.status == WRONG else result.message
     publish({CHECK_MIME: record, "text/plain": line})
-    if result.status == WRONG:
+    # nbgrader gives all points to a check that raises nothing; it says so when it is the one who runs the notebook.
+    if result.status == WRONG or (result.status == NOT_ATTEMPTED and "NBGRADER_EXECUTION" in os.environ):
         raise CheckFailed(result.message)
 
 
@@ -186,33 +216,57 @@ def evaluate(
     """
     seed = secrets.randbelow(10**6) if seed is None else seed
     again = f'to see the same inputs again: check("{exercise.id}", ..., seed={seed})'
-    if answer is Ellipsis or answer is NotImplemented:
-        return _not_attempted(exercise)
-    if not callable(answer):
-        return Result(
-            WRONG,
-            _message(exercise, Verdict(False, "pass the function itself", describe(answer), "a function")),
-        )
+    asks_for = exercise.asks_for if switch_off else ()
+    drawn = draw(exercise, seed, draws)
+    return judge_calls(exercise, lambda inputs: attempt(answer, inputs, exercise.call, asks_for), drawn, again)
+
+
+def draw(exercise: Exercise, seed: int, draws: int = 3) -> Iterator[Any]:
+    """Draw inputs of an exercise: the same for the same seed."""
     rng = torch.Generator().manual_seed(seed)
     for _ in range(draws):
-        inputs = exercise.inputs(rng)
-        try:
-            # The answer may draw random numbers; the lab's own must not depend on whether an exercise is done.
-            with torch.random.fork_rng(devices=[]), switched_off(exercise.asks_for if switch_off else ()):
-                output = exercise.run(answer, inputs)
-        except SwitchedOff as error:
-            return Result(WRONG, _message(exercise, Verdict(False, hint=str(error))))
-        except NotImplementedError as error:
-            if str(error) in ("", STUB):
-                return _not_attempted(exercise)
-            verdict = _raised(exercise, answer, inputs, error)
-        except (Exception, SystemExit) as error:
-            verdict = _raised(exercise, answer, inputs, error)
+        yield exercise.inputs(rng)
+
+
+def judge_calls(exercise: Exercise, run: Callable[[Any], Outcome], drawn: Iterable[Any], again: str = "") -> Result:
+    """Judge what ``run`` says that an answer does with the inputs ``drawn``; it may ask another process.
+
+    Args:
+        exercise: what is asked.
+        run: calls the answer on inputs and says what came of it (`labkit.answer.attempt`).
+        drawn: inputs, one after the other.
+        again: how to see the same inputs again, for the message on a wrong answer.
+    """
+    right = [True] * max(1, len(exercise.parts))
+    message = ""
+    for inputs in drawn:
+        outcome = run(inputs)
+        if outcome.kind == UNATTEMPTED:
+            return _not_attempted(exercise)
+        if outcome.kind == NO_FUNCTION:
+            verdict = Verdict(False, "pass the function itself", describe(outcome.value), "a function")
+            return Result(WRONG, _message(exercise, verdict))
+        if outcome.kind == OFF:
+            return Result(WRONG, _message(exercise, Verdict(False, hint=outcome.text)))
+        if outcome.kind == RAISED:
+            verdicts = [exercise._raised(inputs, outcome)] * len(right)
         else:
-            verdict = exercise.verdict(inputs, output)
-        if not verdict.ok:
-            return Result(WRONG, _message(exercise, verdict, describe(inputs), again))
-    return Result(RIGHT, f"right: {exercise.title}")
+            verdicts = exercise.verdicts(inputs, outcome.value)
+        wrong = [verdict for verdict in verdicts if not verdict.ok]
+        if wrong and not message:
+            message = _message(exercise, wrong[0], describe(inputs), again)
+        right = [before and verdict.ok for before, verdict in zip(right, verdicts, strict=True)]
+        if not any(right):
+            break
+    if not message:
+        parts = {part.title: True for part in exercise.parts}
+        return Result(RIGHT, f"right: {exercise.title}", exercise.points, parts)
+    points = sum(part.points for part, ok in zip(exercise.parts, right, strict=False) if ok)
+    parts = {part.title: ok for part, ok in zip(exercise.parts, right, strict=False)}
+    if points:
+        done = ", ".join(title for title, ok in parts.items() if ok)
+        message += f"\n  earned:   {points} of {exercise.points} points, for: {done}"
+    return Result(WRONG, message, points, parts)
 
 
 def _not_attempted(exercise: Exercise) -> Result:
@@ -224,31 +278,6 @@ def _message(exercise: Exercise, verdict: Verdict, inputs: str = "", again: str 
     parts = {"given": verdict.given, "expected": verdict.expected, "hint": verdict.hint, "inputs": inputs}
     lines = [f"  {name + ':':<10}{text}" for name, text in parts.items() if text]
     return "\n".join([f"{exercise.title} is not right yet", *lines, *([f"  ({again})"] if again else [])])
-
-
-def _takes(answer: Callable[..., Any], inputs: Mapping[str, Any]) -> bool:
-    """Whether an answer's arguments have the names of the inputs (or its arguments cannot be known)."""
-    try:
-        inspect.signature(answer).bind(**inputs)
-    except TypeError:
-        return False
-    except ValueError:  # of some functions written in C
-        return True
-    return True
-
-
-def _raised(exercise: Exercise, answer: Callable[..., Any], inputs: Any, error: Exception | SystemExit) -> Verdict:
-    """The verdict on an answer that raised: the error and the student's own line."""
-    code = getattr(inspect.unwrap(answer), "__code__", None)
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    place = ""
-    if own:
-        source = linecache.getline(own[-1].filename, own[-1].lineno or 0).strip()
-        place = f" in line {own[-1].lineno}: {source}"
-    text = str(error).strip().splitlines()
-    name = type(error).__name__ + (f": {text[0][:200]}" if text else "")
-    return Verdict(False, exercise._mistake_raising(inputs, error), given=f"{name}{place}", expected="no error")
 
 
 # Judging by value
@@ -334,7 +363,7 @@ def describe(value: Any) -> str:
         return "(" + ", ".join(describe(item) for item in value[:6]) + (", ...)" if len(value) > 6 else ")")
     tensor = as_tensor(value)
     if tensor is None:
-        return f"an object of type {type(value).__name__}"
+        return f"an object of type {value.name if type(value) is Foreign else type(value).__name__}"
     if tensor.ndim == 0:
         return _number(tensor)
     if tensor.numel() <= 8:
@@ -359,69 +388,6 @@ def uniform(rng: torch.Generator, low: float, high: float, shape: Sequence[int] 
     return values if shape else float(values)
 
 
-def copy_values(value: Any) -> Any:
-    """Return a deep copy of the tensors, arrays and containers in ``value``."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if isinstance(value, dict):
-        return {name: copy_values(item) for name, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(copy_values(item) for item in value)
-    return value
-
-
-# Switching off what is asked for
-
-
-@contextmanager
-def switched_off(names: Sequence[str]) -> Iterator[None]:
-    """While this runs, calling one of the named labkit functions raises `SwitchedOff`, however it was imported.
-
-    The function objects stay what they are and only their code is swapped, so ``from labkit.color import
-    luma`` is caught as well as ``labkit.color.luma``, and so is every labkit function that calls them. This
-    guides honest students; it is no defence (nothing inside the student's own process can be).
-
-    Raises:
-        LabkitError: if a name is no plain Python function.
-    """
-    functions = [(name, _function(name)) for name in names]
-    saved = [(function, function.__code__) for _, function in functions]
-    try:
-        for name, function in functions:
-            function.__code__ = _raising_code(name)
-        yield
-    finally:
-        for function, code in reversed(saved):
-            function.__code__ = code
-
-
-def _function(name: str) -> FunctionType:
-    """The plain function behind a dotted name, without its decorators."""
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        found = inspect.unwrap(getattr(importlib.import_module(module_name), attribute))
-    except (ImportError, AttributeError):
-        raise LabkitError(f"asks_for names {name!r}, which does not exist") from None
-    if not isinstance(found, FunctionType) or found.__code__.co_freevars:
-        raise LabkitError(f"asks_for names {name!r}, which is no plain function and cannot be switched off")
-    return found
-
-
-def _raising_code(name: str) -> CodeType:
-    """Code that raises, without free variables and globals (it runs with those of another function)."""
-
-    def raising(*arguments: Any, **named: Any) -> None:
-        from labkit.checks import SwitchedOff
-
-        raise SwitchedOff("write it yourself: NAME is switched off while the check runs")
-
-    code = raising.__code__
-    constants = tuple(c.replace("NAME", name) if isinstance(c, str) else c for c in code.co_consts)
-    return code.replace(co_consts=constants, co_name=name.rpartition(".")[2])
-
-
 # The registry
 
 
@@ -442,13 +408,13 @@ def find_exercise(exercise_id: str) -> Exercise:
 def all_exercises() -> Iterator[Exercise]:
     """Yield every exercise: first of the files in LABKIT_CHECKS (separated like PATH), then of this package."""
     for path in filter(None, os.environ.get("LABKIT_CHECKS", "").split(os.pathsep)):
-        yield from _load_file(path).EXERCISES
+        yield from load_file(path).EXERCISES
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
         yield from importlib.import_module(f"{__name__}.{module.name}").EXERCISES
 
 
 @lru_cache
-def _load_file(path: str) -> ModuleType:
+def load_file(path: str) -> ModuleType:
     """The module in an instructor's own file of exercises."""
     name = "labkit_checks_" + "".join(c if c.isalnum() else "_" for c in os.path.basename(path))
     spec = importlib.util.spec_from_file_location(name, path)

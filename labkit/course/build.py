@@ -107,7 +107,7 @@ def build(
     exercises = _exercises()
     sources = [read_source(path, exercises) for path in paths if path.stem in wanted]
     if check:
-        lines = [line for source in sources for line in _differences(source, address)]
+        lines = [line for source in sources for line in differences(source, address)]
         return lines if labs else lines + _orphans(root, names)
     say = progress or (lambda line: None)
     return [line for source in sources for line in _build_one(source, address, say)]
@@ -184,8 +184,8 @@ def _kind(cell_type: str, options: Mapping[str, Any], tags: Sequence[str]) -> st
 
 def _check_key(kind: str, key: str, text: str, used: set[str], exercises: Mapping[str, Exercise]) -> int:
     """Check what an exercise or check cell must hold; return its points."""
-    solutions = len(list(_regions(text, "SOLUTION")))
-    hidden = len(list(_regions(text, "HIDDEN TESTS")))
+    solutions = len(list(regions(text, "SOLUTION")))
+    hidden = len(list(regions(text, "HIDDEN TESTS")))
     if kind == "exercise" and not solutions:
         raise LabkitError("no ### BEGIN SOLUTION ... ### END SOLUTION in an exercise")
     if kind != "exercise" and solutions:
@@ -203,9 +203,39 @@ def _check_key(kind: str, key: str, text: str, used: set[str], exercises: Mappin
         return 0
     if f"exercise-{key}" not in used:
         raise LabkitError("a check without its exercise before it")
-    if not re.search(rf"""\bcheck\(\s*["']{re.escape(key)}["']\s*,""", text):
+    calls = [call.id for call in check_calls(text)[0]]
+    if key not in calls:
         raise LabkitError(f'expected check("{key}", ...) in this cell')
-    return exercises[key].points
+    if unknown := [id for id in calls if id not in exercises]:
+        raise LabkitError(f"exercise {unknown[0]!r} is not in labkit.checks")
+    return sum(exercises[id].points for id in calls)
+
+
+@dataclass(frozen=True)
+class CheckCall:
+    """One ``check(id, answer)`` of a check cell; ``answer`` is an expression, as text."""
+
+    id: str
+    answer: str
+    hidden: bool
+
+
+def check_calls(text: str) -> tuple[tuple[CheckCall, ...], tuple[int, ...]]:
+    """The ``check(...)`` calls of a cell, and the lines at which anything else stands.
+
+    Raises:
+        SyntaxError: if the cell is no Python.
+    """
+    hidden = list(regions(text, "HIDDEN TESTS"))
+    calls, rest = [], []
+    for statement in ast.parse(text).body:
+        match statement:
+            case ast.Expr(ast.Call(ast.Name("check"), [ast.Constant(str(id)), answer, *_])):
+                inside = any(first < statement.lineno - 1 < last for first, last in hidden)
+                calls.append(CheckCall(id, ast.unparse(answer), inside))
+            case _:
+                rest.append(statement.lineno)
+    return tuple(calls), tuple(rest)
 
 
 def _check_order(path: Path, cells: Sequence[SourceCell]) -> None:
@@ -225,7 +255,7 @@ def _check_order(path: Path, cells: Sequence[SourceCell]) -> None:
             raise LabkitError(f"{cell.where}: begin({begun[1]!r}) in the lab {path.stem}")
 
 
-def _regions(text: str, word: str) -> Iterator[tuple[int, int]]:
+def regions(text: str, word: str) -> Iterator[tuple[int, int]]:
     """Yield (first, last) line of each ``### BEGIN word`` ... ``### END word``.
 
     Raises:
@@ -257,7 +287,7 @@ def student_text(text: str) -> str:
     """
     for word in ("SOLUTION", "HIDDEN TESTS"):
         lines = text.splitlines()
-        for first, last in reversed(list(_regions(text, word))):
+        for first, last in reversed(list(regions(text, word))):
             indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
             stub = [f'{indent}raise NotImplementedError("{STUB}")'] if word == "SOLUTION" else []
             lines[first : last + 1] = stub
@@ -352,10 +382,7 @@ def _build_one(source: LabSource, address: str, say: Callable[[str], None]) -> l
         scratch = Path(folder)
         say(f"{source.name}: the skeleton alone, solved and unsolved")
         for notebook, wanted in ((solution, RIGHT), (student, NOT_ATTEMPTED)):
-            skeleton = _part(notebook, source)
-            _execute(skeleton, source, scratch)
-            _expect(skeleton, source, wanted)
-            outputs = {cell.id: cell.outputs for cell in skeleton.cells}  # of the student's, in the end
+            outputs = run_skeleton(notebook, source, scratch, wanted)  # of the student's, in the end
         say(f"{source.name}: the whole lab")
         _execute(solution, source, scratch)
         _expect(solution, source, RIGHT)
@@ -367,25 +394,31 @@ def _build_one(source: LabSource, address: str, say: Callable[[str], None]) -> l
         for notebook in (student, solution):
             _scrub(notebook, hide)
             _check_sizes(notebook, source)
-            files[_built_path(source, notebook.metadata.labkit["copy"])] = _text(notebook, source)
+            files[built_path(source, notebook.metadata.labkit["copy"])] = _text(notebook, source)
     for path, text in files.items():
         artifacts.write_text(path, text)
     return [f"{_short(path)}: written" for path in files]
 
 
-def _built_path(source: LabSource, copy: str) -> Path:
+def built_path(source: LabSource, copy: str) -> Path:
     folder = source.path.parent.parent
     return (folder / "solutions" if copy == "solution" else folder) / f"{source.name}.ipynb"
 
 
-def _part(notebook: Any, source: LabSource) -> Any:
-    """A copy with the skeleton's cells alone."""
+def run_skeleton(notebook: Any, source: LabSource, folder: Path, wanted: str) -> dict[str, Any]:
+    """Run a copy of the skeleton's cells alone; return cell id -> outputs.
+
+    Raises:
+        LabkitError: if a cell fails, or a check says anything but ``wanted``.
+    """
     import copy
 
     part = copy.deepcopy(notebook)
     pairs = zip(part.cells, source.cells, strict=True)
     part.cells = [cell for cell, origin in pairs if origin.kind in _SKELETON]
-    return part
+    _execute(part, source, folder)
+    _expect(part, source, wanted)
+    return {cell.id: cell.outputs for cell in part.cells}
 
 
 def _execute(notebook: Any, source: LabSource, folder: Path) -> None:
@@ -405,7 +438,7 @@ def _expect(notebook: Any, source: LabSource, wanted: str) -> None:
     for cell in notebook.cells:
         if origins[cell.id].kind == "check":
             said = [o.data[CHECK_MIME]["status"] for o in cell.outputs if CHECK_MIME in o.get("data", {})]
-            if said != [wanted]:
+            if set(said) != {wanted}:
                 which = "the solution" if wanted == RIGHT else "the stub"
                 where = origins[cell.id].where
                 raise LabkitError(f"{where} ({cell.id}): {which} must be {wanted!r}, the check said {said}")
@@ -495,12 +528,12 @@ def _short(path: Path) -> str:
 # Comparing without executing
 
 
-def _differences(source: LabSource, address: str) -> list[str]:
+def differences(source: LabSource, address: str) -> list[str]:
     """What the two built notebooks have other than the source would give, a line each."""
     lines: list[str] = []
     for solution in (False, True):
         wanted = make_notebook(source, address, solution)
-        path = _built_path(source, wanted.metadata.labkit["copy"])
+        path = built_path(source, wanted.metadata.labkit["copy"])
         place, remedy = _short(path), f"run `labkit build {source.name[:2]}`"
         if not path.exists():
             lines.append(f"{place}: not built; {remedy}")

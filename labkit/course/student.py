@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from labkit import artifacts
 from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, WRONG, find_exercise
 from labkit.course.execute import execute
 from labkit.course.labs import NAME, LabInfo, find_lab, read_notebook
+from labkit.course.submission import Answer, match, parse, template_of_notebook
 from labkit.errors import LabkitError
 
 TIMEOUT = 60  # seconds an exercise may take
@@ -58,8 +60,8 @@ def start(lab: str, out: str | Path = "work", fresh: bool = False, root: Path | 
 def check_notebook(path: str | Path, root: Path | None = None) -> list[ExerciseResult]:
     """Run the checks of a student's notebook, and nothing else of it; return a result for each exercise of the lab.
 
-    The set-up and exercise cells are the student's, found by their grade_id, or, where a tool has taken the
-    metadata away, by the name of the function they define. The checks are the lab's own.
+    It is what grading does, with the public checks and without a sandbox: the set-up cell and the checks are the lab's
+    own, and of the notebook only the exercises' cells are run, found as `labkit.course.submission` finds them.
 
     Raises:
         LabkitError: if the file is no notebook, or no lab of this course.
@@ -67,30 +69,28 @@ def check_notebook(path: str | Path, root: Path | None = None) -> list[ExerciseR
     path = Path(path)
     student = read_notebook(path, LARGEST)
     info = _lab_of(path, student, root)
-    template = read_notebook(info.path)
-    skeleton, missing = _skeleton(template, student)
+    answers = match(parse(path.name, path.read_bytes()), template_of_notebook(info.path))
+    skeleton = _skeleton(read_notebook(info.path), answers)
     with tempfile.TemporaryDirectory(prefix="labkit-check-") as folder:
         ended: dict[str, str] = {}
         while failed := execute(skeleton, Path(folder), timeout=TIMEOUT, go_on=True):
             cell_id, reason = failed
             if cell_id in ended or _key(cell_id) is None:
-                raise LabkitError(f"{path}: the set-up cell fails: {reason}")
+                raise LabkitError(f"the set-up cell of {info.name} fails: {reason}")
             ended[cell_id] = reason
             for cell in skeleton.cells:  # again, without the exercise that ended it
                 if _key(cell.id) == _key(cell_id):
                     cell.source = "pass"
     broken = next((o for cell in skeleton.cells if cell.id == "setup" for o in cell.outputs if "ename" in o), None)
     if broken is not None:
-        raise LabkitError(f"{path}: the set-up cell fails: {broken.ename}: {broken.evalue}")
+        raise LabkitError(f"the set-up cell of {info.name} fails: {broken.ename}: {broken.evalue}")
     reasons = {_key(cell_id): reason for cell_id, reason in ended.items()}
     results = []
-    for cell in skeleton.cells:
-        if cell.id.startswith("check-"):
-            key = cell.id.removeprefix("check-")
-            exercise = find_exercise(key)
-            status, message = _outcome(key, skeleton, missing, reasons)
-            points = exercise.points if status == RIGHT else 0
-            results.append(ExerciseResult(key, exercise.title, status, message, points, exercise.points))
+    for key, answer in answers.items():
+        exercise = find_exercise(key)
+        status, message, points = _outcome(key, skeleton, answer, reasons)
+        message = "; ".join(filter(None, [message, answer.note if answer.source is not None else ""]))
+        results.append(ExerciseResult(key, exercise.title, status, message, points, exercise.points))
     return results
 
 
@@ -107,26 +107,16 @@ def _lab_of(path: Path, notebook: Any, root: Path | None) -> LabInfo:
     raise LabkitError(f"{path} is not a lab of this course: no metadata, cell or file name says which")
 
 
-def _skeleton(template: Any, student: Any) -> tuple[Any, set[str]]:
-    """The template's set-up, exercises and checks with the student's sources; and what is missing."""
+def _skeleton(template: Any, answers: Mapping[str, Answer]) -> Any:
+    """The lab's set-up, exercises and checks with the student's answers."""
     import nbformat
 
-    cells, missing = [], set()
-    checks = {_key(cell.id): _text(cell) for cell in template.cells if cell.id.startswith("check-")}
+    cells = []
     for cell in template.cells:
-        if not (cell.id == "setup" or _key(cell.id)):
-            continue
-        source = _text(cell)
-        if cell.id == "setup":
-            source = _find_setup(student) or source
-        elif cell.id.startswith("exercise-"):
-            key = str(_key(cell.id))
-            found = _find_answer(student, key, checks.get(key, ""))
-            if found is None:
-                missing.add(key)
-            source = found or "pass"
-        cells.append(nbformat.v4.new_code_cell(source, id=cell.id))
-    return nbformat.v4.new_notebook(cells=cells), missing
+        if cell.id == "setup" or _key(cell.id):
+            source = answers[str(_key(cell.id))].source or "pass" if cell.id.startswith("exercise-") else _text(cell)
+            cells.append(nbformat.v4.new_code_cell(source, id=cell.id))
+    return nbformat.v4.new_notebook(cells=cells)
 
 
 def _key(cell_id: str) -> str | None:
@@ -140,41 +130,21 @@ def _text(cell: Any) -> str:
     return "".join(source) if isinstance(source, list) else str(source)
 
 
-def _find_setup(student: Any) -> str | None:
-    for cell in student.cells:
-        if cell.cell_type == "code" and ("setup" in cell.metadata.get("tags", ()) or "find_spec(" in _text(cell)):
-            return _text(cell)
-    return None
-
-
-def _find_answer(student: Any, key: str, check: str) -> str | None:
-    """The source of the student's cell for an exercise: by grade_id, else the last that defines what is checked."""
-    code = [cell for cell in student.cells if cell.cell_type == "code"]
-    for cell in reversed(code):  # of a cell that was copied, the last counts, as it does when the notebook runs
-        own = cell.metadata.get("nbgrader")
-        if isinstance(own, dict) and own.get("grade_id") == key:
-            return _text(cell)
-    name = re.search(r"""\bcheck\(\s*["'][^"']+["']\s*,\s*(\w+)""", check)
-    if name is None:
-        return None
-    defines = re.compile(rf"^(def\s+{name[1]}\b|{name[1]}\s*=)", re.MULTILINE)
-    return next((_text(cell) for cell in reversed(code) if defines.search(_text(cell))), None)
-
-
-def _outcome(key: str, skeleton: Any, missing: set[str], reasons: dict[str | None, str]) -> tuple[str, str]:
-    """Status and message of one exercise in an executed skeleton."""
-    if key in missing:
-        return MISSING, "no cell for this exercise: copy it from a fresh copy of the lab"
+def _outcome(key: str, skeleton: Any, answer: Answer, reasons: Mapping[str | None, str]) -> tuple[str, str, int]:
+    """Status, message and points of one exercise in an executed skeleton."""
+    if answer.source is None:
+        return MISSING, answer.note, 0
     if key in reasons:
-        return WRONG, f"the answer could not be run: {reasons[key]}"
+        return WRONG, f"the answer could not be run: {reasons[key]}", 0
     cells = {cell.id: cell for cell in skeleton.cells}
+    said = [o.data[CHECK_MIME] for o in cells[f"check-{key}"].outputs if CHECK_MIME in o.get("data", {})]
+    points = int(said[-1].get("points", 0)) if said else 0
     for cell in (cells[f"exercise-{key}"], cells[f"check-{key}"]):
         for output in cell.outputs:
             if output.output_type == "error":
                 name = "" if output.ename == "CheckFailed" else f"{output.ename}: "
-                return WRONG, f"{name}{output.evalue}"
-    statuses = [o.data[CHECK_MIME] for o in cells[f"check-{key}"].outputs if CHECK_MIME in o.get("data", {})]
-    status = str(statuses[-1].get("status", "")) if statuses else ""
+                return WRONG, f"{name}{output.evalue}", points
+    status = str(said[-1].get("status", "")) if said else ""
     if status in (RIGHT, NOT_ATTEMPTED):
-        return status, ""
-    return WRONG, "the check did not say anything"
+        return status, "", points
+    return WRONG, "the check did not say anything", 0

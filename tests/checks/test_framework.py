@@ -103,6 +103,12 @@ def test_not_attempted(shown: list[dict]) -> None:
     assert "\n" not in shown[0]["text/plain"]
 
 
+def test_not_attempted_fails_where_nbgrader_runs_it(shown: list[dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")  # which would give all points to what raises nothing
+    with pytest.raises(CheckFailed, match="not attempted yet"):
+        check("99-gray", ...)
+
+
 def test_wrong_shows_given_expected_hint_and_how_to_repeat(shown: list[dict]) -> None:
     with pytest.raises(CheckFailed) as caught:
         check("99-gray", channel_mean, seed=7)

@@ -176,13 +176,13 @@ def test_an_endless_answer_is_stopped(course: Path, monkeypatch: pytest.MonkeyPa
     assert second.status == "right"
 
 
-def test_a_broken_setup_is_named(course: Path) -> None:
+def test_a_broken_setup_of_the_students_costs_nothing(course: Path) -> None:
     def edit(notebook: Any) -> None:
         [cell] = [cell for cell in notebook.cells if cell.id == "setup"]
         cell.source = "import os\nos._exit(1)"
+        answer("90-double", RIGHT)(notebook)
 
-    with pytest.raises(LabkitError, match="the set-up cell fails: the kernel died"):
-        check_notebook(edited(course, edit), course)
+    assert statuses(edited(course, edit), course)["90-double"] == "right"
 
 
 def test_what_is_no_notebook_or_no_lab(course: Path) -> None:
@@ -214,13 +214,23 @@ def test_of_a_copied_cell_the_last_counts(course: Path) -> None:
     assert statuses(edited(course, copy), course)["90-double"] == "right"
 
 
-def test_a_set_up_that_fails_is_said_once_and_not_as_wrong_answers(course: Path) -> None:
+def test_the_set_up_is_the_labs_own_as_in_grading(course: Path) -> None:
     def spoil(notebook: Any) -> None:
         [cell] = [cell for cell in notebook.cells if cell.id == "setup"]
-        cell.source += "\nimport no_such_package"
+        cell.source += "\nimport numpy as np\nimport no_such_package"
+        answer("90-double", "def double(x):\n    return np.double(x)")(notebook)
 
-    with pytest.raises(LabkitError, match="set-up cell fails: ModuleNotFoundError: No module named 'no_such_package'"):
-        check_notebook(edited(course, spoil), course)
+    first, second = check_notebook(edited(course, spoil), course)
+    assert first.status == "wrong" and "NameError: name 'np'" in first.message
+    assert second.status == "not attempted"
+
+
+def test_a_set_up_that_fails_is_said_once_and_not_as_wrong_answers(course: Path) -> None:
+    path = edited(course, lambda notebook: None)
+    lab = course / "notebooks" / "90_tiny.ipynb"
+    lab.write_text(lab.read_text().replace("import torch", "import no_such_package", 1))
+    with pytest.raises(LabkitError, match="set-up cell of 90_tiny fails: ModuleNotFoundError: No module named"):
+        check_notebook(path, course)
 
 
 def test_metadata_of_another_kind_do_no_harm(course: Path) -> None:

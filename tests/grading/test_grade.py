@@ -1,0 +1,256 @@
+"""A class graded: points, statuses, the gradebook and the pages, resume, re-grading, the same twice."""
+
+import csv
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grading_lab import HIGHEST, RIGHT, SQUARE, answered, cell_of, hand_in, student_copy
+from rich.console import Console
+
+from labkit import LabkitError
+from labkit.course import gradebook
+from labkit.course.ledger import Ledger
+from labkit.course.nbval_grader import Graded
+from labkit.course.sandbox import Tier
+
+Grade = Callable[..., list[Graded]]
+LEAST_ONLY = "def both(values):\n    return {'least': values.min(), 'most': 0.0}"
+FORMS = {
+    "91-double": "import numpy as np\ndef double(number):\n    return np.float32(2 * number)",
+    "91-total": "def total(values):\n    import sys, warnings\n    warnings.warn('w'); print('x', file=sys.stderr)\n"
+    "    return [values.sum(0).tolist()]",
+    "91-both": "def both(values):\n    import numpy as np\n    v = values.numpy()\n"
+    "    return {'most': np.array([v.max()]), 'least': float(v.min())}",
+}
+ONLY_POSITIVE = "def double(x):\n    return abs(2 * x)"
+
+
+def handed_in(course: Path, folder: Path) -> Path:
+    """The class of these tests."""
+    notebook = student_copy(course)
+    hand_in(folder, "release", notebook)
+    hand_in(folder, "reference", student_copy(course, solution=True))
+    hand_in(folder, "forms", answered(notebook, FORMS))
+    hand_in(folder, "partly", answered(notebook, {**RIGHT, "91-both": LEAST_ONLY}))
+    hand_in(
+        folder, "wrong", answered(notebook, {**RIGHT, "91-double": SQUARE, "91-total": "def total(values) return 1"})
+    )
+    hand_in(folder, "positive", answered(notebook, {**RIGHT, "91-double": ONLY_POSITIVE}))
+    hand_in(
+        folder,
+        "<b>x</b>",
+        answered(notebook, {"91-double": "def double(x):\n    raise ValueError('<script>alert(1)')"}),
+    )
+    hand_in(folder, "=cmd|x", answered(notebook, {"91-double": "def double(x):\n    return np.double(x)"}))
+    hand_in(folder, "labkits", answered(notebook, {"91-double": "from labkit.lab import format_cell as double"}))
+    (folder / "nothing").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def graded(grade: Grade, course: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Graded], Path]:
+    folder = tmp_path_factory.mktemp("graded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_CHECKS", f"{course / 'public.py'}:{course / 'hidden.py'}")
+        handed_in(course, folder / "in")
+    results = grade(folder / "in", folder / "out", deadline="2020-01-01T00:00")
+    return {result.student: result for result in results}, folder
+
+
+def rows(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "gradebook.csv").open(newline="") as file:
+        return {row["student_id"]: row for row in csv.DictReader(file)}
+
+
+def points(result: Graded) -> list[int]:
+    return [exercise.points for exercise in result.exercises]
+
+
+def test_reference_release_and_what_is_between(graded: tuple[dict[str, Graded], Path]) -> None:
+    results, _ = graded
+    assert points(results["reference"]) == [3, 1, 3] and results["reference"].score == HIGHEST
+    assert points(results["release"]) == [0, 0, 0]
+    assert {exercise.status for exercise in results["release"].exercises} == {"not attempted"}
+    assert points(results["wrong"]) == [0, 0, 3]
+    assert [exercise.status for exercise in results["wrong"].exercises] == ["wrong", "wrong", "right"]
+    assert "twice, not squared" in results["wrong"].exercises[0].message
+    assert "SyntaxError" in results["wrong"].exercises[1].message
+
+
+def test_right_answers_in_other_forms_warnings_and_stderr_cost_nothing(graded: tuple[dict[str, Graded], Path]) -> None:
+    assert graded[0]["forms"].score == HIGHEST, graded[0]["forms"]
+
+
+def test_parts_earn_their_points(graded: tuple[dict[str, Graded], Path]) -> None:
+    both = graded[0]["partly"].exercises[2]
+    assert (both.status, both.points) == ("partly right", 1)
+    assert both.parts == {"the smallest": True, "the largest": False}
+
+
+def test_a_hidden_check_is_told_by_name_only(graded: tuple[dict[str, Graded], Path]) -> None:
+    results, folder = graded
+    double = results["positive"].exercises[0]
+    assert (double.status, double.points, double.hidden) == ("partly right", 2, {"Negative numbers too": False})
+    page = (folder / "out" / "feedback" / "positive.html").read_text()
+    assert "Negative numbers too" in page and "not passed" in page
+    assert "-7" not in page and "-3.5" not in page  # neither expected value nor input
+
+
+def test_guidance_of_honest_students_holds(graded: tuple[dict[str, Graded], Path]) -> None:
+    assert "write it yourself: labkit.lab.format_cell" in graded[0]["labkits"].exercises[0].message
+    assert "NameError: name 'np' is not defined" in graded[0]["=cmd|x"].exercises[0].message
+
+
+def test_the_gradebook(graded: tuple[dict[str, Graded], Path]) -> None:
+    _, folder = graded
+    table = rows(folder / "out")
+    first = table["reference"]
+    assert (first["score"], first["max_score"], first["91-both"], first["status"]) == ("7", "7", "3", "graded")
+    assert (first["late"], first["override"], first["seed"]) == ("yes", "", "7")
+    assert re.fullmatch("[0-9a-f]{64}", first["sha256"]) and "labkit" in first["versions"] and first["tier"]
+    assert (table["nothing"]["score"], table["nothing"]["status"]) == ("", "missing")
+    assert (table["release"]["score"], table["release"]["status"]) == ("0", "graded")
+    assert "'=cmd|x" in table and "=cmd|x" not in table  # no formula
+
+
+def test_pages_are_escaped_and_complete(graded: tuple[dict[str, Graded], Path]) -> None:
+    results, folder = graded
+    pages = list((folder / "out" / "feedback").glob("*.html"))
+    assert len(pages) == len(results)
+    for page in [*pages, folder / "out" / "summary.html"]:
+        text = page.read_text()
+        assert "<script" not in text and "<b>x" not in text
+    summary = (folder / "out" / "summary.html").read_text()
+    assert "<svg role=" in summary and "&lt;b&gt;x" in summary
+    assert "this is not 0 points" in (folder / "out" / "feedback" / "nothing.html").read_text()
+
+
+def test_junit(graded: tuple[dict[str, Graded], Path]) -> None:
+    _, folder = graded
+    suites = {suite.get("name"): suite for suite in ElementTree.parse(folder / "out" / "junit.xml").getroot()}
+    assert suites["reference"].attrib["failures"] == suites["reference"].attrib["errors"] == "0"
+    assert suites["wrong"].attrib["failures"] == "2" and suites["nothing"].attrib["errors"] == "1"
+    assert suites["release"].attrib["skipped"] == "3"
+
+
+def test_the_same_again_in_another_order_or_alone(
+    graded: tuple[dict[str, Graded], Path], grade: Grade, tmp_path: Path
+) -> None:
+    results, folder = graded
+    alone = tmp_path / "in"
+    alone.mkdir()
+    shutil.copy2(folder / "in" / "partly.ipynb", alone / "partly.ipynb")
+    shutil.copy2(folder / "in" / "wrong.ipynb", alone / "awrong.ipynb")
+    screen = Console(file=StringIO(), force_terminal=True, width=100)
+    again = {result.student: result for result in grade(alone, tmp_path / "out", jobs=1, console=screen)}
+    assert "2 of 2" in screen.file.getvalue() and "graded 2" in screen.file.getvalue()  # type: ignore[attr-defined]
+    assert again["partly"] == results["partly"]
+    assert again["awrong"].exercises == results["wrong"].exercises
+
+
+def test_resume_override_and_a_changed_check(
+    graded: tuple[dict[str, Graded], Path], grade: Grade, course: Path, tmp_path: Path
+) -> None:
+    results, folder = graded
+    out = tmp_path / "out"
+    shutil.copytree(folder / "out", out)
+    text = (out / "gradebook.csv").read_text()
+    lines = [line.replace(",yes,,", ",yes,6.5,") if line.startswith("wrong,") else line for line in text.splitlines()]
+    (out / "gradebook.csv").write_text("\n".join(lines) + "\n")
+    before = len(Ledger(out / "ledger.jsonl").entries())
+    (out / "grades" / "partly.json").write_text('{"student": "partly", "status": "graded"}')  # tampered with
+    grade(folder / "in", out, resume=True, deadline="2020-01-01T00:00", seed=None)
+    assert len(Ledger(out / "ledger.jsonl").entries()) == before + 1  # only what was tampered with
+    table, earlier = rows(out), rows(folder / "out")
+    assert (table["wrong"]["score"], table["wrong"]["override"], table["wrong"]["91-both"]) == ("6.5", "6.5", "3")
+    assert "set by the instructor" in (out / "feedback" / "wrong.html").read_text()
+    del table["wrong"], earlier["wrong"]
+    assert table == earlier
+
+    checks = course / "public.py"
+    kept = checks.read_text()
+    try:  # a check that finds nothing wrong any more
+        checks.write_text(kept.replace("reference=lambda x: 2 * x,", "reference=lambda x: x * x,"))
+        again = {r.student: r for r in grade(folder / "in", out, resume=True, seed=None)}
+    finally:
+        checks.write_text(kept)
+    assert again["wrong"].exercises[0].points == 2 and again["reference"].exercises[0].points == 1
+    assert rows(out)["wrong"]["override"] == "6.5"
+    assert results["wrong"].exercises[0].points == 0
+
+
+def test_overrides_that_are_no_numbers_are_refused_before_anything(tmp_path: Path) -> None:
+    book = tmp_path / "gradebook.csv"
+    book.write_text("student_id,override\na,\nb,full\n")
+    with pytest.raises(LabkitError, match=r"gradebook.csv:3: the override of b must be a number, got 'full'"):
+        gradebook.read_overrides(book)
+    book.write_text("name\na\n")
+    with pytest.raises(LabkitError, match="expected the columns student_id and override"):
+        gradebook.read_overrides(book)
+
+
+def test_mistakes_are_told_at_once(grade: Grade, course: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabkitError, match="no such folder"):
+        grade(tmp_path / "nowhere", tmp_path / "out")
+    (tmp_path / "in").mkdir()
+    with pytest.raises(LabkitError, match="no submissions"):
+        grade(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(LabkitError, match="there is no lab '17'"):
+        grade(tmp_path / "in", tmp_path / "out", lab="17")
+    with pytest.raises(LabkitError, match="--deadline: expected a time"):
+        grade(tmp_path / "in", tmp_path / "out", deadline="tomorrow")
+    with pytest.raises(LabkitError, match="cannot keep hostile submissions apart.*no limits.*--unsafe"):
+        grade(tmp_path / "in", tmp_path / "out", tier=Tier("none", 0, ("no limits",), False))
+    (tmp_path / "out" / "grading.json").write_text('{"lab": "00_other", "seed": 1}')
+    with pytest.raises(LabkitError, match="holds the grades of 00_other"):
+        grade(tmp_path / "in", tmp_path / "out")
+
+
+def test_the_seed_is_drawn_once(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from labkit.course.grade import _settle_seed
+
+    lab: Any = SimpleNamespace(lab="91_graded")
+    drawn = _settle_seed(tmp_path, lab, None)
+    assert _settle_seed(tmp_path, lab, None) == drawn == json.loads((tmp_path / "grading.json").read_text())["seed"]
+    assert _settle_seed(tmp_path, lab, 3) == 3 == _settle_seed(tmp_path, lab, None)
+
+
+def test_near_copies_are_seen_and_common_answers_are_not(course: Path, own_checks: str) -> None:
+    from labkit.course.nbval_grader import ExerciseGrade
+    from labkit.course.similarity import near_copies
+    from labkit.course.submission import read_template
+
+    long = "def double(x):\n    parts = [x * 0.25 for _ in range(4)]\n    whole = sum(parts)\n    if whole < 0:\n"
+    long += (
+        "        return -2 * abs(whole)\n    while whole > 1e9:\n        whole = whole - 1\n    return whole + whole\n"
+    )
+    renamed = (
+        long.replace("parts", "quarters")
+        .replace("whole", "w")
+        .replace("    return w + w", "    # mine\n    return w + w")
+    )
+
+    def student(name: str, source: str) -> Graded:
+        exercise = ExerciseGrade(id="91-double", title="", status="right", points=2, max_points=2, source=source)
+        return Graded(student=name, status="graded", exercises=[exercise])
+
+    template = read_template("91", course)
+    other = [student(f"s{n}", RIGHT["91-double"]) for n in range(9)]
+    [pair] = near_copies([student("a", long), student("b", renamed), *other], template)
+    assert (pair.one, pair.other, pair.exercise) == ("a", "b", "91-double") and pair.share == 1
+    assert near_copies([student(f"s{n}", long) for n in range(9)], template) == []
+
+
+def test_the_check_cell_decides_what_is_asked(course: Path, own_checks: str) -> None:
+    notebook = student_copy(course)
+    assert cell_of(notebook, "check-91-double")["metadata"]["nbgrader"]["points"] == 3  # the hidden one's included
+    assert "hidden" not in cell_of(notebook, "check-91-double")["source"].lower()
