@@ -322,3 +322,18 @@ def test_676_classes_at_256_pixels_train_within_4_gb(precision: str) -> None:
         [sys.executable, "-c", MEASURE.format(precision=precision)], capture_output=True, text=True, check=True
     )
     assert float(run.stdout) < 4e9 / 2**30
+
+
+@pytest.mark.slow
+def test_a_classifier_learns_the_posterior_of_toyworld() -> None:
+    """Hard targets, 24,000 scenes seen once: at most 5 % above the lowest cross-entropy there is, on new scenes."""
+    scenes, unseen = toyworld.generate(24_000, seed=0), toyworld.generate(500, seed=0, split="test")
+    zhang = Classification("ab313", sees="luma")
+    used = zhang.quantizer.frequencies(zhang.target(scenes.images[:500])) > 0
+    bins = Quantizer(zhang.quantizer.centers[used], "ab", "toyworld")
+    space = Classification(bins, neighbors=1, sees="luma")
+    colorizer = Colorizer.create(space, "unet", width=16, convolutions=1)
+    settings = FitSettings(epochs=1, batch_size=8, learning_rate=2e-2)
+    fit(colorizer, scenes.images, settings=settings, progress=False)
+    best = toyworld.best_cross_entropy(unseen, space)["realized"]
+    assert dataset_loss(colorizer, unseen.images) < 1.05 * best
