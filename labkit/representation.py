@@ -241,6 +241,7 @@ class Classification(Representation):
         rebalance: None, or the share of the uniform distribution in class rebalancing (Zhang: .5); `fit` then
             computes the weights of the bins from the training images.
         weights: the weights themselves, one for each bin.
+        divide_out: decode the distribution with the weights divided out again: that of the training images as they are.
         sees: as in `LAB`: "lightness" (default) or "luma". For bins in ab only.
         seed: of "sample"; a picture is then decoded the same way each time.
     """
@@ -257,6 +258,7 @@ class Classification(Representation):
         sigma: float | None = None,
         rebalance: float | None = None,
         weights: Sequence[float] | None = None,
+        divide_out: bool = False,
         sees: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -278,6 +280,7 @@ class Classification(Representation):
         self.sigma = sigma
         self.rebalance = rebalance
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.divide_out = divide_out
         self.sees = sees
         self.seed = seed
         check_decoding(self.method, temperature)
@@ -328,6 +331,8 @@ class Classification(Representation):
     def colors(self, prediction: Tensor) -> Tensor:
         """Logits ``(N, Q, h, w)`` to ``(N, 2, h, w)`` a and b, or ``(N, 3, h, w)`` RGB, by the decoding chosen."""
         generator = torch.Generator().manual_seed(self.seed)
+        if self.divide_out and self.weights is not None:
+            prediction = prediction - self.weights.to(prediction).log()[:, None, None]
         return self.quantizer.decode(prediction, self.method, self.temperature, generator)
 
     def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
@@ -350,6 +355,7 @@ class Classification(Representation):
             "sigma": self.sigma,
             "rebalance": self.rebalance,
             "weights": None if self.weights is None else self.weights.tolist(),
+            "divide_out": self.divide_out,
             "sees": self.sees,
             "seed": self.seed,
         }

@@ -183,6 +183,20 @@ def test_any_size_is_colorized(working_size: int | None) -> None:
     torch.testing.assert_close(color.lightness(out), color.lightness(rgb), atol=0.3, rtol=0)
 
 
+@pytest.mark.parametrize("decode", ["mean", "mode", "annealed"])
+def test_weights_divided_out_give_back_what_they_tilted(decode: str) -> None:
+    """A network that has learned p times w, decoded with w divided out, paints as one that has learned p."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 313, 4, 4, generator=generator)
+    weights = (0.2 + torch.rand(313, generator=generator)).tolist()
+    plain = Classification("ab313", decode=decode).colors(logits)
+    tilted = logits + torch.tensor(weights).log()[:, None, None]
+    divided = make_representation("ab313", decode=decode, weights=weights, divide_out=True)
+    torch.testing.assert_close(divided.colors(tilted), plain)
+    with_weights = Classification("ab313", decode=decode, weights=weights).colors(tilted)
+    assert (with_weights - plain).abs().max() > 1
+
+
 def test_sampling_is_the_same_each_time_and_follows_the_seed(images: torch.Tensor) -> None:
     logits = torch.randn(16, 313, 16, 16, generator=torch.Generator().manual_seed(0))
     gray = make("ab313", images).gray(images)

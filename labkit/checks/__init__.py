@@ -120,14 +120,16 @@ class Exercise:
     def verdicts(self, inputs: Any, output: Any) -> list[Verdict]:
         """Judge an output: a verdict for each part (one for an exercise without parts).
 
-        A wrong one that equals a known-wrong answer's gets that answer's hint.
+        A wrong one that equals a known-wrong answer's gets that answer's hint, unless the judge's says that and more.
         """
         judges = [part.judge for part in self.parts] or ([self.judge] if self.judge else [])
         found = [_judged(judge, inputs, output) for judge in judges] or [self._compare(inputs, output)]
         if all(verdict.ok for verdict in found):
             return found
         mistake = self._mistake(inputs, output)
-        return [verdict if verdict.ok else replace(verdict, hint=mistake or verdict.hint) for verdict in found]
+        return [
+            verdict if verdict.ok or mistake in verdict.hint else replace(verdict, hint=mistake) for verdict in found
+        ]
 
     def _compare(self, inputs: Any, output: Any) -> Verdict:
         expected = hand_over(self.reference, inputs, self.call)

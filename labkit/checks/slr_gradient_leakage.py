@@ -260,12 +260,12 @@ LEAKAGE_INDEX = Exercise(
         Wrong(
             "squares",
             lambda jacobian, pixel: share_outside(jacobian.square().sum(dim=0), pixel),
-            "the root is missing: M is the length, sqrt(J_1^2 + J_2^2), not its square",
+            "the root is missing: M is the length, sqrt(J_alpha^2 + J_beta^2), not its square",
         ),
         Wrong(
             "absolute values",
             lambda jacobian, pixel: share_outside(jacobian.abs().sum(dim=0), pixel),
-            "|J_1| + |J_2| depends on how the basis is turned: take the length, sqrt(J_1^2 + J_2^2)",
+            "|J_alpha| + |J_beta| depends on how the basis is turned: take the length, sqrt(J_alpha^2 + J_beta^2)",
         ),
         Wrong(
             "alpha only",
@@ -323,17 +323,17 @@ FIXED_FEATURES = Exercise(
     inputs=lambda rng: {"gray": uniform(rng, 0.1, 0.9, (6, 7)), "kernels": torch.randn((3, 3, 3), generator=rng)},
     reference=correlate,
     atol=1e-4,
-    hint="continue the picture by one pixel on each side, then add up the nine shifted copies, each times its K[a, b]",
+    hint="continue the picture by one pixel on each side, then add up the nine shifted copies, each times its K[p, q]",
     wrong=(
         Wrong(
             "flipped kernel",
             lambda gray, kernels: correlate(gray, kernels.flip(1, 2)),
-            "the kernel is flipped: <K, patch> multiplies K[0, 0] with the pixel up and left, without turning K round",
+            "the kernel is flipped: K[0, 0] multiplies the pixel up and left, Y(i - 1, j - 1), without turning K round",
         ),
         Wrong(
             "transposed kernel",
             lambda gray, kernels: correlate(gray, kernels.transpose(1, 2)),
-            "rows and columns of the kernel are swapped: K[a, b] belongs to row i + a - 1, column j + b - 1",
+            "rows and columns of the kernel are swapped: K[p, q] belongs to row i + p - 1, column j + q - 1",
         ),
         Wrong(
             "zeros at the border",
@@ -363,7 +363,7 @@ FIXED_FEATURES = Exercise(
         Wrong(
             "mean of the patch",
             lambda gray, kernels: correlate(gray, kernels) / 9,
-            "<K, patch> is a sum of nine products, not their mean",
+            "z is a sum of nine products, not their mean",
         ),
     ),
 )
