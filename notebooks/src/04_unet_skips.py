@@ -75,7 +75,7 @@ def fitted(representation, network, seed, **options):
 
 
 seen = pictures("train", lab.choose(test=24, quick=448, course=5000)).images
-unseen = pictures("test", lab.choose(test=16, quick=300, course=1000))
+unseen = pictures("test", lab.choose(test=16, quick=200, course=1000))
 truth = color.to_float(unseen.images)
 gray = color.luma(unseen.images)  # (N, 1, 32, 32): all that a network gets
 
@@ -202,7 +202,8 @@ check("04-up-block", up_block)
 # - (b) by much when R, G and B are painted, by little when luma is given;
 # - (c) by little when R, G and B are painted, by much when luma is given: colors need the detail more.
 #
-# We train each with several seeds, so that chance can be told from effect.
+# We train each with several seeds, so that chance can be told from effect. Our networks see few batches (the cell
+# prints how many). What cannot be done and what is not *yet* learned look alike; in the profile course look again.
 
 # %%
 KINDS = {
@@ -215,20 +216,26 @@ seeds = [lab.seed + i for i in range(lab.choose(test=1, quick=3))]
 two_by_two = {
     kind: [fitted(*parts, seed) for seed in seeds] for kind, parts in KINDS.items()
 }
+batches = SETTINGS["epochs"] * -(-len(seen) // SETTINGS["batch_size"])  # rounded up
+print(f"each network saw {batches} batches of up to {SETTINGS['batch_size']} pictures")
 
 
 # %%
+gray_score = metrics.score(metrics.gray_prediction(truth), truth)
+gray_mse = gray_score["mse"]
+
+
 @cache
 def scores(made):
     """MSE, SSIM, the MSE of the luma alone, and the MSE once the true luma is pasted in."""
-    score = metrics.evaluate(made, unseen.images)
     picture = made.reconstruct(unseen.images).cpu()
+    mse = float(metrics.mse(picture, truth).mean())
     wrong_luma = color.luma(picture) - gray
     pasted = color.scale_to_gamut(picture - wrong_luma)
     return {
-        "MSE": score["mse"],
-        "skill": score["skill"],
-        "SSIM": score["ssim"],
+        "MSE": mse,
+        "skill": metrics.skill(mse, gray_mse),
+        "SSIM": float(metrics.ssim(picture, truth).mean()),
         "MSE of the luma": round(float(wrong_luma.square().mean()), 7),
         "MSE, true luma pasted in": float(metrics.mse(pasted, truth).mean()),
     }
@@ -243,8 +250,6 @@ def over_seeds(networks):
 
 
 results = {kind: over_seeds(networks) for kind, networks in two_by_two.items()}
-gray_score = metrics.score(metrics.gray_prediction(truth), truth)
-gray_mse = gray_score["mse"]
 floor = toyworld.best_scores(unseen)["mse_realized"] if TOY else 0.0
 
 rows = [
@@ -291,11 +296,12 @@ plots.show(
 # the differences.
 #
 # Three of the four networks have the luma. One has it from the skips; one has it given, in the formula that puts chroma
-# under it; one has it in both ways. The fourth must squeeze it through its bottleneck and paint it again.
+# under it; one has it in both ways. The fourth must bring it through the bottleneck and paint it again.
 #
 # **"Chroma over the given luma" is itself a skip connection**, from the input to the output, with no parameters and no
 # error. Once it is there, the others have less to carry. What they still carry is *where colors end*: in toyworld,
-# where a red ball borders on green grass, that is worth something. (On photographs, worth less: see below.)
+# where a red ball borders on green grass, it may be worth a little: in the profile quick about two standard errors of
+# three seeds.
 
 # %% [markdown]
 # ### The test: give it back
@@ -346,8 +352,8 @@ plots.show(
 )
 
 # %% [markdown] answer=true
-# **(c)** in the profile quick. The published benefit of skips for colorization is, nearly all of it, the transport of
-# a picture that was given.
+# **(c)** in the profile quick. On toyworld nearly all of the benefit of skips is the transport of luma, which was
+# given. On horses, RGB with skips is no better than chroma without (one run, the next table).
 
 # %% [markdown]
 # ### On photographs
@@ -371,8 +377,9 @@ SYSTEMS = {
 for profile_measured in ("course", "quick"):
     found = measured("skips", metric="mse", profile=profile_measured)
     over = {row.system: row for row in found if len(row.seeds) > 1}
-    if over:
+    if set(SYSTEMS.values()) <= set(over):
         break
+    over = {}  # some rows only: a comparison needs all four
 
 rows = [
     {"painted by": "gray (no color)", "published": None, "its skill": None}
@@ -388,7 +395,10 @@ for kind, mse in ONE_RUN.items():
         row |= {"over seeds": again.mean, "sd": again.sd, "seeds": len(again.seeds)}
         row |= {"skill over seeds": metrics.skill(again.mean, again.gray)}
     rows.append(row)
-lab.table(rows, "CIFAR-10 horses, MSE", key="horses")
+again_how = "width 32, 8 epochs" if profile_measured == "quick" else "the profile course"
+lab.table(
+    rows, "CIFAR-10 horses, MSE" + f" (over seeds: {again_how})" * bool(over), key="horses"
+)
 for kind in ("RGB", "chroma"):
     both = [f"{kind}, {skips}" for skips in ("no skips", "skips")]
     before, after = (ONE_RUN[name] for name in both)
@@ -402,8 +412,8 @@ for kind in ("RGB", "chroma"):
 
 # %% [markdown]
 # Note where the *published* encoder-decoder stands: below gray. A network that is asked to repaint what it was given,
-# and cannot, does worse than not coloring at all. Give it the luma, cut every skip, and in this run it is better than
-# the published U-Net.
+# and cannot, does worse than not coloring at all. Give it the luma, cut every skip, and in this run it is as good as
+# the published U-Net, within the luck of 100 test images (so many the published numbers rest on).
 
 # %% [markdown]
 # ## 3. A control that differs in one thing
@@ -530,7 +540,9 @@ for name, each in three.items():
 lab.table(rows, f"{lab.dataset}: skips and depth, apart", key="confounded")
 for seed, fewer, none, skips in zip(seeds, *three.values(), strict=True):
     share = (fewer["MSE"] - none["MSE"]) / (fewer["MSE"] - skips["MSE"])
-    print(f"seed {seed}: {share:.0%} of the confounded difference is not the skips' doing")
+    harm = " (below 0: here they did harm)" * (min(share, 1 - share) < 0)
+    parts = f"extra convolutions: {share:.0%} of the difference, skips: {1 - share:.0%}"
+    print(f"seed {seed}: {parts}{harm}")
 
 # %% [markdown]
 # In the profile quick the share that goes to the extra convolutions swings widely from seed to seed. That is a finding: from *one* run
@@ -570,8 +582,8 @@ explore(
 )
 
 # %% [markdown]
-# Go to `encoder.0`: the two networks look alike, and sharp. At `encoder.2`, the bottleneck, both are coarse. Only on
-# the way up they part.
+# In a live notebook go to `encoder.0`: the two networks look alike, and sharp. At `encoder.2`, the bottleneck, both are
+# coarse. Only on the way up do they part.
 #
 # The paper reports a "significant loss of spatial information" in the bottleneck of its CNN. Another, `zhuang`, suspects
 # that a bottleneck of 4 x 4 "probably retains too few" features. Is position lost? Count first:
@@ -587,7 +599,7 @@ print("gray picture: 32 x 32 =", 32 * 32)
 # At width 16 the bottlenecks of depth 3 to 5 hold *more* numbers than, or as many as, the picture that came in (at
 # width 64, four times as many). A small map is not the same as little room: position can move into the channels.
 #
-# Whether it does can be measured by a **linear read-out**. We show the network 600 pictures of a soft bright disk at
+# Whether it does can be measured by a **linear read-out**. We show the network pictures of a soft bright disk at
 # random places (not on the pixel grid), take the numbers of its bottleneck, fit a *linear* function from them to the
 # place on one half, and predict the place for the other half.
 #
@@ -607,7 +619,7 @@ for skips in ("no skips", "skips"):
     deep[skips, 3] = two_by_two[f"chroma, {skips}"][0]
 
 # %%
-count = lab.choose(test=60, quick=600)
+count = lab.choose(test=60, quick=400)
 generator = torch.Generator().manual_seed(lab.seed)
 place = 4 + 24 * torch.rand(count, 2, generator=generator)  # x, y in pixels
 y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
@@ -638,10 +650,12 @@ for name, made in looked_at.items():
     read = activations.linear_readout(inside, place)
     error = (read - place[count // 2 :]).square().sum(dim=1).mean().sqrt()
 
-    inside = bottleneck(made, gray)
+    inside = bottleneck(made, gray[:100])
     cell = 32 // inside.shape[-1]
     each = inside.permute(0, 2, 3, 1).flatten(0, 2)  # (cells, C)
-    under = F.avg_pool2d(gray, cell).flatten()[:, None]  # (cells, 1): luma of the cell
+    under = F.avg_pool2d(gray[:100], cell).flatten()[
+        :, None
+    ]  # (cells, 1): luma of the cell
     read = activations.linear_readout(each, under)
     rows.append(
         {
@@ -665,9 +679,9 @@ lab.table(rows, "What can be read out of a bottleneck by a linear function", key
 # keeps the place to within about a pixel. Each channel of a cell is another weighted look at what lies under it; a
 # hundred such looks fix a place far better than the grid.
 #
-# The last column is different: it tells how well the luma under a cell can be read. The network that must repaint the
-# luma through its bottleneck and has no skips keeps most of it. The network that only needs to know the color keeps
-# less. **A bottleneck keeps what the output asks for**, not "the picture minus detail".
+# The last column is different: it tells how well the luma under a cell can be read. In the profile quick, of the 8 x 8
+# maps, RGB without skips keeps most, RGB with skips least: its skips carry the luma. Perhaps a bottleneck keeps what
+# the output asks of it, not "the picture minus detail". One seed: a hint.
 #
 # (What a linear function cannot read may still be there, in another form.)
 
@@ -803,8 +817,8 @@ plots.show(
 # down with convolutions of stride 2, up with **transposed convolutions**, which spread each pixel over a small patch
 # with learned weights. Patches overlap, and they need not overlap evenly.
 #
-# **Predict:** we feed three *fresh* layers (random weights) a picture that is constant. What comes out of a layer that
-# doubles the size by a transposed convolution?
+# **Predict:** we feed three *fresh* layers (random weights, drawn 20 times) a constant picture. What comes out of a
+# layer that doubles the size by a transposed convolution?
 #
 # - (a) a constant, away from the border: constant in, constant out;
 # - (b) noise;
@@ -813,11 +827,11 @@ plots.show(
 # %%
 torch.manual_seed(lab.seed)
 layers = {
-    "transposed, kernel 3": nn.ConvTranspose2d(
+    "transposed, kernel 3": lambda: nn.ConvTranspose2d(
         8, 1, 3, stride=2, padding=1, output_padding=1
     ),
-    "transposed, kernel 4": nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1),
-    "enlarge, then convolve": nn.Sequential(
+    "transposed, kernel 4": lambda: nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1),
+    "enlarge, then convolve": lambda: nn.Sequential(
         nn.Upsample(scale_factor=2), nn.Conv2d(8, 1, 3, padding=1)
     ),
 }
@@ -826,13 +840,13 @@ figure, panels = plots.subplots(
     2, 3, height=3.9, sharey="row", gridspec_kw={"height_ratios": [1.3, 1]}
 )
 amplitude = {}
-for column, (name, layer) in enumerate(layers.items()):
-    with torch.no_grad():
-        out = layer(constant)[0, 0, 8:40, 8:40]  # away from the border
-    along = out - out.mean(dim=1, keepdim=True)  # each row without its mean
-    spectrum = torch.fft.rfft(along).abs().mean(dim=0) / 32  # 0 to 1/2 cycles a pixel
+for column, (name, fresh_layer) in enumerate(layers.items()):
+    with torch.no_grad():  # 20 draws, away from the border: (20, 32, 32)
+        out = torch.cat([fresh_layer()(constant)[0, :, 8:40, 8:40] for _ in range(20)])
+    along = out - out.mean(dim=2, keepdim=True)  # each row without its mean
+    spectrum = torch.fft.rfft(along).abs().mean(dim=(0, 1)) / 32  # 0 to 1/2 cycles a pixel
     amplitude[name] = float(spectrum[-1])
-    around = out[:12, :12] - out.mean()
+    around = out[0, :12, :12] - out[0].mean()
     panels[0, column].imshow(around, cmap="gray", vmin=-0.4, vmax=0.4)
     panels[0, column].set_axis_off()
     panels[0, column].set_title(name)
@@ -846,10 +860,11 @@ plots.show(
     alt="Three columns. Two transposed convolutions turn a constant into a strong checkered "
     "pattern with a period of two pixels, and their spectra have a bar at half a cycle a "
     "pixel. Enlarging and then convolving leaves a constant, with an empty spectrum.",
-    caption="Fresh layers, constant input: what comes out (12 x 12 pixels), and its spectrum.",
+    caption="Fresh layers, constant input: what comes out of the first draw (12 x 12 pixels), and "
+    "the mean spectrum of 20 draws.",
 )
 for name, value in amplitude.items():
-    print(f"amplitude at half a cycle a pixel, {name}: {value:.3f}")
+    print(f"amplitude at half a cycle a pixel, mean of 20 draws, {name}: {value:.3f}")
 
 # %% [markdown] answer=true
 # **(c).** With stride 2, output pixels of even and odd coordinates are made by *different weights* of the kernel. With
@@ -987,7 +1002,7 @@ for depth in (3, 4, 5):
 large = {}
 for size in lab.choose(test=(32, 64), quick=(32, 64, 96, 256)):
     if TOY:
-        few = max(2, min(lab.choose(test=4, quick=100), 2**19 // size**2))
+        few = max(4, min(lab.choose(test=4, quick=40), 2**17 // size**2))
         large[size] = toyworld.generate(few, seed=lab.seed, size=size, split="test").images
     else:
         large[size] = load("photos", "test", size=size).images
@@ -1030,11 +1045,15 @@ plots.show(
 # %% [markdown] answer=true
 # **(b)**, in the profile quick. Convolutions do not care about *where*; they do care about *how large*. At 256 pixels a
 # ball is eight times as wide as at 32. Its shading, its distance from the horizon in pixels, all are new, and a cell of
-# the bottleneck that sees 32 pixels may see nothing but plain gray. The copy shows the network what it knows. Since
-# luma is kept apart, hardly anybody notices that the chroma is coarse.
+# the bottleneck that sees 32 pixels may see nothing but plain gray. The copy shows the network what it knows. (At 64
+# pixels it still loses; and 256 rests on very few pictures, see the table.)
 #
-# It is not the whole skill of 32 pixels, and the picture shows why. Outlines in toyworld are one pixel wide at every
-# size; in the shrunken copy they are nearly gone, and the network has never seen things without an outline.
+# One thing runs against the story of this lab, in the profile quick: from 64 pixels on, "chroma, skips" is worse than
+# "chroma, no skips" and than "RGB, skips". Why? We have not measured it. What would you change, one thing only, to find
+# out?
+#
+# The copy does not bring back the whole skill of 32 pixels. The picture shows why: outlines in toyworld are one pixel
+# wide at every size; in the shrunken copy they are nearly gone, and the network has never seen things without an outline.
 #
 # The RGB network has no such way out. Its output *is* the picture; at 32 pixels it would be a picture of 32 pixels.
 
@@ -1113,11 +1132,12 @@ print(f"CIFAR-10 horses, published U-Net: MSE {best} after {epochs:.0f} epochs")
 print(f"  its skill over our gray ({GRAY_HORSES}): {metrics.skill(best, GRAY_HORSES):.2f}")
 
 # %% [markdown]
-# At half resolution the same network needs about a quarter of the arithmetic. On toyworld it pays for that in MSE. On
-# photographs it is the cheapest lever we know: measured on the horses of CIFAR-10, the floor of 2 x 2 averaging is an
-# MSE of .000175, and four runs of a half-resolution U-Net of width 32 scored .00371 to .00379 after 8 epochs, in about
-# 25 seconds on two CPU cores. That is the published number above, without a GPU. (Run this lab with
-# `dataset="cifar10"` to see it yourself.)
+# At half resolution the same network needs about a quarter of the arithmetic. On toyworld it pays for that in MSE, and
+# in the profile quick it still loses when it is twice as wide, at equal arithmetic (one seed). On photographs it is the
+# cheapest lever we know: measured on CIFAR-10, all 1,000 test horses, the floor of 2 x 2 averaging is an MSE of
+# .000175, and four runs of a half-resolution U-Net of width 32 scored .00371 to .00379 after 8 epochs, in about 25
+# seconds on two CPU cores. That is as good as the published number above, within the luck of 100 test images, and
+# without a GPU. (Run this lab with `profile="course", dataset="cifar10"` to see it yourself.)
 #
 # There is no contradiction with section 2. The half-resolution network is a U-Net, with skips. It just does not carry
 # what it was given.

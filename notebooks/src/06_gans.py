@@ -33,9 +33,7 @@ from scipy import ndimage
 profile: str = "auto"  # test, quick, course, gpu or auto
 dataset: str = "auto"  # photographs to train on in section 7: cifar10; toyworld for none
 seed: int = 0  # of the scenes, the first weights, the order of training and the noise
-lambda_l1: float = (
-    1.0  # weight of L1 beside the adversary, in the GAN that we start with; 0 or more
-)
+lambda_l1: float = 1.0  # weight of L1 beside the adversary in our first GAN, 0 or more
 
 # %%
 lab = begin("06_gans", profile=profile, dataset=dataset, seed=seed, lambda_l1=lambda_l1)
@@ -114,7 +112,7 @@ plots.show(
     ),
     alt="Six scenes in five rows: gray; painted by the regressor, with dull brownish and grayish balls, "
     "balloons and kites; by the classifier, a little livelier; by the GAN, in strong red, green, blue "
-    "and violet, often others than the true ones and often one color for a whole scene; and as they truly are.",
+    "and violet, often others than the true ones and often one for a whole scene; and as they truly are.",
     caption="The same gray pictures, painted by three networks. Nothing tells them which color a "
     "ball, balloon or kite has.",
 )
@@ -554,7 +552,7 @@ def sweep_row(name, picture):
     wrong = (picture - truth)[certain].square().mean().sqrt()
     kid, _ = metrics.kid(picture, truth)
     return row(name, picture) | {
-        "error where one color is possible, of 255": 255 * float(wrong),
+        "error where one color is possible, of 255": round(255 * float(wrong), 2),
         metrics.KID_NAME: kid,
     }
 
@@ -670,7 +668,7 @@ for name, picture in (
             "painted by": name,
             **{f"{c}, %": 100 * float(v) for c, v in zip(names, share, strict=True)},
             "total variation": total_variation(share, chance),
-            "distance from that color, of 255": 255 * float(off),
+            "distance from that color, of 255": round(255 * float(off), 2),
         }
     )
 rows.append(
@@ -699,7 +697,7 @@ lab.record(
 #
 # The GAN without noise commits to colors that exist, and in these pictures nearly always to the same one. Now look at
 # its other row, where each picture was mirrored before it was painted (and mirrored back). Mirroring changes nothing that
-# matters, and yet many balls change their color. Why? labkit mirrors half of the training pictures, as is usual, so the
+# matters, and yet many balls change their color (the last line counts them). Why? labkit mirrors half of the training pictures, as is usual, so the
 # light falls from the left in one half and from the right in the other. That has nothing to do with the color of a ball.
 # Just for this reason it makes good **dice**, and the generator has learned to read them. The adversary asks only that
 # the colors *occur*, not why. A function cannot roll dice, but it looks for some.
@@ -857,7 +855,7 @@ rows += [
 ]
 lab.table(
     rows,
-    "Pixel accuracy: share of pixels within .05, all channels and each",
+    "Share of pixels within .05 (all channels, and each), and root mean square error, of 255",
     key="accuracy",
 )
 
