@@ -31,6 +31,7 @@ from labkit.errors import LabkitError
 STUB = "your answer here"  # the message of the NotImplementedError that stands in for a solution
 VALUE_MIME = "application/vnd.labkit.outcome+json"
 LARGEST = 2_000_000  # characters of an outcome as text
+LARGEST_EMPTY = 10**7  # size of an array that holds no value, in any dimension
 _LATER = "from __future__ import annotations\n"  # annotations may name what is not there
 # Outcomes of a call
 VALUE, RAISED, UNATTEMPTED, OFF, NO_FUNCTION = "value", "raised", "not attempted", "switched off", "no function"
@@ -122,6 +123,11 @@ def _own_line(answer: Callable[..., Any], error: BaseException) -> str:
         return ""
     source = linecache.getline(own[-1].filename, own[-1].lineno or 0).strip()
     return f" in line {own[-1].lineno}: {source}"
+
+
+def clean_text(text: str) -> str:
+    """Text that can be written as UTF-8: JSON and file names can hold halves of characters, which cannot."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def copy_values(value: Any) -> Any:
@@ -278,7 +284,7 @@ def read_response(text: Any) -> Outcome:
             raise ValueError("an unknown kind of outcome")
         if any(type(field) is not str or len(field) > 2000 for field in fields.values()):
             raise ValueError("its fields are no short texts")
-        return Outcome(value=decode(reply["value"]), **fields)
+        return Outcome(value=decode(reply["value"]), **{name: clean_text(field) for name, field in fields.items()})
     except (KeyError, TypeError, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError(type(error).__name__) from None
 
@@ -343,7 +349,7 @@ def decode(value: Any) -> Any:
     if kind == "dict":
         return {decode(key): decode(item) for key, item in content}
     if kind == "object":
-        return Foreign(str(content)[:100])
+        return Foreign(clean_text(str(content)[:100]))
     if kind not in ("tensor", "array"):
         raise ValueError(f"an encoded value of the kind {str(kind)[:20]}")
     name, shape, text = content
@@ -353,6 +359,8 @@ def decode(value: Any) -> Any:
     dtype = np.dtype(name).newbyteorder("<")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError("an array whose shape and bytes disagree")
+    if not data and any(size > LARGEST_EMPTY for size in shape):
+        raise ValueError("an array without values, yet very long")
     if name == "bool" and data.strip(b"\0\1"):
         raise ValueError("truth values other than 0 and 1")
     array = np.frombuffer(data, dtype).reshape(shape).astype(name)  # a copy that can be written to

@@ -368,6 +368,8 @@ def describe(value: Any) -> str:
         return f"an object of type {value.name if type(value) is Foreign else type(value).__name__}"
     if tensor.ndim == 0:
         return _number(tensor)
+    if tensor.numel() == 0 and tensor.ndim > 1:
+        return f"an empty tensor of shape {tuple(tensor.shape)}"
     if tensor.numel() <= 8:
         return _nested(tensor)
     dtype = str(value.dtype).removeprefix("torch.") if hasattr(value, "dtype") else type(value).__name__

@@ -191,14 +191,21 @@ def _grade_all(
                     for one in waiting
                 ]
                 patience = (timeout + 20) * (2 * len(template.tasks) + 2)
-                while queue or running:
-                    while queue and len(running) < (jobs or 2 * _cores()):
+                most = min(jobs or 2 * _cores(), len(queue))
+                slow: list[Job] = []  # whose time was over, which others may have taken: once more, alone
+                while queue or running or slow:
+                    if not queue and not running:
+                        queue, slow, most = slow, [], 1
+                    while queue and len(running) < most:
                         job = queue.pop(0)
                         running.append(_start(context, job, hashes[job.submission.student]))
                     show.now([worker.job.submission.student for worker in running])
                     for worker in _ended(running, patience):
                         running.remove(worker)
                         graded = _finish(worker, patience)
+                        if most > 1 and _out_of_time(graded):
+                            slow.append(worker.job)
+                            continue
                         _record(graded, worker, ledger, out)
                         done[graded.student] = graded
                         show.done(graded)
@@ -256,6 +263,10 @@ def _finish(worker: Worker, patience: float) -> Graded:
         _kill(worker)
     worker.receiver.close()
     return graded
+
+
+def _out_of_time(graded: Graded) -> bool:
+    return "timeout" in (graded.status, *(exercise.status for exercise in graded.exercises))
 
 
 def _kill(worker: Worker) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import math
 import re
+import unicodedata
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from labkit.course.submission import Submission, Template
 from labkit.errors import LabkitError
 
 NAME = "gradebook.csv"
-FORMULA = "=+-@\t\r"  # a cell that begins so is run by spreadsheets
+FORMULA = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"  # a cell that begins so is run by spreadsheets
 NOT_RUN = "could not be graded"
 GROUPS = (RIGHT, PARTLY, WRONG, NOT_ATTEMPTED, NOT_RUN)  # of the class's picture
 IN_WORDS = {
@@ -75,14 +76,14 @@ def write(
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    scores = {row["student_id"]: row["score"] for row in rows}
+    scores = {graded.student: row["score"] for graded, row in zip(results, rows, strict=False)}
     for graded in results:
         page = _page(
             "feedback.html",
             graded=graded,
             facts=facts,
             highest=highest,
-            score=scores[_plain(graded.student)],
+            score=scores[graded.student],
             overridden=graded.student in overrides,
             late=late[graded.student],
             words=IN_WORDS[graded.status],
@@ -112,7 +113,7 @@ def _row(
 ) -> dict[str, Any]:
     """A line of the gradebook; a score that is not known is empty, not 0."""
     override = overrides.get(graded.student, "")
-    earned = {exercise.id: exercise.points for exercise in graded.exercises}
+    earned = {} if graded.score is None else {exercise.id: exercise.points for exercise in graded.exercises}
     versions = environment()
     row = {
         "student_id": graded.student,
@@ -132,8 +133,8 @@ def _row(
 
 
 def _plain(text: str) -> str:
-    """Text that a spreadsheet takes for text."""
-    return f"'{text}" if text.startswith(tuple(FORMULA)) and not _is_number(text) else text
+    """Text that a spreadsheet takes for text; what begins with a quote gets another, so that it can be read back."""
+    return f"'{text}" if text.startswith(("'", *FORMULA)) and not _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:
@@ -147,19 +148,22 @@ def read_overrides(path: Path) -> dict[str, str]:
     """Student -> the score that an instructor has put into the column "override" of an earlier gradebook.
 
     Raises:
-        LabkitError: naming the line that holds no number.
+        LabkitError: naming the line that holds no number, or if it cannot be read.
     """
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LabkitError(f"{path} cannot be read ({error}): save it as CSV UTF-8") from None
     if not {"student_id", "override"} <= set(reader.fieldnames or ()):
         raise LabkitError(f"{path}: expected the columns student_id and override; move it away to start afresh")
     found = {}
     for line, row in enumerate(rows, 2):
         student, override = row["student_id"] or "", (row["override"] or "").strip()
-        if student[:1] == "'" and student[1:2] in FORMULA:
+        if student[:1] == "'" and student[1:2] in f"'{FORMULA}":
             student = student[1:]
         if override and not _is_number(override):
             raise LabkitError(f"{path}:{line}: the override of {student} must be a number, got {override!r}")
@@ -178,9 +182,14 @@ def _late(submission: Submission, due: datetime | None) -> str:
 
 
 def file_name(student: str) -> str:
-    """A file's name for a student; a hash keeps two apart whose names differ only in what cannot stand in it."""
-    safe = re.sub(r"[^\w.@+-]", "_", student).strip(".")[:80]
-    return safe if safe == student else f"{safe}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    """A file's name for a student, no two alike: a hash is in all names but plain ones in lower case.
+
+    Some file systems take upper and lower case, or two ways to write an accent, for the same.
+    """
+    safe = re.sub(r"[^\w.@+-]", "_", student).strip(".").encode()[:80].decode("utf-8", "ignore")
+    if safe == student == unicodedata.normalize("NFC", student.casefold()) and not re.search("-[0-9a-f]{8}$", safe):
+        return safe
+    return f"{safe}-{hashlib.sha256(student.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def _page(template: str, **values: Any) -> str:

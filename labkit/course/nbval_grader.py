@@ -31,7 +31,7 @@ import torch
 from jupyter_client.provisioning import KernelProvisionerFactory
 from pydantic import BaseModel, ConfigDict
 
-from labkit.answer import RAISED, VALUE_MIME, Outcome, decode, encode, read_response, request
+from labkit.answer import RAISED, VALUE_MIME, Outcome, clean_text, decode, encode, read_response, request
 from labkit.checks import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Result, draw, find_exercise, judge_calls
 from labkit.course.submission import Answer, Submission, Task, Template, Unreadable, choose, match
 from labkit.course.warm_kernel import PROVISIONER
@@ -90,7 +90,9 @@ class Graded(BaseModel):
     @property
     def score(self) -> int | None:
         """Points earned; None where nothing could be graded, which is not zero."""
-        return sum(exercise.points for exercise in self.exercises) if self.exercises else None
+        if all(exercise.status == GRADER_ERROR for exercise in self.exercises):
+            return None
+        return sum(exercise.points for exercise in self.exercises)
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _pytest(grader: Grader, folder: Path, job: Job) -> None:
 
 
 def _not_gradable(task: Task, answers: Mapping[str, Answer], fault: str) -> ExerciseGrade:
-    message = f"the grader failed, which is not the student's fault: {fault}"[:LONGEST_MESSAGE]
+    message = clean_text(f"the grader failed, which is not the student's fault: {fault}"[:LONGEST_MESSAGE])
     return ExerciseGrade(
         id=task.key, title=task.title, status=GRADER_ERROR, points=0, max_points=task.points, message=message,
         source=(answers[task.key].source or "")[:20_000],
@@ -222,7 +224,8 @@ def _grade(task: Task, answer: Answer, grader: Grader, ended: Ended | None) -> E
             status = PARTLY
     return ExerciseGrade(
         id=task.key, title=task.title, status=status, points=points, max_points=task.points, note=note,
-        message=message[:LONGEST_MESSAGE], parts=parts, hidden=hidden, source=(answer.source or "")[:20_000],
+        message=clean_text(message[:LONGEST_MESSAGE]), parts=parts, hidden=hidden,
+        source=(answer.source or "")[:20_000],
     )  # fmt: skip
 
 

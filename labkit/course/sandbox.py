@@ -311,6 +311,10 @@ def _make_dev(dev: Path) -> None:
         _mount(f"/dev/{name}", dev / name, None, MS_BIND)
     for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         (dev / name).symlink_to(f"/proc/self/{target}")
+    (dev / "pts").mkdir()
+    with suppress(OSError):  # inside some containers; then there is no terminal, which only `!command` asks for
+        _mount("devpts", dev / "pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620,max=16")
+        (dev / "ptmx").symlink_to("pts/ptmx")
 
 
 def _mount(source: str | Path | None, target: str | Path, kind: str | None, flags: int, data: str = "") -> None:

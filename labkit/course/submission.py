@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import ast
 import csv
+import hashlib
 import json
 import os
 import re
 import stat
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from labkit.answer import clean_text
 from labkit.checks import all_exercises
 from labkit.course.build import CheckCall, check_calls, read_source, student_text
 from labkit.course.labs import course_root, find_lab, find_name, read_notebook
@@ -159,9 +162,16 @@ def find_submissions(place: Path, scratch: Path) -> list[Submission]:
 
 
 def _clean(student: str) -> str:
-    """A name that can stand in any file: no control characters, no bytes that are no text."""
-    text = student.encode("utf-8", "replace").decode()
-    return "".join(c if c.isprintable() else "?" for c in text)[:200]
+    """A name that can stand in any file; a hash keeps apart those that had to be changed."""
+    text = _printable(student)[:200]
+    if text == student:
+        return text
+    return f"{text}-{hashlib.sha256(student.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def _printable(text: str) -> str:
+    """Without control characters and bytes that are no text: what can be shown anywhere."""
+    return "".join(c if c.isprintable() else "?" for c in clean_text(text))
 
 
 def _of_csv(path: Path) -> Iterator[Submission]:
@@ -181,7 +191,7 @@ def _of_csv(path: Path) -> Iterator[Submission]:
         file_path = path.parent / name
         files = (file_path,) if name and os.path.lexists(file_path) else ()
         when = parse_time(row["submitted"], f"{path}:{line}") if row.get("submitted") else _modified(files)
-        yield Submission(student, files, (f"{name} (not found)",) if name and not files else (), when)
+        yield Submission(student, files, (f"{_printable(name)} (not found)",) if name and not files else (), when)
 
 
 def parse_time(text: str, where: str) -> datetime:
@@ -192,7 +202,7 @@ def parse_time(text: str, where: str) -> datetime:
     """
     try:
         return datetime.fromisoformat(text.strip().replace("Z", "+00:00")).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         raise LabkitError(f"{where}: expected a time such as 2026-03-01T23:59, got {text!r}") from None
 
 
@@ -204,7 +214,10 @@ def _unpacked(path: Path, scratch: Path) -> Path:
                 if info.filename.lower().endswith(".ipynb") and info.file_size > LARGEST:
                     info.filename += ".too-large"
                 if info.filename.lower().endswith(".ipynb"):
-                    archive.extract(info, scratch)  # which takes ".." and leading slashes out of names
+                    extracted = archive.extract(info, scratch)  # which takes ".." and leading slashes out of names
+                    with suppress(ValueError, OverflowError):  # of a date that there is not
+                        when = datetime(*info.date_time).timestamp()
+                        os.utime(extracted, (when, when))
                 elif not info.is_dir():
                     target = scratch / info.filename.replace("..", "_").lstrip("/\\")
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -235,14 +248,18 @@ def _of_folder(folder: Path) -> Iterator[Submission]:
             continue  # a stray file of the instructor's
         grouped.setdefault(student, []).append(entry)
     prefix = _classroom_prefix(folders)
+    clones: set[str] = set()  # whose files have the time of the download
     for entry in folders:
         named = MOODLE.fullmatch(entry.name)
         student = f"{named['name']}_{named['user']}" if named else entry.name.removeprefix(prefix)
         grouped.setdefault(student, []).extend(_inside(entry))
+        if (entry / ".git").exists():
+            clones.add(student)
     for student, paths in grouped.items():
         notebooks = tuple(path for path in paths if path.suffix.lower() == ".ipynb")
-        other = tuple(path.name for path in paths if path not in notebooks)
-        yield Submission(student, notebooks[:MOST_FILES], other[:5], _modified(notebooks), student in late)
+        other = tuple(_printable(path.name) for path in paths if path not in notebooks)
+        time = None if student in clones else _modified(notebooks)
+        yield Submission(student, notebooks[:MOST_FILES], other[:5], time, student in late)
 
 
 def _classroom_prefix(folders: Sequence[Path]) -> str:
@@ -300,19 +317,20 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         Unreadable: if it is a link, no plain file, or too large.
     """
+    name = _printable(path.name)
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:
-        raise Unreadable("invalid", f"{path.name} is a link or cannot be read: hand in the notebook itself") from None
+        raise Unreadable("invalid", f"{name} is a link or cannot be read: hand in the notebook itself") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Unreadable("invalid", f"{path.name} is no plain file: hand in the notebook itself")
+        raise Unreadable("invalid", f"{name} is no plain file: hand in the notebook itself")
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise Unreadable(
             "invalid",
-            f"{path.name} is larger than {LARGEST // 10**6} MB: clear its outputs, save it, and hand it in again",
+            f"{name} is larger than {LARGEST // 10**6} MB: clear its outputs, save it, and hand it in again",
         )
     return data
 
@@ -339,7 +357,7 @@ def parse(name: str, data: bytes) -> Notebook:
     own = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
     stated = own["labkit"].get("lab") if isinstance(own.get("labkit"), dict) else None
     begun = next((m[1] for c in read if (m := re.search(r"""\bbegin\(\s*["'](\d\d_\w+)["']""", c.source))), "")
-    return Notebook(name, read, stated if isinstance(stated, str) else begun)
+    return Notebook(name, read, _printable(stated)[:100] if isinstance(stated, str) else begun)
 
 
 def _cell(raw: dict[str, Any]) -> Cell:
@@ -352,7 +370,7 @@ def _cell(raw: dict[str, Any]) -> Cell:
     if not isinstance(key, str):
         id = raw.get("id")
         key = id.removeprefix("exercise-") if isinstance(id, str) and id.startswith("exercise-") else ""
-    return Cell(source if isinstance(source, str) else "", key, raw.get("cell_type") == "code")
+    return Cell(clean_text(source) if isinstance(source, str) else "", key, raw.get("cell_type") == "code")
 
 
 def choose(submission: Submission, template: Template) -> tuple[Notebook, bytes, str]:
@@ -369,7 +387,7 @@ def choose(submission: Submission, template: Template) -> tuple[Notebook, bytes,
     for path in submission.files:
         try:
             data = read_bytes(path)
-            notebook = parse(path.name, data)
+            notebook = parse(_printable(path.name), data)
         except Unreadable as problem:
             problems.append(problem)
             continue
@@ -377,7 +395,7 @@ def choose(submission: Submission, template: Template) -> tuple[Notebook, bytes,
             found.setdefault(data, notebook)
         else:
             said = f"lab {notebook.lab}" if notebook.lab else "no lab of this course"
-            problems.append(Unreadable("wrong-lab", f"{path.name} is {said}; {template.lab} was asked for"))
+            problems.append(Unreadable("wrong-lab", f"{notebook.name} is {said}; {template.lab} was asked for"))
     if not found:
         raise next((problem for problem in problems if problem.status == "invalid"), problems[0])
     if len(found) > 1:
@@ -427,15 +445,17 @@ def _match(notebook: Notebook, task: Task) -> Answer:
         return Answer(None, "the exercise's cell is no code cell any more: make it one, or take it from a fresh copy")
     elsewhere = [cell for cell in notebook.cells if cell.key != task.key and _defines(cell, task.name)]
     elsewhere = [cell for cell in elsewhere if not cell.key]  # the cells of other exercises are those
-    if code and any(not _same(cell.source, task.stub) for cell in code):
-        note = (
-            "" if len(code) == 1 else f"{len(code)} cells carry this exercise's id: they count together, in their order"
-        )
-        if elsewhere:
-            note = "; ".join(
-                filter(None, [note, f"another cell defines {task.name} as well: the exercise's cell counts"])
-            )
-        return Answer(_joined([cell.source for cell in code]), note)
+    changed = [cell for cell in code if not _same(cell.source, task.stub)]
+    if changed:
+        notes = []
+        if len(changed) > 1:
+            notes.append(f"{len(changed)} cells carry this exercise's id: they count together, in their order")
+        if elsewhere and any(_defines(cell, task.name) for cell in changed):
+            notes.append(f"another cell defines {task.name} as well: the exercise's cell counts")
+        elif elsewhere:
+            notes.append(f"the exercise's cell does not define {task.name}: another cell that does counts as well")
+            changed.append(elsewhere[-1])
+        return Answer(_joined([cell.source for cell in changed]), "; ".join(notes))
     if elsewhere:
         why = "the exercise's cell was left as it was" if code else "no cell carries this exercise's id"
         which = "the cell" if len(elsewhere) == 1 else f"the last of {len(elsewhere)} cells"
@@ -463,8 +483,11 @@ def _joined(sources: Sequence[str]) -> str:
 
 
 def _is_python(source: str) -> bool:
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    """Whether IPython could run it: with its magics, and ``!command``."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    for transform in (str, TransformerManager().transform_cell):
+        with suppress(Exception):  # whatever two parsers have to say of it
+            ast.parse(transform(source))
+            return True
+    return False

@@ -194,6 +194,75 @@ def test_overrides_that_are_no_numbers_are_refused_before_anything(tmp_path: Pat
     book.write_text("name\na\n")
     with pytest.raises(LabkitError, match="expected the columns student_id and override"):
         gradebook.read_overrides(book)
+    for data in (
+        "student_id,override\nJosé,1\n".encode("latin-1"),
+        b'student_id,override\n"' + b"a" * 200_000 + b'",1\n',
+    ):
+        book.write_bytes(data)
+        with pytest.raises(LabkitError, match="save it as CSV UTF-8"):
+            gradebook.read_overrides(book)
+
+
+def test_each_student_has_a_file_of_their_own() -> None:
+    names = ["anna", "Anna", "a/b", "a_b", "", "..", "é" * 90, "é" * 91, "e\u0301", "é", "\ud800"]
+    names += [gradebook.file_name(name) for name in names if gradebook.file_name(name) != name]
+    files = [gradebook.file_name(name) for name in names]
+    assert len({name.casefold() for name in files}) == len(names) and files[0] == "anna"
+    assert all(len(f"{name}.html".encode()) < 100 and "/" not in name for name in files)
+
+
+def test_names_come_back_from_a_spreadsheet_as_they_were(tmp_path: Path) -> None:
+    book = tmp_path / "gradebook.csv"
+    names = ["=a", "'=a", "'", "''", "'x", "\uff1da", "-5", "x"]
+    with book.open("w", newline="") as file:
+        csv.writer(file).writerows([("student_id", "override"), *((gradebook._plain(name), "1") for name in names)])
+    assert list(gradebook.read_overrides(book)) == names
+    assert gradebook._plain("\uff1da") == "'\uff1da"
+
+
+def test_those_whose_time_was_over_are_graded_again_alone(
+    grade: Grade, course: Path, own_checks: str, tmp_path: Path
+) -> None:
+    from labkit.course import grade as module
+
+    for student in ("ann", "bob"):
+        hand_in(tmp_path / "in", student, answered(student_copy(course), RIGHT))
+    finish, seen = module._finish, []
+
+    def starved_once(worker: module.Worker, patience: float) -> Graded:
+        graded = finish(worker, patience)
+        seen.append(graded.student)
+        first = graded.student == "bob" and seen.count("bob") == 1
+        return graded.model_copy(update={"status": "timeout"}) if first else graded
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_finish", starved_once)
+        results = grade(tmp_path / "in", tmp_path / "out", jobs=2)
+    assert [result.score for result in results] == [HIGHEST, HIGHEST] and [r.status for r in results] == ["graded"] * 2
+    assert seen[2] == "bob" and len(Ledger(tmp_path / "out" / "ledger.jsonl").entries()) == 2
+
+
+def test_what_the_grader_could_not_grade_has_no_score() -> None:
+    from labkit.course.nbval_grader import ExerciseGrade
+
+    def graded(*statuses: str) -> Graded:
+        each = [ExerciseGrade(id=s, title="", status=s, points=0, max_points=1) for s in statuses]
+        return Graded(student="a", status="grader-error", exercises=each)
+
+    assert graded("grader-error", "grader-error").score is None and graded().score is None
+    assert graded("grader-error", "wrong").score == 0
+
+
+def test_halves_of_characters_and_empty_giants_from_a_kernel() -> None:
+    from labkit.answer import Foreign, decode, read_response
+    from labkit.checks import describe
+
+    reply = {"kind": "raised", "error": "\ud800", "text": "\ud800", "place": "", "value": {"object": "\ud800"}}
+    outcome = read_response(json.dumps(reply))
+    assert (outcome.error, outcome.text, outcome.value) == ("?", "?", Foreign("?"))
+    with pytest.raises(ValueError, match="without values"):
+        decode({"tensor": ["float32", [10**9, 0], ""]})
+    assert describe(decode({"tensor": ["float32", [10**7, 0], ""]})) == "an empty tensor of shape (10000000, 0)"
 
 
 def test_mistakes_are_told_at_once(grade: Grade, course: Path, tmp_path: Path) -> None:

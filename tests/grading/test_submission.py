@@ -124,8 +124,28 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     place = tmp_path / "in"
     place.mkdir()
     (place / os.fsdecode(b"a\xff\n.ipynb")).write_text("{}")
-    [student] = found(place, tmp_path)
-    assert student.isprintable() and student.encode()
+    (place / os.fsdecode(b"a\xfe\n.ipynb")).write_text("{}")
+    (place / f"{'é' * 100}.ipynb").write_text("{}")
+    students = list(found(place, tmp_path))
+    assert len(students) == 3 and all(student.isprintable() and student.encode() for student in students)
+    assert [student[:4] for student in students] == ["a??-", "a??-", "éééé"]
+
+
+def test_times_of_a_zip_are_kept_and_those_of_clones_are_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("class/ann.ipynb", (2024, 5, 6, 7, 8, 10)), "{}")
+    [ann] = find_submissions(path, make(tmp_path / "scratch", "__MACOSX/x"))
+    assert ann.time is not None and ann.time.astimezone().replace(tzinfo=None) == datetime(2024, 5, 6, 7, 8, 10)
+    clones = make(tmp_path / "in", "bob/91.ipynb", "bob/.git/config", "cat/91.ipynb")
+    bob, cat = find_submissions(clones, tmp_path)
+    assert (bob.student, bob.time) == ("bob", None) and cat.time
+
+
+def test_times_that_no_clock_shows() -> None:
+    for text in ("9999-12-31T23:59:59-12:00", "soon"):
+        with pytest.raises(LabkitError, match="here: expected a time"):
+            module.parse_time(text, "here")
 
 
 # Reading
@@ -167,6 +187,23 @@ def test_what_cannot_be_graded_says_why(
     with pytest.raises(Unreadable, match=reason) as caught:
         chosen({"x.ipynb": content}, tmp_path, template)
     assert caught.value.status == status
+
+
+def test_nothing_of_a_file_breaks_what_is_written(notebook: dict[str, Any], template: Template, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"x\xff\x1b[2J.ipynb")
+    for content in (
+        b"{",
+        b'{"cells": []}',
+        json.dumps({"cells": [], "metadata": {"labkit": {"lab": "\ud800"}}}).encode(),
+    ):
+        with pytest.raises(Unreadable) as caught:
+            chosen({odd: content}, tmp_path, template)
+        assert "x??[2J.ipynb" in caught.value.reason and caught.value.reason.isprintable()
+    cell_of(notebook, "91-double")["source"] = "def double(x):\n    return '\ud800'"
+    book, _, _ = chosen({odd: notebook}, tmp_path, template)
+    assert book.name == "x??[2J.ipynb"
+    source = match(book, template)["91-double"].source
+    assert source is not None and source.encode().endswith(b"return '?'")
 
 
 def test_nothing_handed_in_and_links(template: Template, tmp_path: Path) -> None:
@@ -231,6 +268,28 @@ def test_split_and_copied_cells_count_together(notebook: dict[str, Any], templat
     half["source"] = "def double(x):\n    return 2 * x"
     one["source"] = "def double(x)\n    return"  # no Python: it does not run in the notebook either
     assert answers(notebook, template)["91-double"][0] == half["source"]
+
+
+def test_magics_are_python_and_the_stub_is_no_copy(notebook: dict[str, Any], template: Template, course: Path) -> None:
+    one = cell_of(notebook, "91-double")
+    magic = {**one, "id": "magic", "source": "%matplotlib inline\n!echo hi\ndef double(x):\n    return 2 * x"}
+    stub = {**one, "id": "stub", "source": cell_of(student_copy(course), "91-double")["source"]}
+    one["source"] = "def double(x)\n    return"
+    notebook["cells"] += [magic, stub]
+    source, note = answers(notebook, template)["91-double"]
+    assert source == magic["source"] and note.startswith("2 cells")
+    notebook["cells"].remove(one)
+    assert answers(notebook, template)["91-double"] == (magic["source"], "")  # the stub would have undone it
+
+
+def test_a_function_defined_outside_of_its_changed_cell_counts_too(
+    notebook: dict[str, Any], template: Template
+) -> None:
+    cell_of(notebook, "91-double")["source"] = "factor = 2"
+    source = "def double(x):\n    return factor * x"
+    notebook["cells"].append({"cell_type": "code", "metadata": {}, "outputs": [], "source": source, "id": "new"})
+    joined, note = answers(notebook, template)["91-double"]
+    assert joined == f"factor = 2\n{source}" and "does not define double" in note
 
 
 def test_an_answer_in_another_cell_is_found_and_said(

@@ -508,3 +508,9 @@ def test_all_of_this_holds_for_an_ordinary_user(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=folder.parents[1], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-5000:]
     assert "passed" in done.stdout and "skipped" not in done.stdout
+
+
+def test_commands_of_the_shell_run_in_the_box(kernel: Kernel) -> None:
+    assert answer(kernel, "!echo hi").split() == ["hi"]
+    assert answer(kernel, "import pty\nprint(len([pty.openpty() for _ in range(9)]))") == "9\n"
+    assert "OSError" in say(kernel, "held = [pty.openpty() for _ in range(30)]")[0]  # a few, not all that there are
