@@ -7,7 +7,8 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("LABKIT_STATIC", "1")
-if "PYTEST_XDIST_WORKER" in os.environ:
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if IS_WORKER:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch slows down many times over where threads outnumber the cores
 
 
@@ -18,7 +19,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Not in pyproject's addopts: there it would tear a student's notebook apart, whose cells nbval runs in order.
     """
     plain = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.markexpr == "not slow"
-    if plain and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
+    parallel = config.pluginmanager.hasplugin("xdist") and not IS_WORKER  # a worker must not start workers of its own
+    if plain and parallel and config.option.numprocesses is None:
         config.option.numprocesses = 2
         config.option.dist = "worksteal"
 
