@@ -1,7 +1,7 @@
 """Adversarial training, in one visible loop: a generator paints, a discriminator judges, each learns from the other.
 
 The generator is a `Colorizer` with a regression representation, the discriminator a `PatchGAN` that sees the gray image
-and a color for it. Settings, batches, half precision, checkpoints and the log are those of `labkit.train`.
+and a color for it. Settings, batches, half precision and the log are those of `labkit.training_loop`.
 
 Defaults are pix2pix's: Isola, Zhu, Zhou and Efros, Image-to-image translation with conditional adversarial networks,
 CVPR 2017. LSGAN is Mao et al., Least squares generative adversarial networks, ICCV 2017.
@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labkit.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer, with_prefix, without_prefix
 from labkit.colorizer import Colorizer
 from labkit.errors import LabkitError
 from labkit.models import NoisyUNet, PatchGAN, evaluation_mode
 from labkit.representation import Regression, enlarge
-from labkit.train import (
-    Checkpoint,
+from labkit.training_loop import (
     History,
     LoopSettings,
     Plan,
@@ -37,15 +37,11 @@ from labkit.train import (
     epoch_plan,
     fingerprint,
     logger,
-    optimizer_tensors,
     pick_device,
     pick_precision,
     progress_bar,
     require_finite,
-    restore_optimizer,
     take_batch,
-    with_prefix,
-    without_prefix,
 )
 
 Game = Literal["bce", "lsgan"]

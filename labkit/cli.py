@@ -6,7 +6,8 @@ Imports stand inside the commands, so that `labkit --help` does not wait for tor
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,6 +62,16 @@ def _pairs(texts: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
     return pairs
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Ctrl-C is no error of a command that has --resume."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("labkit: interrupted; --resume goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
 @app.command()
 def run(
     labs: Labs = None,
@@ -80,7 +91,7 @@ def run(
     """Execute labs and write a report. Exit status 1 if a lab failed."""
     from labkit.course.run import run as run_labs
 
-    try:
+    with _resumable():
         results = run_labs(
             labs or (),
             profile=profile,
@@ -90,9 +101,6 @@ def run(
             resume=resume,
             timeout=timeout,
         )
-    except KeyboardInterrupt:
-        print("labkit: interrupted; --resume goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
     if any(result.status == "failed" for result in results):
         raise typer.Exit(1)
 
@@ -118,6 +126,7 @@ def labs() -> None:
 
 @app.command()
 def train(
+    context: typer.Context,
     dataset: Annotated[str, typer.Option(help="toyworld, cifar10, stl10, flowers102, or folder.")] = "toyworld",
     classes: Annotated[str | None, typer.Option(help="Only these classes, separated by commas.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many training images.")] = None,
@@ -125,7 +134,9 @@ def train(
     representation: Annotated[
         str, typer.Option(help="rgb, lab, yuv, luma-chroma; color bins: ab676, ab313, rgb24.")
     ] = "luma-chroma",
-    network: Annotated[str, typer.Option(help="cnn, unet, unet-half, slr-baseline or slr-hybrid.")] = "unet-half",
+    network: Annotated[
+        str, typer.Option(help="cnn, cnn-plain, unet, unet-half, unet-noise, slr-baseline or slr-hybrid.")
+    ] = "unet-half",
     width: Annotated[int, typer.Option(min=1, help="Channels of the first layer.")] = 32,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="If given, no validation split is taken; else it stops by itself.")
@@ -136,21 +147,22 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the model and metrics.json.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, with the options given before.")] = False,
     precision: Annotated[str, typer.Option(help="auto, float32, bf16 or fp16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs.")] = None,
     dtype: Annotated[str, typer.Option(help="Of the saved weights: float32 or float16.")] = "float32",
 ) -> None:
     """Train one colorizer and score it on the test images."""
-    options = dict(locals())
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name: context.params[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
     from pydantic import ValidationError
 
     from labkit.training_run import TrainOptions
     from labkit.training_run import train as train_colorizer
 
     try:
-        checked = TrainOptions(**options)
+        checked = TrainOptions(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")
@@ -174,14 +186,12 @@ def reproduce(
     resume: Annotated[bool, typer.Option("--resume", help="Train and score only what is missing.")] = False,
 ) -> None:
     """Train and score what the papers describe, beside what they print. Exit status 1 if a training failed."""
-    from labkit.course.reproduce import comparison, overview, relations
     from labkit.course.reproduce import reproduce as reproduce_recipes
+    from labkit.course.tables import comparison, overview
+    from labkit.verdicts import claims
 
-    try:
+    with _resumable():
         outcomes = reproduce_recipes(names, profile=profile, seeds=seeds, data_root=data_root, out=out, resume=resume)
-    except KeyboardInterrupt:
-        print("labkit: interrupted; --resume goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured
         title = f"{recipe.name}, {outcome.profile}: {recipe.line}"
@@ -190,8 +200,8 @@ def reproduce(
         table = comparison(recipe, rows, outcome.failures)
         if printed := [row for row in table if row["published"] is not None]:
             _print_data("Beside the paper", printed, ["system", "metric", "published", "ours", "verdict"])
-        if claims := relations(outcome.findings):
-            _print_data("Claims tested", claims, ["claim", "gain", "95 % margin", "verdict"])
+        if tested := claims(outcome.findings):
+            _print_data("Claims tested", tested, ["claim", "gain", "95 % margin", "verdict"])
         for title, why in outcome.failures.items():
             print(f"failed: {title}: {why}")
     print(f"page: {out / 'reproduce.html'}   rows: {out / 'measured'}")
@@ -209,7 +219,7 @@ def recipes(
     from labkit.recipes import RECIPES
 
     if measured:
-        from labkit.course.reproduce import summary
+        from labkit.course.tables import summary
 
         print(summary())
         return
@@ -328,7 +338,7 @@ def grade(
     """Grade a class: a gradebook, a page for each student, a page on the class. Overrides in the gradebook are kept."""
     from labkit.course.grade import grade as grade_class
 
-    try:
+    with _resumable():
         results = grade_class(
             lab,
             submissions,
@@ -340,9 +350,6 @@ def grade(
             seed=seed,
             timeout=timeout,
         )
-    except KeyboardInterrupt:
-        print("labkit: interrupted; --resume goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
     if any(graded.status == "grader-error" for graded in results):
         raise typer.Exit(1)
 

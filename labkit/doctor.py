@@ -152,7 +152,7 @@ def devices() -> list[Finding]:
     """What torch can compute on, and whether half precision pays there."""
     import torch
 
-    from labkit.train import pick_precision
+    from labkit.training_loop import pick_precision
 
     found = []
     if torch.cuda.is_available():

@@ -24,7 +24,7 @@ from labkit.color import to_float
 from labkit.data import load
 from labkit.errors import LabkitError
 from labkit.models import count_parameters
-from labkit.train import pick_device, pick_precision
+from labkit.training_loop import pick_device, pick_precision
 
 FOLDER = Path(__file__).parent / "weights" / "features"
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
@@ -149,7 +149,7 @@ def train(out: Path = Path("features"), epochs: int = 10, seed: int = 0, device:
     The validation images only watch; the test images are looked at once, when the weights are written.
     """
     from safetensors.torch import save
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     make_folder(out)
     data, validation, test = (load("cifar10", split) for split in ("train", "validation", "test"))

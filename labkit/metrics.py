@@ -1,5 +1,5 @@
-"""Scores of a colorization: MSE, MAE, PSNR (both means), SSIM, pixel accuracy, colorfulness, and skill over gray;
-and of many together: KID and FID.
+"""Scores of a colorization: MSE, MAE, PSNR (both means), SSIM, pixel accuracy, colorfulness, color bias, and skill
+over gray; and of many together: KID and FID.
 
 Images are (N, 3, H, W), float in [0, 1] or uint8. Every per-image function returns float tensors (N,);
 `score` and `evaluate` average over the images. Values outside [0, 1] are scored as they are, not clipped.
@@ -221,6 +221,17 @@ def colorfulness(rgb: Tensor) -> Tensor:
     yb = (red + green) / 2 - blue
     spread = (rg.var(dim=1, correction=0) + yb.var(dim=1, correction=0)).sqrt()
     return spread + 0.3 * (rg.mean(dim=1).square() + yb.mean(dim=1).square()).sqrt()
+
+
+def color_bias(pred: Tensor, true: Tensor) -> Tensor:
+    """How much too red and too yellow each image is on average: mean of pred - true in a and b of CIE Lab, (N, 2).
+
+    Above zero: too red, too yellow; below: too green, too blue. 2 is just noticeable on a plain surface. Means over
+    many images say whether a colorizer drifts in one direction; its errors from image to image cancel there.
+    """
+    pred, true = _pair(pred, true)
+    parts = zip(_chunks(pred), _chunks(true), strict=True)
+    return torch.cat([(rgb_to_lab(a) - rgb_to_lab(b))[:, 1:].mean(dim=(2, 3)) for a, b in parts])
 
 
 def gray_prediction(true: Tensor) -> Tensor:

@@ -84,7 +84,12 @@ class Quantizer:
     # -------------------------------------------------------------------------------------------- color -> bins
 
     def encode(self, colors: Tensor) -> Tensor:
-        """Hard encoding: the nearest bin of each color, ``(N, D, H, W) -> int64 (N, H, W)``."""
+        """Hard encoding: the nearest bin of each color, ``(N, D, H, W) -> int64 (N, H, W)``.
+
+        Raises ``LabkitError`` when a color is NaN. (`soft_encode`, which a training step calls, does not look for it.)
+        """
+        if colors.isnan().any():
+            raise LabkitError(f"a color is NaN, and no bin of {self.name} is nearest to that: look at what computed it")
         return self._nearest(colors, 1)[0].squeeze(1)
 
     def nearest(self, colors: Tensor) -> Tensor:

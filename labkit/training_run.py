@@ -15,14 +15,16 @@ from torch import Tensor
 
 from labkit import __version__
 from labkit.artifacts import make_folder, write_text
+from labkit.checkpoint import CHECKPOINT_FILE
 from labkit.colorizer import CARD_FILE, Colorizer
 from labkit.data import load
 from labkit.errors import LabkitError
 from labkit.metrics import KEYS, SSIM_WINDOW, evaluate
 from labkit.models import count_parameters
-from labkit.train import CHECKPOINT_FILE, FitSettings, History, Precision, fit
+from labkit.train import FitSettings, fit
+from labkit.training_loop import History, Precision
 
-METRICS_FILE = "metrics.json"
+METRICS_FILE, OPTIONS_FILE = "metrics.json", "options.json"
 EPOCHS_AT_MOST, PATIENCE = 30, 5  # without --epochs: early stopping on a validation split
 WHERE_AND_HOW = {"data_root", "out", "resume", "tensorboard", "progress"}  # options that leave the result alone
 
@@ -58,12 +60,14 @@ def train(options: TrainOptions) -> dict[str, Any]:
     """Trains, scores on the test split and, with ``options.out``, saves model and metrics there.
 
     With ``epochs`` given, all training images are used and no validation split is taken; without, training stops
-    early on a validation split. Test images are used for the final score only.
+    early on a validation split. Test images are used for the final score only. With ``resume``, options that are not
+    given are those that the run in ``out`` was begun with.
 
     Returns the metrics: mse, mae, psnr_mean, psnr_pooled, ssim, colorfulness, skill, ``gray`` (the same keys for
     the gray baseline), ``seconds`` (training alone), and the options and versions that made them.
     Raises ``LabkitError`` when ``out`` already holds another run.
     """
+    options = _with_those_before(options)
     options = TrainOptions.model_validate(options.model_dump() | {"data_root": _absolute(options.data_root)})
     identity = options.model_dump(mode="json", exclude=WHERE_AND_HOW)
     if options.out and (done := finished(options.out, options.resume, identity)):
@@ -99,6 +103,8 @@ def train(options: TrainOptions) -> dict[str, Any]:
         raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
     if options.out:
         make_folder(options.out)
+        told = options.model_dump_json(indent=2, exclude={"out", "resume", "progress"})
+        write_text(options.out / OPTIONS_FILE, told + "\n")
     history = fit(
         colorizer,
         images,
@@ -157,6 +163,17 @@ def score_and_save(
         write_text(out / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
         (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return metrics
+
+
+def _with_those_before(options: TrainOptions) -> TrainOptions:
+    """With ``resume``, the options of the run in ``out`` stand in for those that are not given."""
+    if not (options.resume and options.out and (options.out / OPTIONS_FILE).is_file()):
+        return options
+    try:
+        before = json.loads((options.out / OPTIONS_FILE).read_text(encoding="utf-8"))
+        return TrainOptions(**(before | options.model_dump(exclude_unset=True)))
+    except (ValueError, TypeError):
+        raise LabkitError(f"{options.out / OPTIONS_FILE} is damaged: delete it and give all options again") from None
 
 
 def _absolute(path: Path | None) -> Path | None:

@@ -14,12 +14,14 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from labkit.measured import Measured
+from labkit.measured import Measured, measured
+from labkit.metrics import FID_NAME, KID_NAME
 from labkit.published import published
-from labkit.recipes import Printed, Recipe, Relation
+from labkit.recipes import PROFILES, Printed, Recipe, Relation, find_recipes
 
-LOWER_IS_BETTER = ("mse", "mae")
+LOWER_IS_BETTER = ("mse", "mae", KID_NAME, FID_NAME)
 PRINTED_AS = {"mse": "mse", "mae": "mae", "psnr_mean": "psnr", "ssim": "ssim"}  # our metric -> the papers' word
 # The least half-width of the band: a share of MSE and MAE, and what 2 % of MSE is in dB. At 32 x 32 pixels the SSIM
 # variants in use differ by up to .035, and no paper says which it took.
@@ -80,13 +82,51 @@ def examine(relation: Relation, rows: Iterable[Measured]) -> Finding | None:
     if better is None or worse is None:
         return None
     a, b = (dict(zip(row.seeds, row.values, strict=True)) for row in (better, worse))
-    sign = -1.0 if relation.metric in LOWER_IS_BETTER else 1.0
+    kind = relation.metric.removeprefix("validation ").split(",")[0]  # "validation mse, epoch 2" is an MSE as well
+    sign = -1.0 if kind in LOWER_IS_BETTER else 1.0
     gains = [sign * (a[seed] - b[seed]) for seed in a if seed in b]
     if not gains:
         return None
     count = len(gains)
     margin = _student(count - 1) * statistics.stdev(gains) / math.sqrt(count) if count > 1 else math.nan
     return Finding(relation, better, worse, statistics.fmean(gains), margin)
+
+
+def findings(recipe: Recipe) -> list[Finding]:
+    """The claims of a recipe tested on the rows of data/measured, in the largest profile that was measured."""
+    for profile in reversed(PROFILES[1:]):
+        rows = measured(recipe.name, profile=profile)
+        if found := [finding for relation in recipe.relations if (finding := examine(relation, rows))]:
+            return found
+    return []
+
+
+def claims(found: Iterable[Finding]) -> list[dict[str, Any]]:
+    """A table of findings, a row a claim: both sides, the gain with its 95 % margin, the verdict."""
+    return [
+        {
+            "claim": finding.relation.claim,
+            "said by": finding.relation.paper,
+            "metric": finding.relation.metric,
+            "should be better": f"{finding.relation.better}: {finding.better.mean:.4g}",
+            "than": f"{finding.relation.worse}: {finding.worse.mean:.4g}",
+            "gain": finding.gain,
+            "95 % margin": None if math.isnan(finding.margin) else finding.margin,
+            "seeds": len(finding.better.seeds),
+            "verdict": finding.verdict,
+        }
+        for finding in found
+    ]
+
+
+def claims_of(*names: str) -> list[dict[str, Any]]:
+    """The claims of recipes (by name) tested on data/measured, in the columns that a lab has room for.
+
+    Empty where nothing is measured yet. Raises LabkitError for an unknown recipe.
+    """
+    columns = ("claim", "said by", "metric", "gain", "95 % margin", "verdict")
+    rows = claims(finding for recipe in find_recipes(names) for finding in findings(recipe))
+    return [{name: row[name] for name in columns} for row in rows]
 
 
 def _student(freedom: int) -> float:

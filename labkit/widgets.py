@@ -106,7 +106,7 @@ def panel(draw: Callable[..., Figure], *, alt: str, static: Mapping[str, Any], c
         with output:  # an exception in draw is shown here, too
             output.clear_output(wait=True)
             said = ", ".join(f"{_label(name)} {_said(value)}" for name, value in values.items())
-            plots.show(draw(**values), alt=f"{alt} Now drawn with {said}.")
+            plots.show(draw(**values), alt=f"At first: {alt} Now drawn with {said}.")
 
     for widget in widgets.values():
         widget.observe(redraw, names="value")

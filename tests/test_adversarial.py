@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labkit import LabkitError, adversarial, artifacts
+from labkit import checkpoint as checkpoint_module
 from labkit import train as train_module
 from labkit.adversarial import (
     GanSettings,
@@ -154,7 +155,7 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(train_module, "write_bytes", dying_write)
+        patched.setattr(checkpoint_module, "write_bytes", dying_write)
         with pytest.raises(Killed):
             play(0, out=tmp_path)
 

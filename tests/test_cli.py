@@ -1,5 +1,7 @@
 """The command line: what it accepts, what it says, how it exits."""
 
+import inspect
+import re
 import subprocess
 import sys
 import time
@@ -127,6 +129,7 @@ def test_train_has_the_options_of_the_library(
     options = seen[1]
     assert (options.classes, options.width, options.epochs, options.alpha) == ("horse,cat", 8, 2, 0.5)
     assert (options.dtype, options.out, options.resume, options.data_root) == ("float16", Path("m"), True, Path("d"))
+    assert "seed" not in options.model_fields_set  # it may come from the run that is resumed
 
     capsys.readouterr()
     assert call("train", "--precision", "double") == 2
@@ -134,13 +137,27 @@ def test_train_has_the_options_of_the_library(
 
 
 def test_every_train_option_is_on_the_command_line() -> None:
-    import inspect
-
     from labkit.training_run import TrainOptions
 
     offered = set(inspect.signature(cli.train).parameters)
+    offered.remove("context")
     assert offered <= set(TrainOptions.model_fields)
     assert set(TrainOptions.model_fields) - offered <= {"progress"}
+
+
+def test_the_help_of_train_names_all_there_is_to_choose() -> None:
+    """It cannot read the registries itself: `labkit --help` does not wait for torch."""
+    from labkit.data import DATASETS
+    from labkit.models import NETWORKS
+    from labkit.representation import REPRESENTATIONS
+
+    offered = inspect.get_annotations(cli.train, eval_str=True)
+    registries = {"network": set(NETWORKS), "representation": set(REPRESENTATIONS), "dataset": set(DATASETS)}
+    registries["representation"].remove("classification")  # takes a quantizer, which no option gives
+    registries["dataset"].remove("photos")  # to score, not to train with
+    for option, names in registries.items():
+        [info] = offered[option].__metadata__
+        assert set(re.findall(r"[a-z][a-z0-9-]*", info.help)) >= names
 
 
 def test_colorize_keeps_size_and_luma(

@@ -194,6 +194,20 @@ def test_shifting_and_mirroring_only_moves_pixels():
 # --------------------------------------------------------------------------------------- what the features notice
 
 
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_the_cards_code_prints_what_the_card_says(real_data, monkeypatch, capsys):
+    text = (features.FOLDER / "CARD.md").read_text(encoding="utf-8")
+    [(code, said)] = re.findall(r"```python\n(.*?)```\n\nprints\n\n```\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setenv("LABKIT_DATA", str(real_data))
+    exec(code, {})
+    printed = capsys.readouterr().out
+    number = r"\d+\.\d{3,}"
+    assert re.sub(number, "#", printed) == re.sub(number, "#", said)
+    found, expected = ([float(n) for n in re.findall(number, lines)] for lines in (printed, said))
+    assert found == pytest.approx(expected, rel=0.02, abs=2e-5)  # another machine rounds otherwise
+
+
 @pytest.mark.realdata
 def test_kid_and_fid_order_real_images_by_saturation(real_data):
     from labkit.data import load

@@ -16,6 +16,8 @@ ORDER = [
     "representation",
     "models",
     "colorizer",
+    "checkpoint",
+    "training_loop",
 ]
 ORDER += [
     "train",

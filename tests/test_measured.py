@@ -20,7 +20,10 @@ from labkit.verdicts import (
     REFUTED,
     UNDECIDED,
     WITHIN,
+    claims,
+    claims_of,
     examine,
+    findings,
     verdict,
 )
 
@@ -175,6 +178,29 @@ def test_claims_are_confirmed_refuted_or_left_open() -> None:
     assert examine(claim, summarize(rows(a, system="A"))) is None
     only_far_seeds = [dataclasses.replace(ROW, system="B", seed=7)]
     assert examine(claim, summarize(rows(a, system="A") + only_far_seeds)) is None
+
+
+@pytest.mark.parametrize("metric", ["mae", "validation mse, epoch 2", "KID (labkit features)"])
+def test_errors_are_better_when_lower(metric: str) -> None:
+    both = rows([0.1, 0.11], system="A", metric=metric) + rows([0.2, 0.21], system="B", metric=metric)
+    finding = examine(Relation("A beats B", "A", "B", metric), summarize(both))
+    assert finding is not None and finding.gain == pytest.approx(0.1)
+
+
+def test_claims_of_the_largest_profile_are_tabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = dataclasses.replace(RECIPES["skips"], relations=RECIPES["skips"].relations[:1])
+    monkeypatch.setattr(package, "folder", lambda: tmp_path)
+    assert findings(recipe) == []
+    better, worse = recipe.relations[0].better, recipe.relations[0].worse
+    for profile, values in (("quick", [0.5, 0.6]), ("course", [0.1, 0.2])):
+        both = rows(values, system=better, recipe="skips", profile=profile)
+        both += rows([value + 0.3 for value in values], system=worse, recipe="skips", profile=profile)
+        merge(tmp_path / f"skips.{profile}.csv", both)
+    (claim,) = claims(findings(recipe))
+    assert claim["should be better"] == "rgb, skips: 0.15" and claim["than"] == "rgb, no skips: 0.45"
+    assert claim["gain"] == pytest.approx(0.3) and claim["verdict"] == CONFIRMED and claim["seeds"] == 2
+    assert {k: claim[k] for k in ("claim", "said by", "gain", "verdict")}.items() <= claims_of("skips")[0].items()
+    assert claims_of("slr") == []
 
 
 def test_two_metrics_of_one_system() -> None:

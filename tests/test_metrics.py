@@ -94,6 +94,22 @@ def test_the_two_psnr_means(pair):
     assert same["psnr_mean"] == pytest.approx(same["psnr_pooled"], abs=1e-4)
 
 
+def test_color_bias_is_the_signed_difference_in_ab():
+    from skimage.color import rgb2lab
+
+    generator = torch.Generator().manual_seed(4)
+    pred, true = (torch.rand(3, 3, 12, 12, generator=generator) for _ in range(2))
+    reference = [
+        (rgb2lab(p, channel_axis=0) - rgb2lab(t, channel_axis=0)).mean(axis=(1, 2))[1:]
+        for p, t in zip(pred.numpy(), true.numpy(), strict=True)
+    ]
+    assert metrics.color_bias(pred, true).numpy() == pytest.approx(np.array(reference), abs=2e-3)
+    assert metrics.color_bias(pred, pred).abs().max() == 0
+    orange = torch.tensor([0.9, 0.6, 0.2]).view(1, 3, 1, 1).expand(1, 3, 12, 12)
+    a, b = metrics.color_bias(orange, metrics.gray_prediction(orange))[0]
+    assert a > 5 and b > 50  # too red, much too yellow: above zero
+
+
 def test_colorfulness_is_the_signed_formula():
     rgb = torch.rand(4, 3, 20, 20, generator=torch.Generator().manual_seed(3))
     red, green, blue = (255 * rgb.double().numpy()).transpose(1, 0, 2, 3)

@@ -137,6 +137,15 @@ def test_colors_outside_the_square_are_moved_to_its_border(bins676: Quantizer) -
     assert bins676.nearest(pixel(500, -500)).flatten().tolist() == [127, -123]
 
 
+def test_nan_has_no_nearest_bin(bins313: Quantizer, few: Quantizer) -> None:
+    for bins in (bins313, few):
+        colors = torch.zeros(1, bins.centers.shape[1], 2, 2)
+        colors[0, 1, 0, 1] = torch.nan
+        for what in (bins.encode, bins.nearest, bins.frequencies):
+            with pytest.raises(LabkitError, match="a color is NaN"):
+                what(colors)
+
+
 def test_encoding_a_center_gives_its_bin_and_nearest_is_idempotent(bins313: Quantizer) -> None:
     centers = bins313.centers.T.reshape(1, 2, 1, -1)
     assert torch.equal(bins313.encode(centers).flatten(), torch.arange(313))

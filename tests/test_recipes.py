@@ -96,8 +96,8 @@ def test_the_settings_of_a_run() -> None:
 
 def test_recipes_are_found_by_name_and_by_paper() -> None:
     assert [recipe.name for recipe in find_recipes("skips")] == ["skips"]
-    assert [recipe.name for recipe in find_recipes("qureshi")] == ["skips", "qureshi"]  # the recipe's paper, too
-    assert len(find_recipes(["skips", "qureshi", "skips"])) == 2
+    assert [recipe.name for recipe in find_recipes("qureshi")] == ["skips", "qureshi", "qureshi-curves"]  # the paper
+    assert len(find_recipes(["skips", "qureshi", "skips"])) == 3
     assert find_recipes("all") == list(RECIPES.values())
     with pytest.raises(LabkitError, match="unknown recipe 'skip': choose from recipes skips, qureshi"):
         find_recipes("skip")

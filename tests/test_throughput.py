@@ -17,7 +17,8 @@ import torch
 from torch.nn import functional as F
 
 from labkit.colorizer import Colorizer
-from labkit.train import FitSettings, fit, pick_precision
+from labkit.train import FitSettings, fit
+from labkit.training_loop import pick_precision
 
 COUNT, BATCH, ROUNDS = 5000, 64, 3
 

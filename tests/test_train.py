@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from labkit import LabkitError, artifacts
-from labkit import train as train_module
+from labkit import checkpoint as checkpoint_module
+from labkit.checkpoint import CHECKPOINT_FILE
 from labkit.colorizer import Colorizer
-from labkit.train import CHECKPOINT_FILE, FitSettings, dataset_loss, fit, pick_device
+from labkit.train import FitSettings, dataset_loss, fit
+from labkit.training_loop import epoch_plan, pick_device, rotated, take_batch
 
 SETTINGS = FitSettings(epochs=3, batch_size=8, seed=5, precision="float32", device="cpu")
 
@@ -46,6 +48,46 @@ def test_it_learns() -> None:
     assert not model.network.training
 
 
+@pytest.mark.parametrize("height", [24, 17])
+def test_turned_images_are_scikit_images(height: int) -> None:
+    """Bilinear, counterclockwise, and mirrored at the border, each image by its own angle."""
+    from skimage.filters import gaussian
+    from skimage.transform import rotate
+
+    noise = torch.rand(2, 3, height, 24, generator=torch.Generator().manual_seed(0)).numpy()
+    images = torch.from_numpy(255 * gaussian(noise, sigma=(0, 0, 2, 2))).round().to(torch.uint8)
+    degrees = torch.tensor([10.0, -7.0])
+    for image, ours, angle in zip(images, rotated(images, degrees), degrees.tolist(), strict=True):
+        plain = image.permute(1, 2, 0).double().numpy()
+        reference = rotate(plain, angle, order=1, mode="symmetric", preserve_range=True)
+        assert abs(ours.permute(1, 2, 0).numpy() - reference).max() <= 0.501  # rounded to 8 bits
+    assert torch.equal(rotated(images, torch.zeros(2)), images)
+
+
+def test_a_turn_is_planned_and_changes_nothing_else() -> None:
+    still, turning = SETTINGS, dataclasses.replace(SETTINGS, rotation=10.0)
+    a, b = (epoch_plan(1, 40, settings, torch.device("cpu")) for settings in (still, turning))
+    assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])  # without turns, old trainings repeat to the bit
+    assert not a[2].any() and 8 < b[2].abs().max() <= 10 and b[2].min() < 0 < b[2].max()
+    images = pictures(40)
+    assert torch.equal(take_batch(images, b, 1, turning), rotated(take_batch(images, b, 1, still), b[2][8:16]))
+    with pytest.raises(LabkitError, match="rotation must be from 0 to 180"):
+        dataclasses.replace(SETTINGS, rotation=-5)
+
+
+def test_what_is_watched_joins_the_row_and_changes_no_weight() -> None:
+    plain, watched = colorizer(dropout=0.1), colorizer(dropout=0.1)
+    fit(plain, pictures(20), settings=SETTINGS, progress=False)
+
+    def watch(model: Colorizer) -> dict[str, float]:
+        model.network.eval()
+        return {"error": dataset_loss(model, pictures(9, seed=1))}
+
+    history = fit(watched, pictures(20), settings=SETTINGS, watch=watch, progress=False)
+    assert torch.equal(weights(plain), weights(watched))
+    assert history.rows[-1]["error"] == dataset_loss(watched, pictures(9, seed=1))
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_same_seed_same_bits(precision: str) -> None:
     runs = []
@@ -75,7 +117,7 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(train_module, "write_bytes", dying_write)
+        patched.setattr(checkpoint_module, "write_bytes", dying_write)
         with pytest.raises(Killed):
             fit(
                 colorizer(dropout=0.2),

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from labkit import LabkitError
+from labkit.checkpoint import CHECKPOINT_FILE
 from labkit.colorizer import CARD_FILE, WEIGHTS_FILE, Colorizer
 from labkit.data import load, toyworld
-from labkit.train import CHECKPOINT_FILE, FitSettings, dataset_loss, fit
-from labkit.training_run import METRICS_FILE, TrainOptions, train
+from labkit.train import FitSettings, dataset_loss, fit
+from labkit.training_run import METRICS_FILE, OPTIONS_FILE, TrainOptions, train
 
 KEYS = {"mse", "mae", "psnr_mean", "psnr_pooled", "ssim", "colorfulness", "skill"}
 
@@ -28,7 +29,7 @@ def options(out: Path | None = None, **changes: Any) -> TrainOptions:
 
 def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     metrics = train(options(tmp_path))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [METRICS_FILE, CARD_FILE, WEIGHTS_FILE]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [METRICS_FILE, CARD_FILE, WEIGHTS_FILE, OPTIONS_FILE]
     assert json.loads((tmp_path / METRICS_FILE).read_text()) == metrics
     assert metrics.keys() >= KEYS and metrics["gray"].keys() >= KEYS and metrics["seconds"] > 0
     assert metrics["gray"]["skill"] == 0
@@ -47,6 +48,18 @@ def test_a_finished_run_is_not_run_again_and_never_overwritten(tmp_path: Path) -
         train(options(tmp_path))
     with pytest.raises(LabkitError, match="holds another run: width was 4, now 8"):
         train(options(tmp_path, resume=True, width=8))
+
+
+def test_resumed_without_options_it_has_those_it_was_begun_with(tmp_path: Path) -> None:
+    metrics = train(options(tmp_path))
+    assert train(TrainOptions(out=tmp_path, resume=True, progress=False)) == metrics
+    for name in (METRICS_FILE, CARD_FILE, WEIGHTS_FILE):  # begun, and killed before its first checkpoint
+        (tmp_path / name).unlink()
+    again = train(TrainOptions(out=tmp_path, resume=True, seed=1, progress=False))
+    assert again["options"] == metrics["options"] | {"seed": 1}
+    (tmp_path / OPTIONS_FILE).write_text("{")
+    with pytest.raises(LabkitError, match="options.json is damaged"):
+        train(TrainOptions(out=tmp_path, resume=True))
 
 
 def test_without_epochs_a_validation_split_stops_training() -> None:
@@ -90,7 +103,8 @@ def test_killed_and_resumed_the_weights_are_identical(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / WEIGHTS_FILE).exists() and not (killed / CARD_FILE).exists()
-    subprocess.run(command(killed, "--resume"), check=True, capture_output=True, timeout=300)
+    resume = [*command(killed)[:3], "train", "--out", str(killed), "--resume"]  # all else is as before
+    subprocess.run(resume, check=True, capture_output=True, timeout=300)
     assert (killed / WEIGHTS_FILE).read_bytes() == (straight / WEIGHTS_FILE).read_bytes()
     assert not (killed / CHECKPOINT_FILE).exists()
     ours, theirs = (json.loads((folder / METRICS_FILE).read_text()) for folder in (killed, straight))

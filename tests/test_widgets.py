@@ -92,7 +92,7 @@ def test_controls_redraw(live, shown):
     blurred.value = False
     assert draw.calls[-1] == {"alpha": 0.8, "bin_count": 24, "space": "rgb", "blurred": False}
     assert len(draw.calls) == 3
-    assert alts(shown)[-1] == "A line. Now drawn with alpha 0.8, bin count 24, space rgb, blurred False."
+    assert alts(shown)[-1] == "At first: A line. Now drawn with alpha 0.8, bin count 24, space rgb, blurred False."
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ box.children[1].value = 4
     states = [state for state in client.widget_state.values() if state.get("_model_name") == "OutputModel"]
     (outputs,) = [state["outputs"] for state in states]
     assert [set(out["data"]) for out in outputs] == [{"image/png", "text/plain"}, {"text/markdown", "text/plain"}]
-    assert outputs[0]["metadata"]["image/png"]["alt"] == "A line. Now drawn with x 4."
+    assert outputs[0]["metadata"]["image/png"]["alt"] == "At first: A line. Now drawn with x 4."

@@ -17,7 +17,7 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -28,20 +28,22 @@ from torch import Tensor
 
 from labkit import __version__, adversarial, artifacts
 from labkit.colorizer import Colorizer
-from labkit.course import report
+from labkit.course import report, scores
 from labkit.course.ledger import Entry, Ledger, environment, now
+from labkit.course.tables import comparison, overview
+from labkit.data import Dataset, load
 from labkit.data import data_root as find_root
-from labkit.data import load
+from labkit.data import merge as merge_datasets
+from labkit.data.dataset import resize
 from labkit.errors import LabkitError
 from labkit.lab import resolve_profile
-from labkit.measured import Measured, Row, measured, merge, summarize
-from labkit.metrics import evaluate, gray_prediction, pixel_accuracy, skill
-from labkit.models import Network, evaluation_mode
-from labkit.recipes import PROFILES, RECIPES, Reading, Recipe, Setup, System, find_recipes
-from labkit.representation import Classification, make_representation
+from labkit.measured import Measured, Row, merge, summarize
+from labkit.metrics import gray_prediction, skill
+from labkit.recipes import Recipe, Setup, System, find_recipes
+from labkit.representation import make_representation
 from labkit.train import FitSettings, History, LoopSettings, fit
 from labkit.training_run import METRICS_FILE, finished, score_and_save
-from labkit.verdicts import Finding, examine, printed_value, verdict
+from labkit.verdicts import Finding, claims, examine
 
 FIRST = "first"  # folder of the checkpoint of a first training, while there is one
 EXAMPLES = 8  # pictures in a row of the page
@@ -53,7 +55,7 @@ class Images:
 
     train: Tensor
     validation: Tensor | None
-    test: Tensor
+    test: Dataset
     line: str  # which, and how many
 
 
@@ -179,37 +181,61 @@ class _Shelf:
 
 def load_images(setup: Setup, root: Path | None = None) -> Images:
     """The images that a setup names, from `root` (else LABKIT_DATA, else ./data). The same for every seed."""
-    place: Path | None = root
-    name = setup.dataset
-    if setup.folder:
-        base = find_root(root)
-        place = base / setup.folder if (base / setup.folder).is_dir() else base
-        name = place.name
+    validation = None
+    if setup.holds_out:
+        train = _load(setup, "train", root).images
+        validation = _load(replace(setup, limit=None), "validation", root).images
+    else:
+        train = _load(setup, "train+validation", root).images
+    if setup.shrink:
+        train = resize(resize(train, setup.shrink), int(train.shape[-1]))
+    test = _load(setup.of_test(), "test", root)
+    counts = [f"{len(train)} train"] + ([f"{len(validation)} validation"] if validation is not None else [])
+    which = f"{_names(setup, root)}, {train.shape[-1]} px"
+    if setup.shrink:
+        which += f" enlarged from {setup.shrink}"
+    scored = [_names(setup, root, test=True)] if setup.test_dataset else []
+    scored += [setup.test_classes] if setup.test_classes else []
+    line = f"{which}: {', '.join(counts)}, {len(test)} test" + (f" ({' '.join(scored)})" if scored else "")
+    return Images(train, validation, test, line)
 
-    def part(split: str, limit: int | None, classes: str | None = setup.classes) -> Tensor:
-        images = load(
-            setup.dataset,
+
+def _load(setup: Setup, split: str, root: Path | None) -> Dataset:
+    """One split of the data sets of a setup, put together."""
+    parts = [
+        load(
+            name,
             split,
             size=setup.size,
-            classes=classes,
-            limit=limit,
-            root=place,
-            min_saturation=setup.min_saturation,
-        ).images
-        if setup.crop is None:
-            return images
-        edge = (images.shape[-1] - setup.crop) // 2
-        return images[..., edge : edge + setup.crop, edge : edge + setup.crop].contiguous()
+            classes=setup.classes,
+            limit=setup.limit,
+            root=_place(setup, name, root),
+            min_saturation=setup.min_saturation if name == "folder" else None,
+        )
+        for name in setup.datasets
+    ]
+    whole = parts[0] if len(parts) == 1 else merge_datasets(*parts)
+    if setup.crop is None:
+        return whole
+    edge = (whole.images.shape[-1] - setup.crop) // 2
+    inside = slice(edge, edge + setup.crop)
+    return whole.map_tensors(lambda part: part[..., inside, inside].contiguous() if part.ndim == 4 else part)
 
-    if setup.fit.patience is None:
-        train, validation = part("train+validation", setup.limit), None
-    else:
-        train, validation = part("train", setup.limit), part("validation", None)
-    test = part("test", setup.test_limit, setup.test_classes or setup.classes)
-    counts = [f"{len(train)} train"] + ([f"{len(validation)} validation"] if validation is not None else [])
-    which = f"{name} {setup.classes}" if setup.classes else name
-    scored = f"{len(test)} test" + (f" ({setup.test_classes})" if setup.test_classes else "")
-    return Images(train, validation, test, f"{which}, {test.shape[-1]} px: {', '.join(counts)}, {scored}")
+
+def _place(setup: Setup, name: str, root: Path | None) -> Path | None:
+    if name != "folder" or not setup.folder:
+        return root
+    base = find_root(root)
+    return base / setup.folder if (base / setup.folder).is_dir() else base
+
+
+def _names(setup: Setup, root: Path | None, test: bool = False) -> str:
+    """The data sets in words; a folder by its own name."""
+    names = []
+    for name in setup.of_test().datasets if test else setup.datasets:
+        place = _place(setup, name, root)
+        names.append(place.name if name == "folder" and place else name)
+    return "+".join(names) + (f" {setup.classes}" if setup.classes and not test else "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -255,6 +281,11 @@ def _train(run: Run, images: Images, folder: Path, shelf: _Shelf, resume: bool) 
     colorizer, progress = make_colorizer(identity, run.seed), sys.stderr.isatty()
     settings = replace(setup.fit, seed=run.seed)
     history: History
+    held_out = images.validation
+
+    def watch(so_far: Colorizer) -> dict[str, float]:
+        return {} if held_out is None else scores.watched(so_far, held_out).ours
+
     if run.system.gan is None:
         first = run.recipe.before(run.system, run.profile)
         spent = 0.0
@@ -268,8 +299,9 @@ def _train(run: Run, images: Images, folder: Path, shelf: _Shelf, resume: bool) 
         history = fit(
             colorizer,
             images.train,
-            validation=images.validation,
+            validation=held_out,
             settings=settings,
+            watch=watch,
             out=folder,
             resume=resume,
             progress=progress,
@@ -289,7 +321,7 @@ def _train(run: Run, images: Images, folder: Path, shelf: _Shelf, resume: bool) 
             progress=progress,
         )
     metrics = score_and_save(
-        colorizer, history, images.train, images.test, validation=images.validation, identity=identity, out=folder
+        colorizer, history, images.train, images.test.images, validation=held_out, identity=identity, out=folder
     )
     shutil.rmtree(folder / FIRST, ignore_errors=True)
     return metrics
@@ -302,30 +334,25 @@ def make_colorizer(training: Mapping[str, Any], seed: int) -> Colorizer:
     return Colorizer.create(make_representation(space.pop("name"), **space), network.pop("name"), seed=seed, **network)
 
 
-@dataclass(frozen=True)
-class _View:
-    """What `labkit.metrics.evaluate` needs of a colorizer."""
-
-    network: Network
-    reconstruct: Callable[[Tensor], Tensor]
-
-
 def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -> Iterable[Row]:
     """Every reading in every metric. The model is read from its files, so that what is scored is what is kept."""
     trained = Colorizer.load(folder)
     trained.network.to(metrics["device"])
-    oracle: dict[str, float] = {}
-    if isinstance(space := trained.representation, Classification):
-        stride = trained.network.output_stride
-        nearest = _View(trained.network, lambda rgb: space.oracle(rgb, stride))
-        oracle = _scores(nearest, images.test, run.recipe.thresholds)[0]
+    best = scores.oracle_view(trained)
+    oracle = scores.scores(best, images.test, run.recipe).ours if best else {}
+    found = {
+        reading.name: scores.scores(scores.view(trained, reading), images.test, run.recipe)
+        for reading in run.system.readings
+    }
+    if images.validation is not None:
+        epochs = scores.of_epochs(metrics["history"], scores.watched(trained, images.validation).gray)
+        found[run.system.name] = scores.Scores(*(a | b for a, b in zip(found[run.system.name], epochs, strict=True)))
     date = now()
-    for reading in run.system.readings:
-        values, gray = _scores(view(trained, reading), images.test, run.recipe.thresholds)
-        for metric, value in values.items():
+    for name, (ours, gray) in found.items():
+        for metric, value in ours.items():
             yield Row(
                 recipe=run.recipe.name,
-                system=reading.name,
+                system=name,
                 metric=metric,
                 profile=run.profile,
                 seed=run.seed,
@@ -342,38 +369,6 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
                 data=images.line,
                 command=run.command,
             )
-
-
-def view(trained: Colorizer, reading: Reading) -> _View:
-    """A trained colorizer, read in one way."""
-    config = trained.representation.config() | dict(reading.options)
-    space = make_representation(str(config.pop("name")), **config)
-    colorizer = Colorizer(trained.network, space)
-    return _View(trained.network, lambda rgb: colorizer.reconstruct(rgb, reading.flip_average))
-
-
-def _scores(seen: _View, images: Tensor, thresholds: Sequence[float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Every metric of a view, and of the gray baseline."""
-    scores = evaluate(cast(Colorizer, seen), images)
-    gray = dict(scores.pop("gray"))
-    for threshold in thresholds:
-        scores |= _accuracy(seen.reconstruct, seen.network, images, threshold)
-        gray |= _accuracy(gray_prediction, seen.network, images, threshold)
-    return scores, gray
-
-
-@torch.no_grad()
-def _accuracy(
-    paint: Callable[[Tensor], Tensor], network: Network, images: Tensor, threshold: float
-) -> dict[str, float]:
-    """Pixel accuracy, overall and by channel: "accuracy 0.05", "accuracy 0.05 red", ..."""
-    sums: dict[str, float] = {}
-    with evaluation_mode(network):
-        for batch in images.split(256):
-            for which, shares in pixel_accuracy(paint(batch).cpu(), batch, threshold).items():
-                name = f"accuracy {threshold:g}" + ("" if which == "all" else f" {which}")
-                sums[name] = sums.get(name, 0.0) + float(shares.double().sum())
-    return {name: total / len(images) for name, total in sums.items()}
 
 
 def _rows_of(result: Path) -> list[Row]:
@@ -403,104 +398,7 @@ def _say(console: Console, line: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Tables
-
-
-def comparison(
-    recipe: Recipe, rows: Sequence[Measured], failures: Mapping[str, str] | None = None
-) -> list[dict[str, Any]]:
-    """The table of a recipe: a row a reading and metric, with what the paper prints. Not measured: the row stays."""
-    found = {(row.system, row.metric): row for row in rows}
-    table: list[dict[str, Any]] = []
-    for system in recipe.systems:
-        for reading in system.readings:
-            mse = found.get((reading.name, "mse"))
-            for metric in recipe.metrics:
-                printed = printed_value(recipe, reading.printed, metric)
-                ours = found.get((reading.name, metric))
-                row: dict[str, Any] = {"system": reading.name, "metric": metric, "published": printed}
-                if ours is None:
-                    row |= {"verdict": _why_missing(system, failures or {})}
-                else:
-                    why_not = reading.printed.not_comparable.get(ours.profile, "") if reading.printed else ""
-                    row |= {
-                        "ours": ours.mean,
-                        "sd": None if math.isnan(ours.sd) else ours.sd,
-                        "seeds": len(ours.seeds),
-                        "gray": ours.gray,
-                        "oracle": ours.oracle,
-                        "skill": skill(mse.mean, mse.gray) if mse else None,
-                        "verdict": None if printed is None else verdict(ours, printed, why_not),
-                        "parameters": ours.parameters,
-                        "seconds": round(ours.seconds, 1),
-                        "device": ours.device,
-                    }
-                table.append(row)
-    return table
-
-
-def overview(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]]:
-    """The same for a narrow screen: a row a reading, a column a metric (means over seeds); gray stands first."""
-    found = {(row.system, row.metric): row for row in rows}
-    names = [reading.name for system in recipe.systems for reading in system.readings if (reading.name, "mse") in found]
-    if not names:
-        return []
-    table: list[dict[str, Any]] = [
-        {"system": "gray", "skill": 0.0, **{metric: found[names[0], metric].gray for metric in recipe.metrics}}
-    ]
-    for name in names:
-        mse = found[name, "mse"]
-        row: dict[str, Any] = {"system": name, "skill": round(skill(mse.mean, mse.gray), 3)}
-        row |= {metric: found[name, metric].mean for metric in recipe.metrics}
-        table.append(row | {"oracle mse": mse.oracle, "parameters": mse.parameters, "seconds": round(mse.seconds)})
-    return table
-
-
-def _why_missing(system: System, failures: Mapping[str, str]) -> str:
-    for title, why in failures.items():
-        if f": {system.name}, seed " in title:
-            return f"failed: {why}"
-    return "not measured yet"
-
-
-def relations(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """A row a claim: both sides, the gain with its 95 % margin, the verdict."""
-    return [
-        {
-            "claim": finding.relation.claim,
-            "said by": finding.relation.paper,
-            "metric": finding.relation.metric,
-            "should be better": f"{finding.relation.better}: {finding.better.mean:.4g}",
-            "than": f"{finding.relation.worse}: {finding.worse.mean:.4g}",
-            "gain": finding.gain,
-            "95 % margin": None if math.isnan(finding.margin) else finding.margin,
-            "seeds": len(finding.better.seeds),
-            "verdict": finding.verdict,
-        }
-        for finding in findings
-    ]
-
-
-def summary() -> str:
-    """Every claim tested on the rows of data/measured, as a Markdown table: the README's. A claim appears with the
-    largest profile that it was measured in."""
-    lines = ["| claim | said by | metric | should be better | than | gain (95 % margin) | verdict |", "|---" * 7 + "|"]
-    commands: list[str] = []
-    for recipe in RECIPES.values():
-        for profile in reversed(PROFILES[1:]):
-            rows = measured(recipe.name, profile=profile)
-            found = relations(f for relation in recipe.relations if (f := examine(relation, rows)))
-            for row in found:
-                margin = "one seed" if row["95 % margin"] is None else f"± {row['95 % margin']:.2g}"
-                cells = [row[name] for name in ("claim", "said by", "metric", "should be better", "than")]
-                cells += [f"{row['gain']:.3g} ({margin})", row["verdict"]]
-                lines.append(f"| {' | '.join(cells)} |")
-            if found:
-                commands += [f"`{rows[0].command}` ({rows[0].data}; {rows[0].device}, {rows[0].date[:10]})"]
-                break
-    if not commands:
-        return "Nothing measured yet: labkit reproduce RECIPE --out DIR, then copy DIR/measured/*.csv to data/measured."
-    return "\n".join([*lines, "", "Measured by:", "", *(f"- {command}" for command in commands)])
+# What is left behind
 
 
 def _write(outcomes: Sequence[Outcome], out: Path, shelf: _Shelf, runs: Sequence[Run]) -> None:
@@ -518,7 +416,7 @@ def _write(outcomes: Sequence[Outcome], out: Path, shelf: _Shelf, runs: Sequence
                 "profile": o.profile,
                 "differs": o.recipe.differs,
                 "table": tables[o.recipe.name],
-                "relations": relations(o.findings),
+                "relations": claims(o.findings),
                 "failures": o.failures,
             }
             for o in outcomes
@@ -539,7 +437,7 @@ def _page(
     recipe = outcome.recipe
     tables = [
         report.Table("overview", "Means over seeds", overview(recipe, outcome.measured)),
-        report.Table("relations", "Claims tested", relations(outcome.findings)),
+        report.Table("relations", "Claims tested", claims(outcome.findings)),
         report.Table("comparison", "Every number beside the paper's", table),
     ]
     first = [run for run in runs if run.seed == 0 and (out / run.folder / METRICS_FILE).is_file()]
@@ -563,12 +461,13 @@ def _figures(runs: Sequence[Run], out: Path, shelf: _Shelf) -> list[report.Figur
     losses: list[tuple[str, list[dict[str, float]]]] = []
     for run in runs:
         folder = out / run.folder
-        test = shelf.images(run.recipe.setup(run.system, run.profile)).test[:EXAMPLES]
+        test = shelf.images(run.recipe.setup(run.system, run.profile)).test.images[:EXAMPLES]
         if not pictures:
             pictures = {"true": test, "gray": gray_prediction(test)}
         trained = Colorizer.load(folder)
         if test.shape == pictures["true"].shape:
-            pictures |= {reading.name: view(trained, reading).reconstruct(test) for reading in run.system.readings}
+            for reading in run.system.readings:
+                pictures[reading.name] = scores.view(trained, reading).reconstruct(test)
         losses.append((run.system.name, json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))["history"]))
     names = ", ".join(list(pictures)[2:])
     grid = _figure(
@@ -576,32 +475,56 @@ def _figures(runs: Sequence[Run], out: Path, shelf: _Shelf) -> list[report.Figur
         f"The first {len(test)} test images in rows: the true ones, gray, and as painted by {names}.",
         "First seed. Chosen by nothing but their place in the data set.",
     )
-    columns = min(3, len(losses))
-    rows = math.ceil(len(losses) / columns)
-    figure, axes = plots.subplots(rows, columns, height=1.6 * rows + 0.4, squeeze=False)
-    with plots.style():
-        for panel, (name, history) in zip(axes.flat, losses, strict=False):
-            for key in _loss_names(history):
-                label = key.removesuffix("_loss").replace("_", " ")
-                panel.plot([row["epoch"] for row in history], [row[key] for row in history], label=label, marker="o")
-            if len(_loss_names(history)) > 1:
-                panel.legend()
-            panel.set_title(name, size=8)
-            panel.set_xlabel("epoch")
-        for panel in axes.flat[len(losses) :]:
-            panel.set_axis_off()
-    ends = []
-    for name, history in losses:
-        key = _loss_names(history)[0]
-        ends.append(f"{name} {history[0][key]:.3g} to {history[-1][key]:.3g}")
-    return [
+    by_system = {name: {n: _column(history, n) for n in _loss_names(history)} for name, history in losses}
+    ends = [
+        f"{name} {history[0][key]:.3g} to {history[-1][key]:.3g}"
+        for name, history in losses
+        for key in _loss_names(history)[:1]
+    ]
+    figures = [
         grid,
         _figure(
-            figure,
+            _lines(by_system),
             f"Loss by epoch, a panel for each system. Training loss, first epoch to last: {'; '.join(ends)}.",
             "Loss by epoch, first seed. Each system has its own loss; only panels of the same color space compare.",
         ),
     ]
+    if watched := list(dict.fromkeys(n for _, history in losses for n in history[0] if n.startswith(scores.WATCHED))):
+        panels = {n: {name: _column(history, n) for name, history in losses if n in history[0]} for n in watched}
+        last = [f"{n} of {name} {line[-1]:.3g}" for n, lines in panels.items() for name, line in lines.items()]
+        figures.append(
+            _figure(
+                _lines(panels),
+                f"Curves by epoch, a panel for each metric, a line for each system. Last epoch: {'; '.join(last)}.",
+                "Measured after each epoch on held-out images, first seed. Nothing was chosen by them.",
+            )
+        )
+    return figures
+
+
+def _column(history: Sequence[Mapping[str, float]], name: str) -> list[float]:
+    return [row[name] for row in history]
+
+
+def _lines(panels: Mapping[str, Mapping[str, list[float]]]) -> Any:
+    """A figure of panels, each with one line or several over the epochs."""
+    from labkit import plots
+
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure, axes = plots.subplots(rows, columns, height=1.6 * rows + 0.4, squeeze=False)
+    with plots.style():
+        for panel, (title, lines) in zip(axes.flat, panels.items(), strict=False):
+            for name, line in lines.items():
+                label = name.removesuffix("_loss").replace("_", " ")
+                panel.plot(range(1, len(line) + 1), line, label=label, marker="o")
+            if len(lines) > 1:
+                panel.legend()
+            panel.set_title(title, size=8)
+            panel.set_xlabel("epoch")
+        for panel in axes.flat[len(panels) :]:
+            panel.set_axis_off()
+    return figure
 
 
 def _loss_names(history: Sequence[Mapping[str, float]]) -> list[str]:

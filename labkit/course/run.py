@@ -22,7 +22,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 import labkit
-from labkit import artifacts
+from labkit import artifacts, measured, published
 from labkit.course import report
 from labkit.course.execute import SETTINGS, is_run, kernel_manager
 from labkit.course.labs import find_labs, lab_parameters, read_notebook
@@ -34,8 +34,12 @@ from labkit.parameters import coerce_values, find_parameter
 # Seconds that one cell may take. A lab is much shorter; this is for a cell that would never end.
 CELL_TIMEOUT = {"test": 120, "quick": 600, "course": 3 * 3600, "gpu": 24 * 3600}
 KERNEL_START_TIMEOUT = 120
-# Parts of the package that cannot change what a lab computes.
-NOT_HASHED = ("cli.py", "doctor.py", "course/run.py", "course/report.py", "course/ledger.py", "course/build.py")
+# Parts of the package that cannot change what a lab computes, nor how it is graded.
+NOT_HASHED = (
+    "cli.py",
+    "doctor.py",
+    *(f"course/{name}.py" for name in ("run", "report", "ledger", "build", "reproduce", "scores", "tables")),
+)
 
 
 @dataclass(frozen=True)
@@ -201,13 +205,14 @@ def _key(lab: str, swept: Mapping[str, object]) -> str:
 
 
 def package_hash() -> str:
-    """SHA-256 of labkit's own code and weights, as far as a lab can use them."""
+    """SHA-256 of labkit's own code and weights, and of published and measured numbers, as far as a lab uses them."""
     package = Path(labkit.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*")):
-        name = path.relative_to(package).as_posix()
-        if path.suffix in (".py", ".safetensors", ".json", ".csv") and name not in NOT_HASHED:
-            digest.update(f"{name} {artifacts.sha256(path)}\n".encode())
+    for folder in filter(None, (package, published.folder(), measured.folder())):
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.suffix in (".py", ".safetensors", ".json", ".csv") and name not in NOT_HASHED:
+                digest.update(f"{name} {artifacts.sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

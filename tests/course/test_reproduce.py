@@ -4,7 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,13 +12,16 @@ import torch
 from labkit import LabkitError, recipes, train
 from labkit import measured as measured_package
 from labkit.cli import main
+from labkit.color import luma, to_float
 from labkit.colorizer import WEIGHTS_FILE, Colorizer
 from labkit.course import reproduce as module
+from labkit.course import tables
 from labkit.course.ledger import Ledger
-from labkit.course.reproduce import comparison, overview, reproduce, summary
+from labkit.course.reproduce import Run, reproduce
+from labkit.course.tables import comparison, overview, summary
 from labkit.data import load
 from labkit.measured import measured, read
-from labkit.metrics import evaluate, score
+from labkit.metrics import color_bias, evaluate, gray_prediction, kid, mse, score
 from labkit.recipes import TOY, Printed, Reading, Recipe, Relation, Setup, System
 from labkit.representation import Classification
 from labkit.train import FitSettings
@@ -50,7 +53,7 @@ FAILING = replace(
 @pytest.fixture(autouse=True)
 def few_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "RECIPES", {r.name: r for r in (TINY, COUSIN, FAILING)})
-    monkeypatch.setattr(module, "RECIPES", recipes.RECIPES)
+    monkeypatch.setattr(tables, "RECIPES", recipes.RECIPES)
 
 
 @pytest.fixture(scope="module")
@@ -266,8 +269,82 @@ def test_images_of_a_setup(tmp_path: Path) -> None:
     assert early.line == "flowers17, 12 px: 16 train, 2 validation, 2 test"
     by_class = {name: module.load_images(replace(setup, classes=name), tmp_path) for name in ("day", "night")}
     other = module.load_images(replace(setup, classes="day", test_classes="night"), tmp_path)
-    assert torch.equal(other.test, by_class["night"].test) and torch.equal(other.train, by_class["day"].train)
+    assert torch.equal(other.test.images, by_class["night"].test.images)
+    assert torch.equal(other.train, by_class["day"].train)
     assert other.line.startswith("flowers17 day, 12 px: ") and other.line.endswith(" test (night)")
+    watched = module.load_images(replace(setup, hold_out=True, limit=3), tmp_path)
+    assert watched.line == "flowers17, 12 px: 3 train, 2 validation, 2 test"
+
+
+def test_images_of_several_data_sets(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "flowers17").mkdir()
+    for number in range(20):
+        Image.effect_noise((32, 32), 10 * number).convert("RGB").save(tmp_path / "flowers17" / f"{number}.png")
+    setup = Setup("toyworld+folder", "flowers17", size=32, limit=6, test_limit=1)
+    both = module.load_images(setup, tmp_path)
+    assert both.line == "toyworld+flowers17, 32 px: 12 train, 2 test"
+    alone = [module.load_images(replace(setup, dataset=name), tmp_path).train for name in setup.datasets]
+    assert torch.equal(both.train, torch.cat(alone))
+    there = module.load_images(replace(setup, dataset="toyworld", test_dataset="folder"), tmp_path)
+    assert there.line == "toyworld, 32 px: 6 train, 1 test (flowers17)"
+    assert torch.equal(there.train, alone[0]) and torch.equal(there.test.images, both.test.images[1:])
+    small = module.load_images(replace(setup, dataset="folder", shrink=4), tmp_path)
+    assert small.line == "flowers17, 32 px enlarged from 4: 6 train, 1 test"
+    assert torch.equal(small.test.images, there.test.images)  # what is scored keeps its detail
+    assert small.train.float().std() < 0.5 * alone[1].float().std()  # noise, averaged over 4 x 4
+
+
+def test_more_that_a_recipe_can_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = replace(TOY, limit=16, test_limit=12, hold_out=True, fit=FitSettings(epochs=2, batch_size=8, device="cpu"))
+    asking = replace(
+        TINY,
+        name="asking",
+        systems=TINY.systems[1:2],
+        profiles={"test": held, "quick": held},
+        kid=True,
+        by_class=True,
+        relations=(
+            Relation("the second epoch helps", "bins", "bins", "validation mse, epoch 2", "validation mse, epoch 1"),
+        ),
+    )
+    monkeypatch.setattr(recipes, "RECIPES", {"asking": asking})
+    (outcome,) = reproduce(["asking"], profile="test", seeds=2, out=tmp_path)
+    rows = {(row.system, row.metric): row for row in outcome.rows if row.seed == 0}
+    trained = Colorizer.load(tmp_path / Run(asking, asking.systems[0], "test", 0, "").folder)
+    test = load("toyworld", "test", limit=12)
+    painted, gray = trained.reconstruct(test.images), gray_prediction(test.images)
+
+    assert rows["bins", "KID (labkit features)"].value == pytest.approx(kid(painted, test.images).mean, abs=1e-5)
+    assert rows["bins", "a bias"].value == pytest.approx(float(color_bias(painted, test.images)[:, 0].mean()), abs=1e-4)
+    assert rows["bins", "b bias"].gray == pytest.approx(float(color_bias(gray, test.images)[:, 1].mean()), abs=1e-4)
+    label = int(test.labels[0])
+    of_class, name = test.labels == label, test.class_names[label]
+    ours, floor = (float(mse(p, test.images)[of_class].mean()) for p in (painted, gray))
+    assert rows["bins", f"skill {name}"].value == pytest.approx(1 - ours / floor, abs=1e-4)
+
+    # the last epoch's row is what the finished network scores on the images that were held out
+    held_out = load("toyworld", "validation").images
+    last = {name: rows["bins", f"validation {name}, epoch 2"] for name in ("mse", "mae", "right bins")}
+    assert last["mse"].value == pytest.approx(evaluate(trained, held_out)["mse"], rel=1e-3)
+    assert last["mae"].gray == pytest.approx(evaluate(trained, held_out)["gray"]["mae"], rel=1e-5)
+    bins = cast(Classification, trained.representation).quantizer
+    nearest = bins.encode(to_float(held_out))
+    likeliest = trained.predict(luma(held_out)).argmax(dim=1)
+    assert last["right bins"].value == pytest.approx(float((likeliest == nearest).double().mean()), abs=1e-3)
+    assert last["right bins"].gray == pytest.approx(
+        float((bins.encode(gray_prediction(held_out)) == nearest).double().mean()), abs=1e-4
+    )
+    (finding,) = outcome.findings  # an MSE is better when it is lower, whatever stands around its name
+    gains = [
+        next(r.value for r in outcome.rows if r.seed == seed and r.metric.endswith("mse, epoch 1"))
+        - next(r.value for r in outcome.rows if r.seed == seed and r.metric.endswith("mse, epoch 2"))
+        for seed in (0, 1)
+    ]
+    assert finding.gain == pytest.approx(sum(gains) / 2)
+    page = (tmp_path / "reproduce.html").read_text()
+    assert "Measured after each epoch on held-out images" in page and "right bins" in page
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
