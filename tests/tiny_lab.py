@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-CHECKS = """
-from labkit.checks import Exercise, Wrong, uniform
+FIRST_CHECK = """
+import torch
+from labkit.checks import Exercise, Part, Wrong, close, uniform
 
 EXERCISES = (
     Exercise(
@@ -12,6 +13,10 @@ EXERCISES = (
         reference=lambda x: 2 * x,
         wrong=(Wrong("square", lambda x: x * x, "twice, not squared"),),
     ),
+"""
+CHECKS = (
+    FIRST_CHECK
+    + """\
     Exercise(
         id="90-total", title="The sum", points=1, minutes=1,
         inputs=lambda rng: {"values": uniform(rng, 0, 1, (3, 4))},
@@ -20,18 +25,24 @@ EXERCISES = (
     ),
 )
 """
+)
 
-SOURCE = '''\
-# %% [markdown]
-# # A tiny lab
-#
-# It has two exercises.
-
+SETUP = """\
 # %% tags=["setup"]
 import torch
 from labkit.checks import check
 from labkit.lab import begin
 
+"""
+SOURCE = (
+    f"""\
+# %% [markdown]
+# # A tiny lab
+#
+# It has two exercises.
+
+{SETUP}"""
+    + '''\
 # %% tags=["parameters"]
 profile: str = "auto"  # test, quick, course, gpu or auto
 seed: int = 0  # of everything random
@@ -73,12 +84,19 @@ print("a warning", file=sys.stderr)
 lab.table([{"model": "gray", "mse": 0.5}], "Scores", key="scores")
 object()
 '''
+)
 
 
 def tiny_course(root: Path, source: str = SOURCE) -> Path:
     """Write the tiny lab's source and checks under ``root``; return the path of the checks (for LABKIT_CHECKS)."""
-    (root / "notebooks" / "src").mkdir(parents=True)
-    (root / "notebooks" / "src" / "90_tiny.py").write_text(source)
-    (root / "checks.py").write_text(CHECKS)
-    (root / "pyproject.toml").write_text('[project.urls]\nRepository = "https://git.example.org/a/b"\n')
+    write_course(root, "90_tiny", source, checks=CHECKS)
     return root / "checks.py"
+
+
+def write_course(root: Path, lab: str, source: str, **modules: str) -> None:
+    """Write a course of one lab, and modules of exercises (name -> source), under ``root``."""
+    (root / "notebooks" / "src").mkdir(parents=True)
+    (root / "notebooks" / "src" / f"{lab}.py").write_text(source)
+    (root / "pyproject.toml").write_text('[project.urls]\nRepository = "https://git.example.org/a/b"\n')
+    for name, text in modules.items():
+        (root / f"{name}.py").write_text(text)

@@ -392,6 +392,24 @@ def uniform(rng: torch.Generator, low: float, high: float, shape: Sequence[int] 
     return values if shape else float(values)
 
 
+def whole(rng: torch.Generator, low: int, high: int) -> int:
+    """Return a random whole number from ``low`` to ``high``, both included."""
+    return int(torch.randint(low, high + 1, (), generator=rng))
+
+
+def telling(
+    make: Callable[[], dict[str, Any]], reference: Callable[..., Any], wrong: Sequence[Wrong]
+) -> dict[str, Any]:
+    """Draw inputs on which each mistake shows, and shows which it is: no two hints belong to one output."""
+    answers = [("", reference), *((mistake.hint, mistake.answer) for mistake in wrong)]
+    while True:
+        inputs = make()
+        outputs = [(hint, answer(**inputs)) for hint, answer in answers]
+        pairs = ((one, other) for i, one in enumerate(outputs) for other in outputs[:i] if one[0] != other[0])
+        if not any(close(one, other, atol=1e-4, rtol=0.005).ok for (_, one), (_, other) in pairs):
+            return inputs
+
+
 # The registry
 
 
@@ -425,5 +443,13 @@ def load_file(path: str) -> ModuleType:
     if spec is None or spec.loader is None or not os.path.isfile(path):
         raise LabkitError(f"LABKIT_CHECKS names {path}, which is no Python file with exercises")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever an instructor's file may raise
+        text = " ".join(str(error).split())[:200]
+        raise LabkitError(
+            f"LABKIT_CHECKS names {path}, which cannot be loaded: {type(error).__name__}: {text}"
+        ) from error
+    if not isinstance(getattr(module, "EXERCISES", None), (tuple, list)):
+        raise LabkitError(f"LABKIT_CHECKS names {path}, which has no tuple EXERCISES")
     return module

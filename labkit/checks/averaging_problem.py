@@ -6,20 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checks import Exercise, Verdict, Wrong, as_tensor, close, describe
+from labkit.checks import Exercise, Verdict, Wrong, as_tensor, describe, telling, whole
 
 Answer = Callable[..., Any]
-
-
-def telling(draw: Callable[[], dict[str, Any]], reference: Answer, wrong: Sequence[Wrong]) -> dict[str, Any]:
-    """Draw inputs on which each mistake shows, and shows which it is: no two hints belong to one output."""
-    answers = [("", reference), *((mistake.hint, mistake.answer) for mistake in wrong)]
-    while True:
-        inputs = draw()
-        outputs = [(hint, answer(**inputs)) for hint, answer in answers]
-        pairs = ((one, other) for i, one in enumerate(outputs) for other in outputs[:i] if one[0] != other[0])
-        if not any(close(one, other, atol=1e-4, rtol=0.005).ok for (_, one), (_, other) in pairs):
-            return inputs
 
 
 def chances(rng: torch.Generator, count: int) -> Tensor:
@@ -88,17 +77,13 @@ _MEAN_ALSO_WRONG = (  # too near the right answer, or raising: not for `telling`
 )
 
 
-def _few(rng: torch.Generator, fewest: int, most: int) -> int:
-    return int(torch.randint(fewest, most + 1, (), generator=rng))
-
-
 MEAN_COLOR = Exercise(
     id="01-mean-color",
     title="The color that MSE asks for",
     points=1,
     minutes=3,
     asks_for=("labkit.data.toyworld.optimum",),
-    inputs=lambda rng: telling(lambda: candidates(rng, _few(rng, 4, 6)), mean_color, _MEAN_WRONG),
+    inputs=lambda rng: telling(lambda: candidates(rng, whole(rng, 4, 6)), mean_color, _MEAN_WRONG),
     reference=mean_color,
     hint="the sum of the colors, each times its probability: shape (3,), in the units of the colors",
     wrong=_MEAN_WRONG + _MEAN_ALSO_WRONG,
@@ -194,7 +179,7 @@ MEDIAN_COLOR = Exercise(
     points=2,
     minutes=8,
     asks_for=("labkit.data.toyworld.optimum",),
-    inputs=lambda rng: telling(lambda: candidates(rng, _few(rng, 5, 6)), median_color, _MEDIAN_WRONG),
+    inputs=lambda rng: telling(lambda: candidates(rng, whole(rng, 5, 6)), median_color, _MEDIAN_WRONG),
     reference=median_color,
     hint="for each channel: sort its values, add up their probabilities in that order, stop where the sum passes 1/2",
     wrong=_MEDIAN_WRONG,

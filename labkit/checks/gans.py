@@ -7,14 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.checks import Exercise, Part, Verdict, Wrong, close, describe, uniform
-from labkit.checks.averaging_problem import telling
+from labkit.checks import Exercise, Part, Verdict, Wrong, close, describe, telling, uniform, whole
 
 Layers = Sequence[tuple[int, int]]
-
-
-def _whole(rng: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=rng))
 
 
 # The receptive field: layers [(kernel, stride), ...] from input to output -> pixels a side
@@ -94,7 +89,7 @@ _FIELD_WRONG = (
 
 
 def _stack(rng: torch.Generator) -> dict[str, Any]:
-    return {"layers": [(_whole(rng, 2, 5), _whole(rng, 1, 3)) for _ in range(_whole(rng, 3, 5))]}
+    return {"layers": [(whole(rng, 2, 5), whole(rng, 1, 3)) for _ in range(whole(rng, 3, 5))]}
 
 
 RECEPTIVE_FIELD = Exercise(
@@ -208,6 +203,12 @@ def _no_grad(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple
     return (judged(judge(gray, real), True) + judged(scores, False)) / 2, judged(scores, True)
 
 
+def _summed(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
+    discriminators, generators = gan_losses(judge, gray, real, painted)
+    count = judge(gray, real).numel()
+    return count * discriminators, count * generators
+
+
 def _other_order(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
     discriminators, generators = gan_losses(judge, gray, real, painted)
     return generators, discriminators
@@ -266,6 +267,7 @@ _LOSSES_WRONG = (
         _no_grad,
         "both players learn from the painted scores: compute them twice, from colors detached and not",
     ),
+    Wrong("summed", _summed, "average over all scores: summed, a loss would grow with the batch and the picture"),
     Wrong("the other order", _other_order, "return the discriminator's loss first, then the generator's"),
 )
 
@@ -299,7 +301,7 @@ def _fresh(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _match(rng: torch.Generator) -> dict[str, Tensor]:
-    count = _whole(rng, 2, 3)
+    count = whole(rng, 2, 3)
     return {
         "gray": uniform(rng, 0, 1, (count, 1, 8, 8)),
         "real": uniform(rng, -0.5, 0.5, (count, 2, 8, 8)),
@@ -369,6 +371,11 @@ _ACCURACY_WRONG = (
         "a share, not a number of pixels: divide by how many there are",
     ),
     Wrong(
+        "percent",
+        lambda pred, true, threshold: 100 * channel_accuracy(pred, true, threshold),
+        "a share from 0 to 1, not a percentage",
+    ),
+    Wrong(
         "relative",
         lambda pred, true, threshold: ((pred - true).abs() <= threshold * true).double().mean(dim=(0, 2, 3)),
         "the threshold is a share of the whole range, 1, not of the true value",
@@ -383,7 +390,7 @@ _ACCURACY_WRONG = (
 
 def _two_pictures(rng: torch.Generator) -> dict[str, Any]:
     """Errors of another size in each channel, of both signs, so that all ways to count differ."""
-    true = uniform(rng, 0.1, 0.9, (_whole(rng, 2, 4), 3, 10, 12))
+    true = uniform(rng, 0.1, 0.9, (whole(rng, 2, 4), 3, 10, 12))
     error = torch.randn(true.shape, generator=rng) * torch.tensor([0.12, 0.05, 0.08]).view(3, 1, 1)
     return {"pred": (true + error).clamp(0, 1), "true": true, "threshold": round(uniform(rng, 0.03, 0.1), 3)}
 
@@ -480,9 +487,9 @@ _KID_WRONG = (
 
 
 def _features(rng: torch.Generator) -> dict[str, Tensor]:
-    d = _whole(rng, 5, 8)
-    x = torch.randn((_whole(rng, 12, 16), d), generator=rng)
-    y = 1.4 * torch.randn((_whole(rng, 18, 24), d), generator=rng) + 0.8
+    d = whole(rng, 5, 8)
+    x = torch.randn((whole(rng, 12, 16), d), generator=rng)
+    y = 1.4 * torch.randn((whole(rng, 18, 24), d), generator=rng) + 0.8
     return {"x": x, "y": y}
 
 

@@ -5,13 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checks import Exercise, Verdict, Wrong, as_tensor, close, uniform
-from labkit.checks.averaging_problem import telling
-
-
-def _whole(rng: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=rng))
-
+from labkit.checks import Exercise, Verdict, Wrong, as_tensor, close, telling, uniform, whole
 
 # Nearest bin: colors (P, D), centers (Q, D) -> int64 (P,)
 
@@ -70,10 +64,10 @@ _NEAREST_WRONG = (
 
 
 def _colors_and_bins(rng: torch.Generator) -> dict[str, Tensor]:
-    channels = _whole(rng, 2, 3)
+    channels = whole(rng, 2, 3)
     return {
-        "colors": uniform(rng, -60, 60, (_whole(rng, 20, 24), channels)),
-        "centers": uniform(rng, -60, 60, (_whole(rng, 8, 12), channels)),
+        "colors": uniform(rng, -60, 60, (whole(rng, 20, 24), channels)),
+        "centers": uniform(rng, -60, 60, (whole(rng, 8, 12), channels)),
     }
 
 
@@ -191,9 +185,9 @@ _SOFT_WRONG = (
 
 def _colors_among_bins(rng: torch.Generator) -> dict[str, Any]:
     return {
-        "colors": uniform(rng, -12, 12, (_whole(rng, 4, 6), 2)),
-        "centers": uniform(rng, -15, 15, (_whole(rng, 8, 10), 2)),
-        "neighbors": _whole(rng, 3, 5),
+        "colors": uniform(rng, -12, 12, (whole(rng, 4, 6), 2)),
+        "centers": uniform(rng, -15, 15, (whole(rng, 8, 10), 2)),
+        "neighbors": whole(rng, 3, 5),
         "sigma": uniform(rng, 4.0, 8.0),
     }
 
@@ -288,7 +282,7 @@ def _judge_weights(inputs: dict[str, Any], output: Any) -> Verdict:
 
 def _frequencies(rng: torch.Generator) -> dict[str, Any]:
     """A lopsided distribution with empty bins, and a mix away from one half."""
-    count = _whole(rng, 6, 8)
+    count = whole(rng, 6, 8)
     share = torch.rand(count, generator=rng) ** 4 + 0.01
     share[torch.randperm(count, generator=rng)[:2]] = 0
     mix = uniform(rng, 0.2, 0.4)
@@ -374,9 +368,9 @@ _ANNEALED_WRONG = (
 
 
 def _logits_and_bins(rng: torch.Generator) -> dict[str, Any]:
-    bins = _whole(rng, 6, 8)
+    bins = whole(rng, 6, 8)
     return {
-        "logits": 1.5 * torch.randn((_whole(rng, 3, 5), bins), generator=rng),
+        "logits": 1.5 * torch.randn((whole(rng, 3, 5), bins), generator=rng),
         "centers": uniform(rng, -80, 80, (bins, 2)),
         "temperature": uniform(rng, 0.3, 0.7),
     }
@@ -451,7 +445,7 @@ _FLOOR_WRONG = (
 
 
 def _pixels_and_bins(rng: torch.Generator) -> dict[str, Tensor]:
-    return {"pixels": uniform(rng, 0, 1, (_whole(rng, 40, 60), 3)), "centers": uniform(rng, 0, 1, (8, 3))}
+    return {"pixels": uniform(rng, 0, 1, (whole(rng, 40, 60), 3)), "centers": uniform(rng, 0, 1, (8, 3))}
 
 
 ORACLE_FLOOR = Exercise(

@@ -8,14 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.checks import Exercise, Verdict, Wrong, describe
-from labkit.checks.averaging_problem import telling
+from labkit.checks import Exercise, Verdict, Wrong, describe, telling, whole
 from labkit.models import UNet
-
-
-def _whole(rng: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=rng))
-
 
 # Parameters of a stack: channels (list of whole numbers), kernel -> how many
 
@@ -66,8 +60,8 @@ _COUNT_WRONG = (
 
 
 def _draw_stack(rng: torch.Generator) -> dict[str, Any]:
-    widths = [_whole(rng, 2, 12) for _ in range(_whole(rng, 2, 4))]
-    return {"channels": [1, *widths], "kernel": 3 + 2 * _whole(rng, 0, 1)}
+    widths = [whole(rng, 2, 12) for _ in range(whole(rng, 2, 4))]
+    return {"channels": [1, *widths], "kernel": 3 + 2 * whole(rng, 0, 1)}
 
 
 COUNT_PARAMETERS = Exercise(
@@ -148,7 +142,7 @@ SKIP_PARAMETERS = Exercise(
     minutes=5,
     asks_for=("labkit.models.network.count_parameters", "labkit.models.make_network"),
     inputs=lambda rng: telling(
-        lambda: {"width": 4 * _whole(rng, 1, 16), "depth": _whole(rng, 3, 5)}, skip_parameters, _SKIP_WRONG
+        lambda: {"width": 4 * whole(rng, 1, 16), "depth": whole(rng, 3, 5)}, skip_parameters, _SKIP_WRONG
     ),
     reference=skip_parameters,
     atol=0.1,
@@ -248,8 +242,8 @@ _BLOCK_RAISING = (
 
 
 def _draw_block(rng: torch.Generator) -> dict[str, Any]:
-    channels, wide = _whole(rng, 2, 4), _whole(rng, 2, 3)
-    height, width = _whole(rng, 3, 5), _whole(rng, 3, 5)
+    channels, wide = whole(rng, 2, 4), whole(rng, 2, 3)
+    height, width = whole(rng, 3, 5), whole(rng, 3, 5)
     return {
         "x": torch.randn(2, channels, height, width, generator=rng),
         "skip": torch.randn(2, channels, 2 * height, 2 * width, generator=rng),
@@ -350,9 +344,9 @@ def _grown_by_whole_kernels(layers: list[tuple[int, int]]) -> int:
 def _draw_layers(rng: torch.Generator) -> dict[str, Any]:
     """Convolutions of 3 or 5 with poolings (2, 2) or strided convolutions (4, 2) between, two halvings or more."""
     layers: list[tuple[int, int]] = []
-    for _ in range(_whole(rng, 2, 3)):
-        layers += [(3 + 2 * _whole(rng, 0, 1), 1) for _ in range(_whole(rng, 1, 2))]
-        layers += [(2 * _whole(rng, 1, 2), 2)]
+    for _ in range(whole(rng, 2, 3)):
+        layers += [(3 + 2 * whole(rng, 0, 1), 1) for _ in range(whole(rng, 1, 2))]
+        layers += [(2 * whole(rng, 1, 2), 2)]
     return {"layers": [*layers, (3, 1)]}
 
 
@@ -444,8 +438,8 @@ _CONTROL_WRONG = (
 
 def _draw_configs(rng: torch.Generator) -> dict[str, Config]:
     """A U-Net, and a control without skips that differs in two or three other things, never in depth alone."""
-    chosen = torch.randperm(len(SWAPS), generator=rng).tolist()[: _whole(rng, 2, 3)]
-    shared = {"out_channels": _whole(rng, 2, 3), "dropout": [0.0, 0.1, 0.2][_whole(rng, 0, 2)]}
+    chosen = torch.randperm(len(SWAPS), generator=rng).tolist()[: whole(rng, 2, 3)]
+    shared = {"out_channels": whole(rng, 2, 3), "dropout": [0.0, 0.1, 0.2][whole(rng, 0, 2)]}
     unet = {"name": "unet", **shared, **{option: own for option, (_, own) in SWAPS.items()}}
     careless = {option: other for i, (option, (other, _)) in enumerate(SWAPS.items()) if i in chosen}
     return {"unet": unet, "control": {**unet, "name": "cnn", **careless}}

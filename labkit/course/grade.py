@@ -14,8 +14,8 @@ import os
 import pkgutil
 import resource
 import secrets
+import shutil
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -97,17 +97,31 @@ def grade(
             f"this machine cannot keep hostile submissions apart ({'; '.join(tier.missing)}): "
             "grade on Linux, in a container or as root, or say --unsafe if you trust the whole class"
         )
+    if Path(submissions).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
+        raise LabkitError(f"{out} lies in the folder of submissions, as if it were a student's: choose another --out")
     out = artifacts.make_folder(out)
     overrides = gradebook.read_overrides(out / gradebook.NAME)  # before hours are spent on it
     seed = _settle_seed(out, template, seed)
-    with tempfile.TemporaryDirectory(prefix="labkit-submissions-") as scratch:
-        found = find_submissions(Path(submissions), Path(scratch))
+    with _scratch(out) as scratch:
+        found = find_submissions(Path(submissions), scratch)
         results = _grade_all(found, template, seed, timeout, tier, jobs, out, resume, console)
     facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due)
     overrides |= gradebook.read_overrides(out / gradebook.NAME)  # what was written meanwhile counts
     gradebook.write(out, found, results, template, facts, overrides)
     console.print(f"gradebook: {out / gradebook.NAME}", markup=False, highlight=False, soft_wrap=True)
     return results
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A folder for what is unpacked; what a killed run left there is removed."""
+    place = out / "unpacked"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _in_words(tier: Tier) -> str:
@@ -192,7 +206,7 @@ def _grade_all(
                 ]
                 patience = (timeout + 20) * (2 * len(template.tasks) + 2)
                 most = min(jobs or 2 * _cores(), len(queue))
-                slow: list[Job] = []  # whose time was over, which others may have taken: once more, alone
+                slow: list[Job] = []  # whose time was over, but others had taken it: once more, alone
                 while queue or running or slow:
                     if not queue and not running:
                         queue, slow, most = slow, [], 1
@@ -203,7 +217,7 @@ def _grade_all(
                     for worker in _ended(running, patience):
                         running.remove(worker)
                         graded = _finish(worker, patience)
-                        if most > 1 and _out_of_time(graded):
+                        if most > 1 and graded.starved:
                             slow.append(worker.job)
                             continue
                         _record(graded, worker, ledger, out)
@@ -265,10 +279,6 @@ def _finish(worker: Worker, patience: float) -> Graded:
     return graded
 
 
-def _out_of_time(graded: Graded) -> bool:
-    return "timeout" in (graded.status, *(exercise.status for exercise in graded.exercises))
-
-
 def _kill(worker: Worker) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(worker.process.pid, signal.SIGKILL)
@@ -297,7 +307,7 @@ def _cores() -> int:
 def _record(graded: Graded, worker: Worker, ledger: Ledger, out: Path) -> None:
     """Put a grade in its place, then into the ledger."""
     output = f"grades/{gradebook.file_name(graded.student)}.json"
-    artifacts.write_text(out / output, graded.model_dump_json(indent=1) + "\n")
+    artifacts.write_text(out / output, graded.model_dump_json(indent=1, exclude={"starved"}) + "\n")
     ledger.append(
         Entry(
             kind="grade",

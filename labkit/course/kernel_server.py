@@ -287,7 +287,7 @@ class Keeper:
         if "ready" in words:
             for port, listener in enumerate(self.listeners):
                 self.selector.register(listener, selectors.EVENT_READ, partial(self._connect, port + 1))
-            _say(self.control, ready=True)
+            _say(self.control, ready=True, process=self.first)
         if "error" in words:
             _say(self.control, error=words["error"])
         if "ended" in words or "error" in words:
@@ -387,6 +387,16 @@ def own_memory(process: int) -> int:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) << 10
     return resident(process)
+
+
+def processor_time(process: int) -> float:
+    """Seconds that a process and its descendants have computed."""
+    ticks = 0
+    for each in (process, *descendants(process)):
+        with suppress(OSError, ValueError):
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))  # its own and its ended children's, as user and in the system
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 # In the box

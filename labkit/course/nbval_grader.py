@@ -38,6 +38,7 @@ from labkit.course.warm_kernel import PROVISIONER
 
 PARTLY, MISSING, GRADER_ERROR = "partly right", "missing", "grader-error"
 POLL = 0.2  # seconds between two looks at whether the kernel lives
+STARVED = 0.5  # share of its time: a cell that computed for less of it may have waited for others to
 LARGEST_OUTPUT = 8 << 20  # characters of output that are read
 LONGEST_MESSAGE = 4000  # characters
 # pytest's plugins that grading does not use; without them (one collects garbage, many times) it takes half the time.
@@ -86,6 +87,7 @@ class Graded(BaseModel):
     sha256: str = ""
     file: str = ""
     exercises: list[ExerciseGrade] = []
+    starved: bool = False  # out of time, which others may have taken; in no file
 
     @property
     def score(self) -> int | None:
@@ -111,9 +113,9 @@ class Job:
 class Ended(Exception):
     """The kernel ended, or had to be ended."""
 
-    def __init__(self, status: str, reason: str):
+    def __init__(self, status: str, reason: str, starved: bool = False):
         super().__init__(reason)
-        self.status, self.reason = status, reason
+        self.status, self.reason, self.starved = status, reason, starved
 
 
 def grade_one(job: Job) -> Graded:
@@ -128,7 +130,7 @@ def grade_one(job: Job) -> Graded:
     except Unreadable as problem:
         return Graded(student=student, status=problem.status, reason=problem.reason)  # type: ignore[arg-type]
     answers = match(notebook, job.template)
-    exercises = _run(job, answers)
+    exercises, starved = _run(job, answers)
     status, reasons = _overall(exercises)
     reasons += [f"{e.id}: {e.note}" for e in exercises if e.note] + ([note] if note else [])
     return Graded(
@@ -138,6 +140,7 @@ def grade_one(job: Job) -> Graded:
         sha256=hashlib.sha256(data).hexdigest(),
         file=notebook.name,
         exercises=exercises,
+        starved=starved,
     )
 
 
@@ -149,25 +152,29 @@ def _overall(exercises: list[ExerciseGrade]) -> tuple[Status, list[str]]:
     return status, [f"{exercise.id}: {exercise.message}" for exercise in bad]
 
 
-def _run(job: Job, answers: Mapping[str, Answer]) -> list[ExerciseGrade]:
-    """Run the skeleton; when an answer ends the kernel, again without it, so that it costs no other."""
+def _run(job: Job, answers: Mapping[str, Answer]) -> tuple[list[ExerciseGrade], bool]:
+    """Run the skeleton; when an answer ends the kernel, again without it, so that it costs no other.
+
+    Returns each exercise's grade, and whether one of them was starved.
+    """
     blanked: dict[str, Ended] = {}
     while True:
         grader = Grader(job, answers, blanked)
         with tempfile.TemporaryDirectory(prefix="labkit-grade-") as folder:
             _pytest(grader, Path(folder), job)
-        if grader.fault:
-            return [_not_gradable(task, answers, grader.fault) for task in job.template.tasks]
+        fault = grader.fault
+        if grader.ended is not None and (grader.at in blanked or not grader.at):
+            fault = fault or f"the lab's own set-up cell ended: {grader.ended.reason}"
+        if fault:
+            return [_not_gradable(task, answers, fault) for task in job.template.tasks], False
         if grader.ended is None:
-            return [
+            exercises = [
                 _not_gradable(task, answers, grader.faults[task.key])
                 if task.key in grader.faults
                 else _grade(task, answers[task.key], grader, blanked.get(task.key))
                 for task in job.template.tasks
             ]
-        if grader.at in blanked or not grader.at:
-            fault = f"the lab's own set-up cell ended: {grader.ended.reason}"
-            return [_not_gradable(task, answers, fault) for task in job.template.tasks]
+            return exercises, any(ended.starved for ended in blanked.values())
         blanked[grader.at] = grader.ended
 
 
@@ -363,12 +370,22 @@ class Watched:
 
     def __init__(self, kernel: Any, timeout: float):
         self.kernel, self.timeout = kernel, timeout
-        self.deadline = time.monotonic() + timeout
+        self.provisioner: Any = getattr(getattr(kernel, "km", None), "provisioner", None)
+        self.begin()
         self.said = 0
         self.published: deque[Any] = deque()
         self.error = ""
         self._get = type(kernel).get_message.__get__(kernel)
         kernel.get_message = self.get_message
+
+    def begin(self) -> None:
+        """Let the time run from now."""
+        self.deadline = time.monotonic() + self.timeout
+        self.computed = self._processor_time()
+
+    def _processor_time(self) -> float:
+        """Seconds that the kernel has computed; of an ordinary one that is not known, and it seems to have waited."""
+        return float(self.provisioner.processor_time()) if hasattr(self.provisioner, "processor_time") else 0.0
 
     def release(self) -> None:
         """Give nbval its own method back."""
@@ -379,7 +396,8 @@ class Watched:
         wait_until = min(self.deadline, time.monotonic() + (timeout if timeout is not None else self.timeout))
         while True:
             if time.monotonic() > self.deadline:  # first: a flood must not put it off
-                raise Ended("timeout", f"it took more than {self.timeout:g} s, and was ended")
+                starved = self._processor_time() - self.computed < STARVED * self.timeout
+                raise Ended("timeout", f"it took more than {self.timeout:g} s, and was ended", starved)
             if stream == "iopub" and self.published:
                 return self.published.popleft()
             message = self._receive(stream, POLL if stream == "iopub" else POLL / 10)
@@ -423,7 +441,7 @@ class Watched:
 
     def evaluate(self, expression: str) -> dict[str, Any]:
         """What the kernel answers to one user expression, within the time of a cell."""
-        self.deadline = time.monotonic() + self.timeout
+        self.begin()
         sent = self.kernel.kc.execute(
             "",
             silent=True,
@@ -448,12 +466,11 @@ class Watched:
 
     def fate(self) -> Ended:
         """Why a kernel has ended, in words."""
-        provisioner: Any = getattr(getattr(self.kernel, "km", None), "provisioner", None)
-        reason = str(provisioner.reason()) if hasattr(provisioner, "reason") else "it exited"
+        reason = str(self.provisioner.reason()) if hasattr(self.provisioner, "reason") else "it exited"
         if reason == "memory":
             return Ended("memory", "it used more memory than is allowed, and was ended")
         if reason == "timeout":
-            return Ended("timeout", "it took too long, and was ended")
+            return Ended("timeout", "it took too long, and was ended", starved=True)
         if reason == "output-limit":
             return Ended("output-limit", "it printed or displayed too much, and was ended")
         if reason == "processes":

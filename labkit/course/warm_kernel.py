@@ -58,6 +58,7 @@ class Link:
 
     def __init__(self, server: str, place: Path):
         self.server, self.place, self.key = server, place, secrets.token_hex(16)
+        self.process: int | None = None  # in whose descendants the kernel is
         self._socket: socket.socket | None = None
         self._heard = b""
         self._reason = ""
@@ -83,6 +84,7 @@ class Link:
             raise LabkitError(
                 f"no kernel for {workdir}: {said.get('error') or said.get('ended') or 'it ended at once'}"
             )
+        self.process = said["process"]
 
     def poll(self) -> str:
         """Why the kernel has ended; nothing while it runs."""
@@ -361,6 +363,11 @@ class WarmProvisioner(KernelProvisionerBase):
     def reason(self) -> str:
         """Why the kernel ended, as `Kernel.reason` says it."""
         return self._link.poll() if self._link is not None else ""
+
+    def processor_time(self) -> float:
+        """Seconds that the kernel, with all that it started, has computed."""
+        process = self._link.process if self._link is not None else None
+        return 0.0 if process is None else kernel_server.processor_time(process)
 
     async def pre_launch(self, **options: Any) -> dict[str, Any]:
         """Tell the manager where the channels will be; after a restart, where they were."""

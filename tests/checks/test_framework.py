@@ -28,6 +28,7 @@ from labkit.checks import (
     evaluate,
     switched_off,
     uniform,
+    whole,
 )
 from labkit.lab import format_cell
 
@@ -311,6 +312,7 @@ def test_uniform() -> None:
     rng = torch.Generator().manual_seed(0)
     assert 2 <= uniform(rng, 2, 3) <= 3
     assert uniform(rng, 0, 1, (2, 3)).shape == (2, 3)
+    assert {whole(rng, 2, 4) for _ in range(50)} == {2, 3, 4}
 
 
 # Registry
@@ -328,6 +330,25 @@ def test_files_of_exercises_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("LABKIT_CHECKS", str(tmp_path / "nothing.py"))
     with pytest.raises(LabkitError, match="LABKIT_CHECKS"):
         checks.find_exercise("90-total")
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("import nothing_of_that_name", "cannot be loaded: ModuleNotFoundError: No module"),
+        ("EXERCISES = (", "cannot be loaded: SyntaxError"),
+        ("", "has no tuple EXERCISES"),
+    ],
+)
+def test_a_broken_file_of_exercises_is_one_line(
+    source: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    (tmp_path / "broken.py").write_text(source)
+    monkeypatch.setenv("LABKIT_CHECKS", str(tmp_path / "broken.py"))
+    with pytest.raises(LabkitError, match=f"LABKIT_CHECKS names .*broken.py, which {why}") as caught:
+        checks.find_exercise("90-total")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture(autouse=True, scope="module")

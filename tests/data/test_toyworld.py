@@ -1,6 +1,7 @@
 """toyworld: the gray image tells everything but the hidden color, and the closed forms are the optimum."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -177,6 +178,40 @@ def test_seeds_splits_prefixes_and_sizes() -> None:
     assert torch.equal(
         large.images, large.posterior()[0].gather(1, large.hidden()[:, None, None].expand(-1, 1, 3, -1, -1))[:, 0]
     )
+
+
+@pytest.mark.parametrize("size", [32, 45, 64])
+@pytest.mark.parametrize("count", [1, 3, 120, 249])
+def test_a_scene_does_not_depend_on_how_many_are_asked_for(whole: dict[int, ToyWorld], size: int, count: int) -> None:
+    """Scenes share random draws with the 250 of their chunk, also with those that are not painted."""
+    few = generate(count, seed=8, size=size, split="test")
+    for name in ("images", "labels", "material", "shade"):
+        assert torch.equal(getattr(few, name), getattr(whole[size], name)[:count]), name
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[int, ToyWorld]:
+    return {size: generate(250, seed=8, size=size, split="test") for size in (32, 45, 64)}
+
+
+def test_second_chunk_is_a_prefix_too() -> None:
+    assert torch.equal(generate(253, seed=4).images, generate(500, seed=4).images[:253])
+
+
+def test_scenes_are_those_of_every_release() -> None:
+    """Mean R, G and B of three scenes. Another random stream would change them by far more than the tolerance."""
+    small, large = generate(3, seed=0), generate(2, seed=1, size=100, split="test")
+    expected = torch.tensor([[108.28, 124.11, 78.28], [89.99, 121.37, 120.17], [48.22, 146.0, 128.5]])
+    assert torch.allclose(small.images.float().mean(dim=(2, 3)), expected, rtol=0, atol=0.05)
+    expected = torch.tensor([[94.16, 124.58, 135.85], [46.39, 150.99, 120.89]])
+    assert torch.allclose(large.images.float().mean(dim=(2, 3)), expected, rtol=0, atol=0.05)
+
+
+def test_few_large_scenes_take_little_time() -> None:
+    """Painting the 246 others of the chunk as well took six seconds."""
+    start = time.process_time()
+    generate(4, size=256)
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize(

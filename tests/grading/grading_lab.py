@@ -6,20 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tiny_lab import FIRST_CHECK, SETUP, write_course
+
 from labkit.checks import all_exercises
 from labkit.course.build import make_notebook, read_source
 
-PUBLIC = """
-import torch
-from labkit.checks import Exercise, Part, Wrong, close, uniform
-
-EXERCISES = (
-    Exercise(
-        id="91-double", title="Twice a number", points=2, minutes=1, asks_for=("labkit.lab.format_cell",),
-        inputs=lambda rng: {"x": uniform(rng, 1, 2)},
-        reference=lambda x: 2 * x,
-        wrong=(Wrong("square", lambda x: x * x, "twice, not squared"),),
-    ),
+PUBLIC = (
+    FIRST_CHECK.replace("90-double", "91-double")
+    + """\
     Exercise(
         id="91-total", title="The sum", points=1, minutes=1,
         inputs=lambda rng: {"values": uniform(rng, 0, 1, (3, 4))},
@@ -42,6 +36,7 @@ EXERCISES = (
 def find(output, name):
     return output.get(name) if type(output) is dict else None
 """
+)
 HIDDEN = """
 from labkit.checks import Exercise
 
@@ -53,15 +48,13 @@ EXERCISES = (
     ),
 )
 """
-SOURCE = '''\
+SOURCE = (
+    f"""\
 # %% [markdown]
 # # A lab to grade
 
-# %% tags=["setup"]
-import torch
-from labkit.checks import check
-from labkit.lab import begin
-
+{SETUP}"""
+    + '''\
 # %%
 lab = begin("91_graded")
 
@@ -99,6 +92,7 @@ def both(values: torch.Tensor) -> dict:
 # %% check="91-both"
 check("91-both", both)
 '''
+)
 KEYS = ("91-double", "91-total", "91-both")
 HIGHEST = 7
 RIGHT = {
@@ -111,11 +105,7 @@ SQUARE = "def double(x):\n    return x * x"
 
 def grading_course(root: Path) -> str:
     """Write the lab and its checks under ``root``; return LABKIT_CHECKS."""
-    (root / "notebooks" / "src").mkdir(parents=True)
-    (root / "notebooks" / "src" / "91_graded.py").write_text(SOURCE)
-    (root / "public.py").write_text(PUBLIC)
-    (root / "hidden.py").write_text(HIDDEN)
-    (root / "pyproject.toml").write_text('[project.urls]\nRepository = "https://git.example.org/a/b"\n')
+    write_course(root, "91_graded", SOURCE, public=PUBLIC, hidden=HIDDEN)
     return f"{root / 'public.py'}:{root / 'hidden.py'}"
 
 

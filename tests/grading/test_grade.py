@@ -220,26 +220,41 @@ def test_names_come_back_from_a_spreadsheet_as_they_were(tmp_path: Path) -> None
     assert gradebook._plain("\uff1da") == "'\uff1da"
 
 
-def test_those_whose_time_was_over_are_graded_again_alone(
+def test_those_whose_time_others_took_are_graded_again_alone(
     grade: Grade, course: Path, own_checks: str, tmp_path: Path
 ) -> None:
     from labkit.course import grade as module
 
-    for student in ("ann", "bob"):
+    for student in ("ann", "bob", "eve"):
         hand_in(tmp_path / "in", student, answered(student_copy(course), RIGHT))
     finish, seen = module._finish, []
 
     def starved_once(worker: module.Worker, patience: float) -> Graded:
         graded = finish(worker, patience)
         seen.append(graded.student)
-        first = graded.student == "bob" and seen.count("bob") == 1
-        return graded.model_copy(update={"status": "timeout"}) if first else graded
+        if graded.student == "ann" or seen.count(graded.student) > 1:
+            return graded
+        return graded.model_copy(update={"status": "timeout", "starved": graded.student == "bob"})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_finish", starved_once)
         results = grade(tmp_path / "in", tmp_path / "out", jobs=2)
-    assert [result.score for result in results] == [HIGHEST, HIGHEST] and [r.status for r in results] == ["graded"] * 2
-    assert seen[2] == "bob" and len(Ledger(tmp_path / "out" / "ledger.jsonl").entries()) == 2
+    assert [result.status for result in results] == ["graded", "graded", "timeout"]
+    assert sorted(seen[:3]) == ["ann", "bob", "eve"] and seen[3:] == ["bob"]
+    assert len(Ledger(tmp_path / "out" / "ledger.jsonl").entries()) == 3
+    assert "starved" not in (tmp_path / "out" / "grades" / "eve.json").read_text()
+
+
+def test_a_zip_is_unpacked_in_the_folder_of_results_and_nothing_of_it_stays(
+    grade: Grade, course: Path, own_checks: str, tmp_path: Path
+) -> None:
+    hand_in(tmp_path / "in", "ann", answered(student_copy(course), RIGHT))
+    path = shutil.make_archive(str(tmp_path / "class"), "zip", tmp_path / "in")
+    left = tmp_path / "out" / "unpacked" / "zoe.ipynb"  # by a run that was killed
+    left.parent.mkdir(parents=True)
+    left.write_text("{}")
+    assert [(r.student, r.score) for r in grade(Path(path), tmp_path / "out")] == [("ann", HIGHEST)]
+    assert not left.parent.exists()
 
 
 def test_what_the_grader_could_not_grade_has_no_score() -> None:
@@ -269,6 +284,9 @@ def test_mistakes_are_told_at_once(grade: Grade, course: Path, tmp_path: Path) -
     with pytest.raises(LabkitError, match="no such folder"):
         grade(tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "in").mkdir()
+    for inside in ("", "grades", "a/b"):
+        with pytest.raises(LabkitError, match="lies in the folder of submissions.*choose another --out"):
+            grade(tmp_path / "in", tmp_path / "in" / inside)
     with pytest.raises(LabkitError, match="no submissions"):
         grade(tmp_path / "in", tmp_path / "out")
     with pytest.raises(LabkitError, match="there is no lab '17'"):

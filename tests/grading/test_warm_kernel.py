@@ -19,9 +19,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit import LabkitError
 from labkit.course import warm_kernel
-from labkit.course.kernel_server import CHECKS_STUB, descendants
+from labkit.course.kernel_server import CHECKS_STUB, descendants, processor_time
 from labkit.course.sandbox import LIMITS, NONE, Limits, Tier, best_tier, tiers
-from labkit.course.warm_kernel import PRELOAD, Kernel, WarmKernels
+from labkit.course.warm_kernel import PRELOAD, Kernel, Link, WarmKernels
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -332,6 +332,20 @@ def test_an_interrupt_a_restart_and_a_shutdown_through_a_kernel_manager(
     assert manager.provisioner.reason() == "exited with status 7"
     client.stop_channels()
     manager.shutdown_kernel(now=True)
+
+
+def test_a_kernels_processor_time_is_what_it_and_its_children_computed(kernel: Kernel) -> None:
+    assert isinstance(kernel._link, Link) and kernel._link.process is not None
+    before = processor_time(kernel._link.process)
+    answer(kernel, "import time\ntime.sleep(0.5)")
+    slept = processor_time(kernel._link.process)
+    assert slept - before < 0.4
+    answer(
+        kernel,
+        "import os\nif (child := os.fork()) == 0:\n    while time.process_time() < 0.8: pass\n    os._exit(0)\n"
+        "os.waitpid(child, 0)",
+    )
+    assert processor_time(kernel._link.process) - slept > 0.7
 
 
 HOSTILE_CHANNEL = r"""
