@@ -125,7 +125,8 @@ def claims_of(*names: str) -> list[dict[str, Any]]:
     Empty where nothing is measured yet. Raises LabkitError for an unknown recipe.
     """
     columns = ("claim", "said by", "metric", "gain", "95 % margin", "verdict")
-    rows = claims(finding for recipe in find_recipes(names) for finding in findings(recipe))
+    recipes = [recipe for recipe in find_recipes(names) if recipe.name in names]  # not all of a paper of that name
+    rows = claims(finding for recipe in recipes for finding in findings(recipe))
     return [{name: row[name] for name in columns} for row in rows]
 
 

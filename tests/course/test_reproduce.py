@@ -362,3 +362,10 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     failing = ("reproduce", "failing", "--profile", "test", "--seeds", "1", "--out", str(tmp_path / "failing"))
     assert status(*failing) == 1 and "failed: failing: wild, seed 0: the loss is" in capsys.readouterr().out
     assert status("reproduce", "nothing") == 2 and "unknown recipe 'nothing'" in capsys.readouterr().err
+
+
+def test_the_readme_shows_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the real recipes
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").splitlines()
+    missing = [line for line in summary().splitlines() if line not in readme]
+    assert not missing, "put what `labkit recipes --measured` prints into README.md"
