@@ -81,9 +81,9 @@ plots.show(
         columns=["gray", "as colorful as the proof allows", "true"],
         scale=1.9,
     ),
-    alt="Three pictures of one scene of flat areas: sky, grass, balloons, balls. First in gray. In the "
-    "middle only thin lines are colored, along the outlines and the horizon; sky, grass and "
-    "the insides of all things are gray. Last the true colors.",
+    alt="Three pictures of one scene of flat areas: sky, grass and some things with dark outlines. First "
+    "in gray. In the middle only narrow bands are colored, along the outlines and the horizon; sky, "
+    "grass and the inside of the large things are gray. Last the true colors.",
     caption="A picture with a perfectly flat sky, the most colorful picture that the proof of the "
     "paper leaves possible, and the truth.",
 )
