@@ -31,7 +31,7 @@ from labkit.models import count_parameters, make_network, patchgan
 from labkit.published import published
 from labkit.recipes import SKIPS
 from labkit.representation import make_representation
-from labkit.verdicts import examine, printed_value
+from labkit.verdicts import claims_of, examine, printed_value
 from labkit.widgets import explore
 
 # %% tags=["parameters"]
@@ -572,9 +572,12 @@ def look(level, picture):
     rows = {}
     for name, made in pair.items():
         found = activations.activations(made.network, gray[[picture]], [level])[level]
-        rows[name] = [gray[picture], *activations.as_pictures(found[0], 8)]
+        rows[name] = [
+            gray[picture],
+            *activations.as_pictures(found[0], min(8, found.shape[1])),
+        ]
     channels, height, breadth = found.shape[1:]
-    title = f"{level}: 8 of {channels} channels, {height} x {breadth} pixels each"
+    title = f"{level}: {min(8, channels)} of {channels} channels, {height} x {breadth} pixels each"
     return plots.image_grid(rows, title=title)
 
 
@@ -1152,6 +1155,20 @@ print(f"  its skill over our gray: {metrics.skill(best, gray_horses['mse']):.2f}
 #
 # There is no contradiction with section 2. The half-resolution network is a U-Net, with skips. It just does not carry
 # what it was given.
+
+# %% [markdown]
+# ### The papers' claims, tested
+#
+# A lab trains small networks, mostly once. `labkit reproduce` trains the papers' systems on photographs over three seeds.
+# *Gain* is by how much the one that should be better is better; a claim stays *undecided* where the 95 % interval of its
+# gain holds zero.
+
+# %%
+lab.table(
+    claims_of("qureshi-curves", "zhuang"),
+    "Skips, depth and color space on CIFAR-10",
+    key="claims",
+)
 
 # %% [markdown]
 # ## What to remember
