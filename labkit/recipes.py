@@ -963,8 +963,8 @@ BY_CLASS = Recipe(
 # labkit-best: the most color for a few minutes of training
 
 
-def _quick_learner(name: str, network: str, epochs: int, learning_rate: float, before: int = 0) -> System:
-    changes = {"network": {"width": 32}, "epochs": epochs, "learning_rate": learning_rate}
+def _quick_learner(name: str, network: str, width: int, epochs: int, learning_rate: float, before: int = 0) -> System:
+    changes = {"network": {"width": width}, "epochs": epochs, "learning_rate": learning_rate}
     first = {"classes": None, "epochs": before}
     return System(
         name,
@@ -983,9 +983,9 @@ LABKIT_BEST = Recipe(
     paper=OWN,
     line="the most color for a stated time: chroma alone over the exact luma, in small batches",
     systems=(
-        _quick_learner("half resolution, 4 epochs", "unet-half", 4, 3e-3),
-        _quick_learner("full resolution, 8 epochs", "unet", 8, 2e-3),
-        _quick_learner("full resolution, 1 epoch of all classes, 6 of horses", "unet", 6, 2e-3, before=1),
+        _quick_learner("half resolution, 4 epochs", "unet-half", 24, 4, 3e-3),
+        _quick_learner("full resolution, 8 epochs", "unet", 32, 8, 2e-3),
+        _quick_learner("full resolution, 1 epoch of all classes, 6 of horses", "unet", 32, 6, 2e-3, before=1),
     ),
     profiles={"test": TOY, "quick": _BEST, "course": _BEST, "gpu": _BEST},
     metrics=("mse", "mae", "psnr_mean", "ssim"),

@@ -1241,11 +1241,11 @@ lab.table(
 # is about a hundredth of the error that remains, and the identity kernel alone does as well. The zero-mean kernels alone
 # are worse than a plain CNN. The large gain is the one in the row that corrects the *split* of the baseline.
 #
-# The paper also supposes why its networks did badly on large images: enlarged ones lack detail. That is true, and it is
-# the smaller part. The same photographs, shrunk and enlarged again, cost a network little; CIFAR-10's images, enlarged,
-# cost it most of its skill. What the images *show* matters more than how sharply they show it. The last rows are about
-# that too: whoever has seen only ships and airplanes paints cats blue. (Not less red: that claim was ours, and it is
-# refuted.)
+# The paper also supposes why its networks did badly on large images: enlarged ones lack detail. Perhaps (undecided), but
+# that is the smaller part. The same photographs, shrunk and enlarged again, cost a network little; CIFAR-10's images,
+# enlarged, cost it most of its skill. What the images *show* matters more than how sharply they show it. The last rows
+# are about that too: whoever has seen only ships and airplanes paints cats blue. (Not less red: that claim was ours, and
+# it is refuted.)
 
 # %% [markdown]
 # None of this makes it a bad report. It states a hypothesis, prints formulas precise enough to be tested, and publishes both
