@@ -53,7 +53,10 @@ class LoopSettings:
 
 @dataclass
 class History:
-    """What happened: one row an epoch, and the seconds spent in the loop (import and scoring excluded)."""
+    """What happened: one row an epoch, and the seconds spent in the loop.
+
+    Looking at validation images after each epoch counts as well; import and final scoring do not.
+    """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0

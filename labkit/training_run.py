@@ -65,7 +65,7 @@ def train(options: TrainOptions) -> dict[str, Any]:
 
     Returns the metrics: mse, mae, psnr_mean, psnr_pooled, ssim, colorfulness, skill, ``gray`` (the same keys for
     the gray baseline), ``seconds`` (training alone), and the options and versions that made them.
-    Raises ``LabkitError`` when ``out`` already holds another run.
+    Raises ``LabkitError`` when ``out`` already holds another run, or nothing to go on with and no option is given.
     """
     options = _with_those_before(options)
     options = TrainOptions.model_validate(options.model_dump() | {"data_root": _absolute(options.data_root)})
@@ -101,7 +101,8 @@ def train(options: TrainOptions) -> dict[str, Any]:
     test = load(options.dataset, "test", **arguments).images
     if (side := min(*images.shape[-2:], *test.shape[-2:])) < SSIM_WINDOW:  # now, not when the training is done
         raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
-    if options.out:
+    # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
+    if options.out and not ((options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()):
         make_folder(options.out)
         told = options.model_dump_json(indent=2, exclude={"out", "resume", "progress"})
         write_text(options.out / OPTIONS_FILE, told + "\n")
@@ -167,7 +168,12 @@ def score_and_save(
 
 def _with_those_before(options: TrainOptions) -> TrainOptions:
     """With ``resume``, the options of the run in ``out`` stand in for those that are not given."""
-    if not (options.resume and options.out and (options.out / OPTIONS_FILE).is_file()):
+    if not (options.resume and options.out):
+        return options
+    if not (options.out / OPTIONS_FILE).is_file():
+        known = any((options.out / name).exists() for name in (METRICS_FILE, CHECKPOINT_FILE))
+        if not known and options.model_fields_set <= WHERE_AND_HOW:
+            raise LabkitError(f"{options.out} holds no training to go on with: give the options to begin one")
         return options
     try:
         before = json.loads((options.out / OPTIONS_FILE).read_text(encoding="utf-8"))

@@ -112,7 +112,7 @@ def claims(found: Iterable[Finding]) -> list[dict[str, Any]]:
             "than": f"{finding.relation.worse}: {finding.worse.mean:.4g}",
             "gain": finding.gain,
             "95 % margin": None if math.isnan(finding.margin) else finding.margin,
-            "seeds": len(finding.better.seeds),
+            "seeds": len(set(finding.better.seeds) & set(finding.worse.seeds)),
             "verdict": finding.verdict,
         }
         for finding in found

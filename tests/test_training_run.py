@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from labkit import LabkitError
+from labkit import checkpoint as checkpoint_module
+from labkit.artifacts import write_bytes
 from labkit.checkpoint import CHECKPOINT_FILE
 from labkit.colorizer import CARD_FILE, WEIGHTS_FILE, Colorizer
 from labkit.data import load, toyworld
@@ -60,6 +62,29 @@ def test_resumed_without_options_it_has_those_it_was_begun_with(tmp_path: Path) 
     (tmp_path / OPTIONS_FILE).write_text("{")
     with pytest.raises(LabkitError, match="options.json is damaged"):
         train(TrainOptions(out=tmp_path, resume=True))
+
+
+def test_a_refused_resume_leaves_the_options_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dying_write(path: Path, content: bytes) -> None:
+        write_bytes(path, content)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint_module, "write_bytes", dying_write)
+        with pytest.raises(Killed):
+            train(options(tmp_path))
+    with pytest.raises(LabkitError, match="belongs to another run"):
+        train(TrainOptions(out=tmp_path, resume=True, batch_size=8, progress=False))
+    assert train(TrainOptions(out=tmp_path, resume=True, progress=False))["options"]["batch_size"] != 8
+
+
+def test_nothing_is_begun_by_resume_alone(tmp_path: Path) -> None:
+    with pytest.raises(LabkitError, match="holds no training to go on with"):
+        train(TrainOptions(out=tmp_path / "empty", resume=True, progress=False))
+    assert not (tmp_path / "empty").exists()
 
 
 def test_without_epochs_a_validation_split_stops_training() -> None:

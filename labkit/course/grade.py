@@ -51,6 +51,7 @@ from labkit.errors import LabkitError
 TIMEOUT = 30.0  # seconds that one cell, or one check, of a submission may take
 MEMORY = 4 << 30  # bytes that a process which reads and judges a submission may use
 SETTINGS = "grading.json"
+UNPACKED = "unpacked"  # folder in ``out``
 
 
 def grade(
@@ -97,6 +98,8 @@ def grade(
             f"this machine cannot keep hostile submissions apart ({'; '.join(tier.missing)}): "
             "grade on Linux, in a container or as root, or say --unsafe if you trust the whole class"
         )
+    if (Path(out) / UNPACKED).resolve() in (Path(submissions).resolve(), *Path(submissions).resolve().parents):
+        raise LabkitError(f"{Path(out) / UNPACKED} is emptied at each grading: move the submissions elsewhere")
     if Path(submissions).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
         raise LabkitError(f"{out} lies in the folder of submissions, as if it were a student's: choose another --out")
     out = artifacts.make_folder(out)
@@ -115,7 +118,7 @@ def grade(
 @contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
     """A folder for what is unpacked; what a killed run left there is removed."""
-    place = out / "unpacked"
+    place = out / UNPACKED
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     try:

@@ -92,6 +92,7 @@ class Run:
         """SHA-256 over what decides the scores. The version stands for the code: hours of training outlive an edit."""
         readings = [(reading.name, dict(reading.options), reading.flip_average) for reading in self.system.readings]
         parts = [self.identity(), readings, self.recipe.thresholds, __version__]
+        parts += [name for name in ("kid", "by_class") if getattr(self.recipe, name)]  # False: as before they existed
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -165,12 +166,12 @@ class _Failed(Exception):
 
 
 class _Shelf:
-    """The images of every setup that was asked for, each loaded once; and which trainings were done meanwhile."""
+    """The images of every setup that was asked for, each loaded once; and which trainings were begun meanwhile."""
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
         self.loaded: dict[str, Images] = {}
-        self.trained: set[str] = set()
+        self.begun: set[str] = set()
 
     def images(self, setup: Setup) -> Images:
         key = repr(replace(setup, network={}, fit=FitSettings(patience=setup.fit.patience)))
@@ -249,11 +250,12 @@ def _run(run: Run, out: Path, shelf: _Shelf, resume: bool) -> tuple[list[Row], s
         rows = _rows_of(out / entry.output)
         return rows, f"done before, {_in_words(rows)}"
     images = shelf.images(run.recipe.setup(run.system, run.profile))
-    metrics = finished(folder, resume or run.folder in shelf.trained, run.identity())
+    resume = resume or run.folder in shelf.begun  # by another recipe, which may have failed
+    metrics = finished(folder, resume, run.identity())
+    shelf.begun.add(run.folder)
     try:
         if metrics is None:
             metrics = _train(run, images, folder, shelf, resume)
-        shelf.trained.add(run.folder)
         rows = list(_score(run, images, folder, metrics))
     except LabkitError as error:
         ledger.append(

@@ -22,7 +22,6 @@ from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
 from labkit.lab import begin
-from labkit.measured import measured
 from labkit.published import published
 from labkit.representation import make_representation
 from labkit.widgets import explore
@@ -1031,39 +1030,6 @@ print(f"painted colorfulness / true colorfulness, all five: {ratio:.2f}")
 # toyworld: these photographs are not like the small pictures that the model was trained on, so its answer is not their
 # posterior mean. What we see is averaging *and* ignorance. Only where the posterior is known can the two be told apart.
 # That is why we built a toyworld.
-
-# %% [markdown]
-# ### Which things can a network know?
-#
-# If averaging is the reason, then things that have one color each should come out well, and things that may have any color
-# should come out pale. CIFAR-10 has both: deer, frogs and horses; cars and trucks.
-#
-# **Predict:** a network learns from all ten classes. Which class has the lowest skill?
-#
-# - (a) frogs, which are hard to tell from what they sit on;
-# - (b) cars: they are painted in any color, and gray does not say in which;
-# - (c) ships, of which there are all sorts.
-
-# %%
-# Measured by `labkit reproduce by-class`, which the course keeps in data/measured: a U-Net trained on 40,000 images.
-known = {row.metric: row for row in measured("by-class", "simple, UV")}
-classes = [name.removeprefix("skill ") for name in known if name.startswith("skill ")]
-rows = [
-    {
-        "class": name,
-        "skill": known[f"skill {name}"].mean,
-        "sd": known[f"skill {name}"].sd,
-        "too red (a)": known[f"a bias {name}"].mean,
-        "too yellow (b)": known[f"b bias {name}"].mean,
-        "gray: too yellow": known[f"b bias {name}"].gray,
-    }
-    for name in sorted(classes, key=lambda name: -known[f"skill {name}"].mean)
-]
-lab.table(
-    [{"class": "gray (no color), all", "skill": 0.0}, *rows],
-    "CIFAR-10: skill over gray by class; how much too red and too yellow on average",
-    key="by_class",
-)
 
 # %%
 # In the profile course: the same two losses, trained on photographs.

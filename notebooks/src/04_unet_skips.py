@@ -1165,8 +1165,8 @@ print(f"  its skill over our gray: {metrics.skill(best, gray_horses['mse']):.2f}
 
 # %%
 lab.table(
-    claims_of("qureshi-curves", "zhuang"),
-    "Skips, depth and color space on CIFAR-10",
+    claims_of("qureshi", "qureshi-curves", "zhuang"),
+    "U-Nets and encoder-decoders on the horses of CIFAR-10",
     key="claims",
 )
 

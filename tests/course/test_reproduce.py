@@ -208,6 +208,24 @@ def test_a_training_that_fails_keeps_its_row(tmp_path: Path) -> None:
     assert [row["system"] for row in overview(outcome.recipe, outcome.measured)] == ["gray", "regression"]
 
 
+def test_a_shared_training_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    often = {"test": {"learning_rate": 1e30, "checkpoint_seconds": 0.0}}  # leaves a checkpoint
+    failing = replace(FAILING, systems=(replace(FAILING.systems[0], changes=often),))
+    both = {name: replace(failing, name=name) for name in ("failing", "twin")}
+    monkeypatch.setattr(recipes, "RECIPES", both)
+    outcomes = reproduce(["all"], profile="test", seeds=1, out=tmp_path)
+    assert [len(outcome.failures) for outcome in outcomes] == [1, 1]
+    assert list((tmp_path / "models").glob("*/checkpoint.safetensors"))
+
+
+def test_what_is_measured_is_part_of_what_decides_a_result() -> None:
+    hashes = {
+        Run(recipe, TINY.systems[0], "test", 0, "").input_hash()
+        for recipe in (TINY, replace(TINY, kid=True), replace(TINY, by_class=True), replace(TINY, thresholds=()))
+    }
+    assert len(hashes) == 4
+
+
 def test_before_anything_is_measured() -> None:
     table = comparison(TINY, [])
     assert {row["verdict"] for row in table} == {"not measured yet"}

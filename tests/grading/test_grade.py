@@ -287,6 +287,8 @@ def test_mistakes_are_told_at_once(grade: Grade, course: Path, tmp_path: Path) -
     for inside in ("", "grades", "a/b"):
         with pytest.raises(LabkitError, match="lies in the folder of submissions.*choose another --out"):
             grade(tmp_path / "in", tmp_path / "in" / inside)
+    with pytest.raises(LabkitError, match="is emptied at each grading"):
+        grade(tmp_path / "out" / "unpacked" / "class", tmp_path / "out")
     with pytest.raises(LabkitError, match="no submissions"):
         grade(tmp_path / "in", tmp_path / "out")
     with pytest.raises(LabkitError, match="there is no lab '17'"):
