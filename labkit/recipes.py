@@ -581,8 +581,8 @@ SCENE_BIAS = Recipe(
             "a bias",
         ),
     ),
-    differs="The paper supposes it of indoor scenes (warmer, yellower) and outdoor ones, without a number. Here ships and "
-    "airplanes, blue behind, against horses and deer, brown and green; both networks are scored on cats, which neither "
+    differs="The paper supposes it of indoor scenes (warmer, yellower) and outdoor ones, without a number. Here ships "
+    "and airplanes, blue behind, against horses and deer, brown and green; both networks are scored on cats, which neither "
     "has seen.",
 )
 
@@ -829,7 +829,7 @@ CNN_VS_GAN = Recipe(
         ),
     ),
     differs="Our source is a summary of the paper: it names no layer, loss or threshold. Layers are DCGAN's, the "
-    "loss is pix2pix's; the classifier predicts at half resolution. The GAN learns with Adam at .0002 as pix2pix does, the "
+    "loss is pix2pix's; the classifier predicts at half resolution. The GAN learns with Adam at .0002, as pix2pix, the "
     "generator alone with AdamW and one cycle: rows that compare the two compare that as well. quick: 10,000 images, 3 "
     "epochs, scored on 2,000.",
 )
