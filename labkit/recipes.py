@@ -582,8 +582,8 @@ SCENE_BIAS = Recipe(
         ),
     ),
     differs="The paper supposes it of indoor scenes (warmer, yellower) and outdoor ones, without a number. Here ships "
-    "and airplanes, blue behind, against horses and deer, brown and green; both networks are scored on cats, which neither "
-    "has seen.",
+    "and airplanes, blue behind, against horses and deer, brown and green; both networks are scored on cats, which "
+    "neither has seen.",
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
