@@ -1170,6 +1170,10 @@ lab.table(
     key="claims",
 )
 
+# %% [markdown] answer=true
+# Where a network has to paint luma, in RGB or as one of 24 RGB colors, the U-Net wins clearly, as the paper says. What
+# this lab adds is the reason, and that little is left of it once luma is given.
+
 # %% [markdown]
 # ## What to remember
 #
