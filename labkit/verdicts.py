@@ -94,11 +94,13 @@ def examine(relation: Relation, rows: Iterable[Measured]) -> Finding | None:
 
 def findings(recipe: Recipe) -> list[Finding]:
     """The claims of a recipe tested on the rows of data/measured, in the largest profile that was measured."""
-    for profile in reversed(PROFILES[1:]):
-        rows = measured(recipe.name, profile=profile)
-        if found := [finding for relation in recipe.relations if (finding := examine(relation, rows))]:
-            return found
-    return []
+    rows = largest(recipe)
+    return [finding for relation in recipe.relations if (finding := examine(relation, rows))]
+
+
+def largest(recipe: Recipe) -> list[Measured]:
+    """What was measured of a recipe in its largest profile; empty: nothing yet."""
+    return next((rows for p in reversed(PROFILES[1:]) if (rows := measured(recipe.name, profile=p))), [])
 
 
 def claims(found: Iterable[Finding]) -> list[dict[str, Any]]:

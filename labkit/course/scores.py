@@ -17,13 +17,23 @@ from torch import Tensor
 
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
-from labkit.metrics import KID_NAME, color_bias, evaluate, gray_prediction, kid, mse, pixel_accuracy, skill
+from labkit.metrics import (
+    CHUNK_PIXELS,
+    KID_NAME,
+    color_bias,
+    evaluate,
+    gray_prediction,
+    kid,
+    mse,
+    pixel_accuracy,
+    score_with_gray,
+    skill,
+)
 from labkit.models import Network, evaluation_mode
 from labkit.recipes import Reading, Recipe
 from labkit.representation import Classification, make_representation
 
 BATCH = 256  # images painted at a time, fewer when they are large
-CHUNK_PIXELS = 2**20
 WATCHED = "validation "  # begins the name of what is measured after each epoch
 
 
@@ -58,12 +68,13 @@ def oracle_view(trained: Colorizer) -> View | None:
 
 def scores(seen: View, test: Dataset, recipe: Recipe) -> Scores:
     """Every metric that the recipe asks for, of a view and of gray."""
-    ours = evaluate(cast(Colorizer, seen), test.images)
-    gray = dict(ours.pop("gray"))
-    if recipe.thresholds or recipe.kid or recipe.by_class:
-        ours |= _of_pictures(_painted(seen, test.images), test, recipe)
-        gray |= _of_pictures(gray_prediction(test.images), test, recipe)
-    return Scores(ours, gray)
+    if not (recipe.thresholds or recipe.kid or recipe.by_class):
+        ours = evaluate(cast(Colorizer, seen), test.images)  # in batches: no picture is kept
+        return Scores(ours, ours.pop("gray"))
+    pictures = _painted(seen, test.images)
+    ours = score_with_gray(pictures, test.images)
+    gray = ours.pop("gray") | _of_pictures(gray_prediction(test.images), test, recipe)
+    return Scores(ours | _of_pictures(pictures, test, recipe), gray)
 
 
 @torch.no_grad()

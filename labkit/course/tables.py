@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from labkit.measured import Measured, measured
+from labkit.measured import Measured
 from labkit.metrics import skill
-from labkit.recipes import PROFILES, RECIPES, Recipe, System
-from labkit.verdicts import claims, findings, printed_value, verdict
+from labkit.recipes import RECIPES, Recipe, System
+from labkit.verdicts import claims, findings, largest, printed_value, verdict
 
 
 def comparison(
@@ -109,21 +109,13 @@ def _printed(recipe: Recipe) -> list[dict[str, Any]]:
             "oracle": "" if row["oracle"] is None else f"{row['oracle']:.4g}",
             "verdict": row["verdict"],
         }
-        for row in comparison(recipe, _largest(recipe))
+        for row in comparison(recipe, largest(recipe))
         if row["published"] is not None and "ours" in row
     ]
 
 
-def _largest(recipe: Recipe) -> list[Measured]:
-    """What was measured of a recipe in its largest profile."""
-    for profile in reversed(PROFILES[1:]):
-        if rows := measured(recipe.name, profile=profile):
-            return rows
-    return []
-
-
 def _commands() -> list[str]:
-    firsts = [rows[0] for recipe in RECIPES.values() if (rows := _largest(recipe))]
+    firsts = [rows[0] for recipe in RECIPES.values() if (rows := largest(recipe))]
     return [f"- `{one.command}` ({one.data}; {one.device}, {one.date[:10]})" for one in firsts]
 
 
