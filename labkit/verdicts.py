@@ -3,6 +3,8 @@
 Against a printed number: "better", "within the band" or "missed"; "not comparable" where the recipe says why. The
 band is where one more run of ours could lie by chance: Student's 95 % prediction interval, t s sqrt(1 + 1/n) for n
 seeds of standard deviation s; never less than `TOLERANCE`, which covers rounding in print and, for SSIM, its variants.
+A printed gain of one system over another ("mse ratio", "psnr improvement percent", "psnr gain") is met with "within the
+band", "larger" or "smaller": a large gain over a bad baseline is not better.
 
 Of a claim that A beats B: "confirmed" or "refuted" when the 95 % interval of the gain (paired by seed, Student's t)
 leaves out zero, else "undecided".
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,7 @@ PRINTED_AS = {"mse": "mse", "mae": "mae", "psnr_mean": "psnr", "ssim": "ssim"}  
 # variants in use differ by up to .035, and no paper says which it took.
 TOLERANCE = {"mse": 0.02, "mae": 0.02, "psnr": 0.09, "ssim": 0.035}
 BETTER, WITHIN, MISSED, NOT_COMPARABLE = "better", "within the band", "missed", "not comparable"
+LARGER, SMALLER = "larger", "smaller"  # of gains
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 
 
@@ -47,14 +50,100 @@ def verdict(ours: Measured, printed: float, why_not: str = "") -> str:
     if why_not or ours.profile == "test":
         return NOT_COMPARABLE
     word = PRINTED_AS[ours.metric]
-    band = TOLERANCE[word] * (printed if word in LOWER_IS_BETTER else 1.0)
-    count = len(ours.values)
-    if count > 1:
-        band = max(band, _student(count - 1) * ours.sd * math.sqrt(1 + 1 / count))
+    band = max(TOLERANCE[word] * (printed if word in LOWER_IS_BETTER else 1.0), _one_more_run(ours.values))
     gain = printed - ours.mean if word in LOWER_IS_BETTER else ours.mean - printed
     if abs(gain) <= band:
         return WITHIN
     return BETTER if gain > 0 else MISSED
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the paper prints of one system against another, and ours, seed by seed. `gray` takes the place of the better
+    system: what returning the gray image gains over the worse one. No seeds: not measured."""
+
+    name: str
+    metric: str
+    printed: float
+    values: tuple[float, ...]
+    gray: float
+    verdict: str
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+
+RATIO, PERCENT, DIFFERENCE = " ratio", " improvement percent", " gain"  # of a metric, as the papers print gains
+
+
+def gains(recipe: Recipe, rows: Iterable[Measured]) -> list[Gain]:
+    """Every gain that the paper prints for a relation of the recipe, in the order of its relations."""
+    by_name = {(row.system, row.metric): row for row in rows}
+    found = []
+    for relation in recipe.relations:
+        if relation.printed is None:
+            continue
+        for row in published(recipe.paper, system=relation.printed.system):
+            kind = next((kind for kind in (RATIO, PERCENT, DIFFERENCE) if row.metric.endswith(kind)), None)
+            if kind is None or row.value is None:
+                continue
+            word = row.metric.removesuffix(kind)
+            metric = next(ours for ours, theirs in PRINTED_AS.items() if theirs == word)
+            better, worse = by_name.get((relation.better, metric)), by_name.get((relation.worse, metric))
+            pairs = _pairs(better, worse)
+            why_not = better is not None and (
+                better.profile == "test" or better.profile in relation.printed.not_comparable
+            )
+            values = tuple(_gain(kind, word, a, b) for a, b in pairs)
+            found.append(
+                Gain(
+                    f"{relation.better} against {relation.worse}",
+                    row.metric,
+                    row.value,
+                    values,
+                    _gain(kind, word, worse.gray, worse.mean) if worse else math.nan,
+                    _verdict_of_gain(kind, word, values, row.value, bool(why_not)) if values else "not measured yet",
+                )
+            )
+    return found
+
+
+def _gain(kind: str, word: str, better: float, worse: float) -> float:
+    if kind == DIFFERENCE:
+        return better - worse
+    if kind == RATIO:
+        return better / worse
+    return 100 * (1 - better / worse if word in LOWER_IS_BETTER else better / worse - 1)
+
+
+def _verdict_of_gain(kind: str, word: str, values: tuple[float, ...], printed: float, why_not: bool) -> str:
+    if why_not:
+        return NOT_COMPARABLE
+    both = math.sqrt(2) * TOLERANCE[word]  # each of the two numbers has its own
+    band = max(both * {DIFFERENCE: 1.0, RATIO: printed, PERCENT: 100.0}[kind], _one_more_run(values))
+    excess = statistics.fmean(values) - printed
+    if abs(excess) <= band:
+        return WITHIN
+    return LARGER if (excess > 0) == (kind != RATIO) else SMALLER
+
+
+def _pairs(better: Measured | None, worse: Measured | None) -> list[tuple[float, float]]:
+    """Values of the seeds that both have."""
+    if better is None or worse is None:
+        return []
+    a, b = (dict(zip(row.seeds, row.values, strict=True)) for row in (better, worse))
+    return [(a[seed], b[seed]) for seed in a if seed in b]
+
+
+def _one_more_run(values: Sequence[float]) -> float:
+    """Half the width of Student's 95 % prediction interval; 0 where one value says nothing of scatter."""
+    count = len(values)
+    return _student(count - 1) * statistics.stdev(values) * math.sqrt(1 + 1 / count) if count > 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -81,15 +170,14 @@ def examine(relation: Relation, rows: Iterable[Measured]) -> Finding | None:
     worse = by_name.get((relation.worse, relation.worse_metric or relation.metric))
     if better is None or worse is None:
         return None
-    a, b = (dict(zip(row.seeds, row.values, strict=True)) for row in (better, worse))
     kind = relation.metric.removeprefix("validation ").split(",")[0]  # "validation mse, epoch 2" is an MSE as well
     sign = -1.0 if kind in LOWER_IS_BETTER else 1.0
-    gains = [sign * (a[seed] - b[seed]) for seed in a if seed in b]
-    if not gains:
+    differences = [sign * (a - b) for a, b in _pairs(better, worse)]
+    if not differences:
         return None
-    count = len(gains)
-    margin = _student(count - 1) * statistics.stdev(gains) / math.sqrt(count) if count > 1 else math.nan
-    return Finding(relation, better, worse, statistics.fmean(gains), margin)
+    count = len(differences)
+    margin = _student(count - 1) * statistics.stdev(differences) / math.sqrt(count) if count > 1 else math.nan
+    return Finding(relation, better, worse, statistics.fmean(differences), margin)
 
 
 def findings(recipe: Recipe) -> list[Finding]:
@@ -109,7 +197,7 @@ def claims(found: Iterable[Finding]) -> list[dict[str, Any]]:
         {
             "claim": finding.relation.claim,
             "said by": finding.relation.paper,
-            "metric": finding.relation.metric,
+            "metric": finding.relation.metrics,
             "should be better": f"{finding.relation.better}: {finding.better.mean:.4g}",
             "than": f"{finding.relation.worse}: {finding.worse.mean:.4g}",
             "gain": finding.gain,

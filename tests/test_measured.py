@@ -11,19 +11,22 @@ from scipy import stats
 from labkit import LabkitError
 from labkit import measured as package
 from labkit.measured import COLUMNS, Measured, Row, measured, merge, read, summarize
-from labkit.recipes import RECIPES, Relation
+from labkit.recipes import RECIPES, PrintedGain, Relation
 from labkit.verdicts import (
     BETTER,
     CONFIRMED,
+    LARGER,
     MISSED,
     NOT_COMPARABLE,
     REFUTED,
+    SMALLER,
     UNDECIDED,
     WITHIN,
     claims,
     claims_of,
     examine,
     findings,
+    gains,
     verdict,
 )
 
@@ -208,3 +211,49 @@ def test_two_metrics_of_one_system() -> None:
     both = rows([0.5, 0.52], system="A", metric="accuracy green") + rows([0.4, 0.41], system="A", metric="accuracy red")
     result = examine(claim, summarize(both))
     assert result is not None and result.gain == pytest.approx(0.105)
+    assert claims([result])[0]["metric"] == "accuracy green / accuracy red"
+
+
+def test_printed_gains_of_one_system_over_another() -> None:
+    """Qureshi's Table 3 prints by how many percent the U-Net improves each score; ECS171 prints a ratio."""
+
+    def both(better: float, worse: float, metric: str = "mse", recipe: str = "qureshi", **names: str) -> list[Measured]:
+        a = rows([better], recipe=recipe, system=names.get("a", "regression U-Net"), metric=metric)
+        b = rows([worse], recipe=recipe, system=names.get("b", "regression CNN"), metric=metric)
+        return summarize(a + b)
+
+    qureshi = RECIPES["qureshi"]
+    assert {gain.verdict for gain in gains(qureshi, [])} == {"not measured yet"}
+    mse = gains(qureshi, both(0.0038, 0.0067))[0]
+    assert mse.metric == "mse improvement percent" and mse.printed == 43.75
+    assert mse.mean == pytest.approx(43.28, abs=0.01) and mse.sd is None and mse.verdict == WITHIN
+    assert mse.gray == pytest.approx(100 * (1 - 0.006 / 0.0067))
+    assert gains(qureshi, both(0.0060, 0.0067))[0].verdict == SMALLER
+    assert gains(qureshi, both(0.0010, 0.0067))[0].verdict == LARGER
+    psnr = next(g for g in gains(qureshi, both(26.04, 22.56, "psnr_mean")) if g.metric == "psnr improvement percent")
+    assert psnr.mean == pytest.approx(15.43, abs=0.01) and psnr.verdict == WITHIN
+
+    slr = dataclasses.replace(RECIPES["slr"], relations=RECIPES["slr"].relations[:1])
+    names = {"a": "printed, hybrid", "b": "printed, baseline"}
+    ratio = gains(slr, both(0.005827, 0.007763, recipe="slr", **names))[0]
+    assert ratio.metric == "mse ratio" and ratio.mean == pytest.approx(0.7506, abs=1e-4)
+    assert ratio.verdict == NOT_COMPARABLE, "quick looks at other images"
+    (relation,) = slr.relations
+    comparable = dataclasses.replace(
+        slr, relations=(dataclasses.replace(relation, printed=PrintedGain(relation.printed.system)),)
+    )
+    assert gains(comparable, both(0.005827, 0.007763, recipe="slr", **names))[0].verdict == WITHIN
+    assert gains(comparable, both(0.004, 0.008, recipe="slr", **names))[0].verdict == LARGER  # a smaller ratio
+
+
+def test_the_band_of_a_gain_grows_with_the_scatter() -> None:
+    a, b = [0.0040, 0.0036, 0.0044], [0.0067, 0.0067, 0.0067]
+    found = gains(
+        RECIPES["qureshi"],
+        summarize(
+            rows(a, recipe="qureshi", system="regression U-Net") + rows(b, recipe="qureshi", system="regression CNN")
+        ),
+    )[0]
+    assert found.values == pytest.approx([100 * (1 - better / 0.0067) for better in a])
+    half = stats.t.ppf(0.975, 2) * stats.tstd(found.values) * math.sqrt(4 / 3)
+    assert half > 100 * 0.02 * math.sqrt(2) and abs(found.mean - 43.75) < half and found.verdict == WITHIN

@@ -11,11 +11,11 @@ from labkit import LabkitError, adversarial
 from labkit.course.reproduce import make_colorizer
 from labkit.data import load
 from labkit.models import count_parameters, make_network
-from labkit.published import PAPERS
+from labkit.published import PAPERS, published
 from labkit.recipes import OWN, PROFILES, RECIPES, Recipe, System, find_recipes
 from labkit.representation import make_representation
 from labkit.train import FitSettings, fit
-from labkit.verdicts import printed_value
+from labkit.verdicts import DIFFERENCE, PERCENT, PRINTED_AS, RATIO, gains, printed_value
 
 EACH = [pytest.param(recipe, id=recipe.name) for recipe in RECIPES.values()]
 ALL = [(recipe, system) for recipe in RECIPES.values() for system in recipe.systems]
@@ -61,6 +61,21 @@ def test_the_papers_numbers_are_found() -> None:
     }
     assert printed_value(qureshi, qureshi.systems[0].printed, "psnr_pooled") is None  # not what the paper prints
     assert printed_value(RECIPES["slr"], RECIPES["slr"].systems[1].printed, "mse") == 0.005827
+
+
+def test_every_printed_score_is_compared() -> None:
+    """Each MSE, MAE, PSNR and SSIM of the papers, and each gain in one of them, meets a number of ours."""
+    met = set()
+    for recipe in RECIPES.values():
+        for printed in (reading.printed for system in recipe.systems for reading in system.readings):
+            for metric, word in PRINTED_AS.items():
+                if printed and printed_value(recipe, printed, metric) is not None:
+                    met.add((recipe.paper, printed.system, word))
+        for gain, relation in ((gain, r) for r in recipe.relations if r.printed for gain in gains(recipe, [])):
+            met.add((recipe.paper, relation.printed.system, gain.metric))
+    scores = [word + kind for word in PRINTED_AS.values() for kind in ("", RATIO, PERCENT, DIFFERENCE)]
+    asked = {(row.paper, row.system, row.metric) for row in published() if row.value is not None}
+    assert {row for row in asked if row[2] in scores} <= met
 
 
 def test_the_papers_parameter_counts() -> None:

@@ -35,11 +35,12 @@ from labkit.data import Dataset, load
 from labkit.data import data_root as find_root
 from labkit.data import merge as merge_datasets
 from labkit.data.dataset import resize
+from labkit.data.folder import listing
 from labkit.errors import LabkitError
 from labkit.lab import resolve_profile
 from labkit.measured import Measured, Row, merge, summarize
 from labkit.metrics import gray_prediction, skill
-from labkit.recipes import Recipe, Setup, System, find_recipes
+from labkit.recipes import Reading, Recipe, Setup, System, find_recipes
 from labkit.representation import make_representation
 from labkit.train import FitSettings, History, LoopSettings, fit
 from labkit.training_run import METRICS_FILE, finished, score_and_save
@@ -68,6 +69,7 @@ class Run:
     profile: str
     seed: int
     command: str
+    photographs: str = ""  # which, where they are of a folder; see `labkit.data.folder.listing`
 
     @property
     def key(self) -> str:
@@ -79,7 +81,10 @@ class Run:
 
     def identity(self) -> dict[str, Any]:
         """What decides the trained model, in JSON types."""
-        return cast(dict[str, Any], json.loads(json.dumps(self.recipe.training(self.system, self.profile, self.seed))))
+        training = self.recipe.training(self.system, self.profile, self.seed)
+        if self.photographs:
+            training["photographs"] = self.photographs
+        return cast(dict[str, Any], json.loads(json.dumps(training)))
 
     @property
     def folder(self) -> str:
@@ -90,7 +95,10 @@ class Run:
 
     def input_hash(self) -> str:
         """SHA-256 over what decides the scores. The version stands for the code: hours of training outlive an edit."""
-        readings = [(reading.name, dict(reading.options), reading.flip_average) for reading in self.system.readings]
+        readings = [
+            (reading.name, dict(reading.options), reading.flip_average, *([reading.size] if reading.size else []))
+            for reading in self.system.readings
+        ]
         parts = [self.identity(), readings, self.recipe.thresholds, __version__]
         parts += [name for name in ("kid", "by_class") if getattr(self.recipe, name)]  # False: as before they existed
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -129,9 +137,9 @@ def reproduce(
 
     `names`: recipes, papers or "all". Seeds are 0 to `seeds` - 1; every system is trained with one seed before the next
     seed begins. With `resume`, what the ledger of `out` knows is taken over and a training that was cut off goes on
-    from its checkpoint. A training that fails does not stop the others.
+    from its checkpoint. A training that fails, or whose images are missing, does not stop the others.
 
-    Raises LabkitError for unknown names, missing data, and an `out` that holds runs when `resume` is false.
+    Raises LabkitError for unknown names and for an `out` that holds runs when `resume` is false.
     """
     console = console or Console()
     recipes, profile, out = find_recipes(names), resolve_profile(profile), Path(out)
@@ -140,7 +148,17 @@ def reproduce(
     artifacts.make_folder(out)
     outcomes = [Outcome(recipe, profile) for recipe in recipes]
     runs = [
-        (outcome, Run(outcome.recipe, system, profile, seed, _command(outcome.recipe, profile, seeds)))
+        (
+            outcome,
+            Run(
+                outcome.recipe,
+                system,
+                profile,
+                seed,
+                _command(outcome.recipe, profile, seeds),
+                _photographs(outcome.recipe.setup(system, profile), data_root),
+            ),
+        )
         for outcome in outcomes
         for seed in range(seeds)
         for system in outcome.recipe.systems
@@ -170,18 +188,27 @@ class _Shelf:
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
-        self.loaded: dict[str, Images] = {}
+        self.loaded: dict[str, Images | LabkitError] = {}  # or why they could not be
         self.begun: set[str] = set()
 
     def images(self, setup: Setup) -> Images:
         key = repr(replace(setup, network={}, fit=FitSettings(patience=setup.fit.patience)))
         if key not in self.loaded:
-            self.loaded[key] = load_images(setup, self.root)
-        return self.loaded[key]
+            try:
+                self.loaded[key] = load_images(setup, self.root)
+            except LabkitError as error:
+                self.loaded[key] = error
+        found = self.loaded[key]
+        if isinstance(found, LabkitError):
+            raise found
+        return found
 
 
 def load_images(setup: Setup, root: Path | None = None) -> Images:
-    """The images that a setup names, from `root` (else LABKIT_DATA, else ./data). The same for every seed."""
+    """The images that a setup names, from `root` (else LABKIT_DATA, else ./data). The same for every seed.
+
+    Raises LabkitError where they are missing, or where no test image has any color to be scored on.
+    """
     validation = None
     if setup.holds_out:
         train = _load(setup, "train", root).images
@@ -191,6 +218,10 @@ def load_images(setup: Setup, root: Path | None = None) -> Images:
     if setup.shrink:
         train = resize(resize(train, setup.shrink), int(train.shape[-1]))
     test = _load(setup.of_test(), "test", root)
+    if (test.images == test.images[:, :1]).all():
+        raise LabkitError(
+            f"{_names(setup, root, test=True)}: all {len(test)} test images are gray; give some with color"
+        )
     counts = [f"{len(train)} train"] + ([f"{len(validation)} validation"] if validation is not None else [])
     which = f"{_names(setup, root)}, {train.shape[-1]} px"
     if setup.shrink:
@@ -230,6 +261,11 @@ def _place(setup: Setup, name: str, root: Path | None) -> Path | None:
     return base / setup.folder if (base / setup.folder).is_dir() else base
 
 
+def _photographs(setup: Setup, root: Path | None) -> str:
+    place = _place(setup, "folder", root) or find_root(root)
+    return listing(place) if "folder" in setup.datasets + setup.of_test().datasets else ""
+
+
 def _names(setup: Setup, root: Path | None, test: bool = False) -> str:
     """The data sets in words; a folder by its own name."""
     names = []
@@ -249,19 +285,18 @@ def _run(run: Run, out: Path, shelf: _Shelf, resume: bool) -> tuple[list[Row], s
     if resume and (entry := ledger.done("reproduce", run.key, run.input_hash())) and entry.output:
         rows = _rows_of(out / entry.output)
         return rows, f"done before, {_in_words(rows)}"
-    images = shelf.images(run.recipe.setup(run.system, run.profile))
     resume = resume or run.folder in shelf.begun  # by another recipe, which may have failed
     metrics = finished(folder, resume, run.identity())
     shelf.begun.add(run.folder)
     try:
+        images = shelf.images(run.recipe.setup(run.system, run.profile))
         if metrics is None:
             metrics = _train(run, images, folder, shelf, resume)
         rows = list(_score(run, images, folder, metrics))
-    except LabkitError as error:
-        ledger.append(
-            Entry(kind="reproduce", key=run.key, input_hash=run.input_hash(), status="failed", note=str(error))
-        )
-        raise _Failed(str(error)) from None
+    except (LabkitError, MemoryError, torch.cuda.OutOfMemoryError) as error:
+        note = str(error) if isinstance(error, LabkitError) else f"out of memory: choose a smaller profile ({error})"
+        ledger.append(Entry(kind="reproduce", key=run.key, input_hash=run.input_hash(), status="failed", note=note))
+        raise _Failed(note) from None
     output = out / "results" / f"{run.key}.json"
     artifacts.write_text(output, json.dumps({"rows": [asdict(row) for row in rows]}, indent=2) + "\n")
     ledger.append(
@@ -284,10 +319,6 @@ def _train(run: Run, images: Images, folder: Path, shelf: _Shelf, resume: bool) 
     settings = replace(setup.fit, seed=run.seed)
     history: History
     held_out = images.validation
-
-    def watch(so_far: Colorizer) -> dict[str, float]:
-        return {} if held_out is None else scores.watched(so_far, held_out).ours
-
     if run.system.gan is None:
         first = run.recipe.before(run.system, run.profile)
         spent = 0.0
@@ -303,7 +334,7 @@ def _train(run: Run, images: Images, folder: Path, shelf: _Shelf, resume: bool) 
             images.train,
             validation=held_out,
             settings=settings,
-            watch=watch,
+            watch=None if held_out is None else lambda so_far: scores.watched(so_far, held_out).ours,
             out=folder,
             resume=resume,
             progress=progress,
@@ -343,13 +374,13 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
     best = scores.oracle_view(trained)
     oracle = scores.scores(best, images.test, run.recipe).ours if best else {}
     found = {
-        reading.name: scores.scores(scores.view(trained, reading), images.test, run.recipe)
+        reading.name: scores.scores(scores.view(trained, reading), _enlarged(images.test, reading), run.recipe)
         for reading in run.system.readings
     }
     if images.validation is not None:
         epochs = scores.of_epochs(metrics["history"], scores.watched(trained, images.validation).gray)
         found[run.system.name] = scores.Scores(*(a | b for a, b in zip(found[run.system.name], epochs, strict=True)))
-    date = now()
+    date, other_size = now(), [reading.name for reading in run.system.readings if reading.size]
     for name, (ours, gray) in found.items():
         for metric, value in ours.items():
             yield Row(
@@ -360,7 +391,7 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
                 seed=run.seed,
                 value=value,
                 gray=gray[metric],
-                oracle=oracle.get(metric),
+                oracle=None if name in other_size else oracle.get(metric),
                 parameters=metrics["parameters"],
                 seconds=metrics["seconds"],
                 device=_device(metrics["device"]),
@@ -371,6 +402,14 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
                 data=images.line,
                 command=run.command,
             )
+
+
+def _enlarged(test: Dataset, reading: Reading) -> Dataset:
+    """The test images in the size that the reading asks for."""
+    size = reading.size
+    if size is None:
+        return test
+    return test.map_tensors(lambda part: resize(part, size) if part.ndim == 4 else part)
 
 
 def _rows_of(result: Path) -> list[Row]:
@@ -468,7 +507,7 @@ def _figures(runs: Sequence[Run], out: Path, shelf: _Shelf) -> list[report.Figur
             pictures = {"true": test, "gray": gray_prediction(test)}
         trained = Colorizer.load(folder)
         if test.shape == pictures["true"].shape:
-            for reading in run.system.readings:
+            for reading in (one for one in run.system.readings if one.size is None):
                 pictures[reading.name] = scores.view(trained, reading).reconstruct(test)
         losses.append((run.system.name, json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))["history"]))
     names = ", ".join(list(pictures)[2:])

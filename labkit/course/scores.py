@@ -98,7 +98,8 @@ def _of_pictures(pictures: Tensor, test: Dataset, recipe: Recipe) -> dict[str, f
         errors, floors = mse(pictures, test.images), mse(gray_prediction(test.images), test.images)
         for label in test.labels.unique().tolist():
             of_class, name = test.labels == label, test.class_names[label]
-            found[f"skill {name}"] = skill(float(errors[of_class].mean()), float(floors[of_class].mean()))
+            if (floor := float(floors[of_class].mean())) > 0:  # else all of that class are gray
+                found[f"skill {name}"] = skill(float(errors[of_class].mean()), floor)
             found |= _named(bias[of_class].mean(dim=0), f" {name}")
     return found
 

@@ -9,13 +9,14 @@ from typing import Any
 from labkit.measured import Measured
 from labkit.metrics import skill
 from labkit.recipes import RECIPES, Recipe, System
-from labkit.verdicts import claims, findings, largest, printed_value, verdict
+from labkit.verdicts import Gain, claims, findings, gains, largest, printed_value, verdict
 
 
 def comparison(
     recipe: Recipe, rows: Sequence[Measured], failures: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """The table of a recipe: a row a reading and metric, with what the paper prints. Not measured: the row stays."""
+    """The table of a recipe: a row a reading and metric, with what the paper prints, then a row for each gain of one
+    system over another that the paper prints. Not measured: the row stays."""
     found = {(row.system, row.metric): row for row in rows}
     table: list[dict[str, Any]] = []
     for system in recipe.systems:
@@ -42,7 +43,15 @@ def comparison(
                         "device": ours.device,
                     }
                 table.append(row)
-    return table
+    return table + [_of_gain(gain) for gain in gains(recipe, rows)]
+
+
+def _of_gain(gain: Gain) -> dict[str, Any]:
+    """A printed gain of one system over another, in the columns of the other rows."""
+    row: dict[str, Any] = {"system": gain.name, "metric": gain.metric, "published": gain.printed}
+    if gain.values:
+        row |= {"ours": gain.mean, "sd": gain.sd, "seeds": len(gain.values), "gray": gain.gray, "oracle": None}
+    return row | {"verdict": gain.verdict}
 
 
 def overview(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]]:

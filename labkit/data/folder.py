@@ -94,6 +94,15 @@ def holds_images(root: Path) -> bool:
     return root.is_dir() and any(True for _ in _walk(root))
 
 
+def listing(root: Path) -> str:
+    """Ten hexadecimal digits that tell two folders of images apart without opening an image: SHA-256 over the names and
+    sizes of the images and over labels.csv. No such folder: as an empty one."""
+    lines = [f"{name} {(root / name).stat().st_size}" for name in _walk(root)]
+    labels = root / "labels.csv"
+    content = "\n".join(lines).encode() + (labels.read_bytes() if labels.is_file() else b"")
+    return hashlib.sha256(content).hexdigest()[:10]
+
+
 def _walk(root: Path) -> Iterator[str]:
     """The images' names relative to root, with forward slashes, in a fixed order."""
     for folder, subfolders, files in os.walk(root):

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from PIL import Image
 
 from labkit import LabkitError, recipes, train
 from labkit import measured as measured_package
@@ -20,6 +21,7 @@ from labkit.course.ledger import Ledger
 from labkit.course.reproduce import Run, reproduce
 from labkit.course.tables import comparison, overview, summary
 from labkit.data import load
+from labkit.data.dataset import resize
 from labkit.measured import measured, read
 from labkit.metrics import color_bias, evaluate, gray_prediction, kid, mse, score
 from labkit.recipes import TOY, Printed, Reading, Recipe, Relation, Setup, System
@@ -48,6 +50,12 @@ FAILING = replace(
     systems=(replace(TINY.systems[0], name="wild", changes={"test": {"learning_rate": 1e30}}), TINY.systems[0]),
     relations=(),
 )
+
+
+def colorful(side: int, strength: int) -> Image.Image:
+    """A square of noise in three channels."""
+    noise = Image.effect_noise((side, side), 10 * strength)
+    return Image.merge("RGB", [noise, noise.rotate(90), noise.rotate(180)])
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +157,51 @@ def test_other_readings_are_scored_without_training(done: Path, monkeypatch: pyt
     monkeypatch.setattr(module, "_figures", lambda *args: [])
     (outcome,) = reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
     assert "bins, sampled" in {row.system for row in outcome.measured}
+
+
+def test_a_reading_at_a_larger_size(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    larger = replace(TINY.systems[1], more=(Reading("bins, at 64 pixels", size=64),))
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(larger,)))
+    monkeypatch.setattr(module, "fit", None)
+    (outcome,) = reproduce(["tiny"], profile="test", seeds=1, out=done, resume=True)
+    rows = {(row.system, row.metric): row for row in outcome.rows}
+    (folder,) = (done / "models").glob("rgb24-cnn-seed0-*")
+    large = resize(load("toyworld", "test", limit=8).images, 64)
+    scores = evaluate(Colorizer.load(folder), large)
+    assert rows["bins, at 64 pixels", "mse"].value == pytest.approx(scores["mse"], rel=1e-5)
+    assert rows["bins, at 64 pixels", "mse"].gray == pytest.approx(scores["gray"]["mse"], rel=1e-5)
+    assert rows["bins, at 64 pixels", "mse"].oracle is None and rows["bins", "mse"].oracle is not None
+
+
+def test_other_photographs_are_another_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, count in (("mine", 12), ("yours", 14)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            colorful(16, number).save(tmp_path / name / f"{number}.png")
+    folder = Setup("folder", size=16, network={"width": 4}, fit=replace(QUICKLY.fit, epochs=1))
+    one = replace(TINY, systems=TINY.systems[:1], profiles={"test": folder}, relations=())
+    monkeypatch.setitem(recipes.RECIPES, "tiny", one)
+    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    for name in ("mine", "yours", "mine"):
+        reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path / name, out=tmp_path / "out", resume=True)
+    entries = Ledger(tmp_path / "out" / "ledger.jsonl").entries("reproduce")
+    assert len({entry.input_hash for entry in entries}) == 2
+    assert len(list((tmp_path / "out" / "models").iterdir())) == 2
+
+
+def test_missing_images_and_memory_stop_no_other_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = replace(TINY, name="away", profiles={"test": Setup("folder", "nowhere")})
+    monkeypatch.setattr(recipes, "RECIPES", {"away": away, "cousin": COUSIN})
+    first, second = reproduce(["all"], profile="test", seeds=1, data_root=tmp_path / "none", out=tmp_path / "out")
+    assert len(first.failures) == len(away.systems) and not second.failures and second.rows
+    assert all("none" in why for why in first.failures.values())
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise MemoryError("4 GiB")
+
+    monkeypatch.setattr(module, "fit", full)
+    (outcome,) = reproduce(["cousin"], profile="test", seeds=1, out=tmp_path / "full")
+    assert list(outcome.failures.values()) == ["out of memory: choose a smaller profile (4 GiB)"]
 
 
 def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,13 +320,11 @@ def test_the_readmes_table(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_images_of_a_setup(tmp_path: Path) -> None:
-    from PIL import Image
-
     for name in ("photos", "flowers17"):
         (tmp_path / name).mkdir()
         lines = ["file,label,split"]
         for number in range(20):
-            Image.effect_noise((16, 16), 10 * number).convert("RGB").save(tmp_path / name / f"{number}.png")
+            colorful(16, number).save(tmp_path / name / f"{number}.png")
             split = "test" if number > 17 else "validation" if number > 15 else "train"
             lines.append(f"{number}.png,{'day' if number % 2 else 'night'},{split}")
         (tmp_path / name / "labels.csv").write_text("\n".join(lines))
@@ -294,12 +345,17 @@ def test_images_of_a_setup(tmp_path: Path) -> None:
     assert watched.line == "flowers17, 12 px: 3 train, 2 validation, 2 test"
 
 
-def test_images_of_several_data_sets(tmp_path: Path) -> None:
-    from PIL import Image
+def test_gray_test_images_are_refused(tmp_path: Path) -> None:
+    for number in range(12):
+        Image.effect_noise((16, 16), 10 * number).convert("RGB").save(tmp_path / f"{number}.png")
+    with pytest.raises(LabkitError, match="test images are gray; give some with color"):
+        module.load_images(Setup("folder", size=16), tmp_path)
 
+
+def test_images_of_several_data_sets(tmp_path: Path) -> None:
     (tmp_path / "flowers17").mkdir()
     for number in range(20):
-        Image.effect_noise((32, 32), 10 * number).convert("RGB").save(tmp_path / "flowers17" / f"{number}.png")
+        colorful(32, number).save(tmp_path / "flowers17" / f"{number}.png")
     setup = Setup("toyworld+folder", "flowers17", size=32, limit=6, test_limit=1)
     both = module.load_images(setup, tmp_path)
     assert both.line == "toyworld+flowers17, 32 px: 12 train, 2 test"
