@@ -15,6 +15,8 @@ from pathlib import Path
 
 from labkit.errors import LabkitError
 
+LOCK_FILE = ".labkit-lock"  # that it is there says nothing: only who holds its lock counts
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -59,6 +61,29 @@ def make_folder(path: str | Path, option: str = "--out") -> Path:
     if not os.access(path, os.W_OK):
         raise LabkitError(f"{path} cannot be written into: choose another {option}")
     return path
+
+
+@contextmanager
+def claim_folder(path: str | Path, option: str = "--out") -> Iterator[Path]:
+    """`make_folder`, and until the block ends no other process may claim it; a killed process gives it back.
+
+    Raises:
+        LabkitError: as `make_folder`; and when another process is at work there.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = make_folder(path, option)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise LabkitError(f"another labkit is writing into {folder}: wait for it, or choose another {option}") from None
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # Windows keeps what is open
+            (folder / LOCK_FILE).unlink()
+        lock.release()
 
 
 def sync(path: Path) -> None:

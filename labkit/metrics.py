@@ -267,7 +267,7 @@ def score_with_gray(pred: Tensor, true: Tensor) -> dict[str, Any]:
     return _with_gray(score(pred, true), score(gray_prediction(true), true))
 
 
-def evaluate(colorizer: Colorizer, images: Tensor, batch_size: int = 256) -> dict[str, Any]:
+def evaluate(colorizer: Colorizer, images: Tensor, batch_size: int = 64) -> dict[str, Any]:
     """Scores a colorizer on true color images, beside the gray baseline.
 
     Each image is made gray, colorized and compared with itself, in batches and without gradients; the network
@@ -277,7 +277,7 @@ def evaluate(colorizer: Colorizer, images: Tensor, batch_size: int = 256) -> dic
     Args:
         colorizer: anything with `.network` and `.reconstruct(images) -> rgb (N, 3, H, W) in [0, 1]`.
         images: uint8 (N, 3, H, W).
-        batch_size: images at a time; fewer when the images are large.
+        batch_size: images at a time; fewer when the images are large. A few stay in a processor's cache.
     """
     _checked(images, "images")
     device = next((p.device for p in colorizer.network.parameters()), images.device)

@@ -101,8 +101,7 @@ def fit(
     batches = math.ceil(len(images) / settings.batch_size)  # per epoch
     steps = settings.epochs * batches
 
-    # channels-last is the layout in which convolutions are fastest, on CPUs as on tensor cores
-    network = colorizer.network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = colorizer.network.to(device).train()
     forward = torch.compile(network) if settings.compile else network
     optimizer = torch.optim.AdamW(
         network.parameters(),

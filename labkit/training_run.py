@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from labkit import __version__
-from labkit.artifacts import make_folder, write_text
+from labkit.artifacts import claim_folder, write_text
 from labkit.checkpoint import CHECKPOINT_FILE
 from labkit.colorizer import CARD_FILE, Colorizer
 from labkit.data import load
@@ -65,7 +66,8 @@ def train(options: TrainOptions) -> dict[str, Any]:
 
     Returns the metrics: mse, mae, psnr_mean, psnr_pooled, ssim, colorfulness, skill, ``gray`` (the same keys for
     the gray baseline), ``seconds`` (training alone), and the options and versions that made them.
-    Raises ``LabkitError`` when ``out`` already holds another run, or nothing to go on with and no option is given.
+    Raises ``LabkitError`` when ``out`` already holds another run, or nothing to go on with and no option is given, or
+    while another process trains there.
     """
     options = _with_those_before(options)
     options = TrainOptions.model_validate(options.model_dump() | {"data_root": _absolute(options.data_root)})
@@ -101,31 +103,31 @@ def train(options: TrainOptions) -> dict[str, Any]:
     test = load(options.dataset, "test", **arguments).images
     if (side := min(*images.shape[-2:], *test.shape[-2:])) < SSIM_WINDOW:  # now, not when the training is done
         raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
-    # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
-    if options.out and not ((options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()):
-        make_folder(options.out)
-        told = options.model_dump_json(indent=2, exclude={"out", "resume", "progress"})
-        write_text(options.out / OPTIONS_FILE, told + "\n")
-    history = fit(
-        colorizer,
-        images,
-        validation=validation,
-        settings=settings,
-        out=options.out,
-        resume=options.resume,
-        progress=options.progress,
-        tensorboard=options.tensorboard,
-    )
-    return score_and_save(
-        colorizer,
-        history,
-        images,
-        test,
-        validation=validation,
-        identity=identity,
-        out=options.out,
-        dtype=options.dtype,
-    )
+    with claim_folder(options.out) if options.out else nullcontext():
+        # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
+        if options.out and not ((options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()):
+            told = options.model_dump_json(indent=2, exclude={"out", "resume", "progress"})
+            write_text(options.out / OPTIONS_FILE, told + "\n")
+        history = fit(
+            colorizer,
+            images,
+            validation=validation,
+            settings=settings,
+            out=options.out,
+            resume=options.resume,
+            progress=options.progress,
+            tensorboard=options.tensorboard,
+        )
+        return score_and_save(
+            colorizer,
+            history,
+            images,
+            test,
+            validation=validation,
+            identity=identity,
+            out=options.out,
+            dtype=options.dtype,
+        )
 
 
 def score_and_save(

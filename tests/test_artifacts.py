@@ -3,11 +3,13 @@
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from labkit import artifacts
+from labkit import LabkitError, artifacts
 
 
 def test_write_text_makes_folders_and_keeps_line_ends(tmp_path: Path) -> None:
@@ -52,3 +54,19 @@ def test_sha256(tmp_path: Path) -> None:
     data = os.urandom(3 << 20)
     (tmp_path / "a").write_bytes(data)
     assert artifacts.sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+def test_a_folder_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    hold = "import sys; from labkit.artifacts import claim_folder\nwith claim_folder(sys.argv[1]): print(1); input()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", hold, out], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        told = r"another labkit is writing into .*out: wait for it, or choose another --out"
+        with pytest.raises(LabkitError, match=told), artifacts.claim_folder(out):
+            pass
+        process.kill()
+    for _ in range(2):  # a killed process gives it back, and so does the end of a block
+        with artifacts.claim_folder(out) as folder:
+            assert folder == out and folder.is_dir()

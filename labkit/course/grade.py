@@ -102,15 +102,15 @@ def grade(
         raise LabkitError(f"{Path(out) / UNPACKED} is emptied at each grading: move the submissions elsewhere")
     if Path(submissions).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
         raise LabkitError(f"{out} lies in the folder of submissions, as if it were a student's: choose another --out")
-    out = artifacts.make_folder(out)
-    overrides = gradebook.read_overrides(out / gradebook.NAME)  # before hours are spent on it
-    seed = _settle_seed(out, template, seed)
-    with _scratch(out) as scratch:
-        found = find_submissions(Path(submissions), scratch)
-        results = _grade_all(found, template, seed, timeout, tier, jobs, out, resume, console)
-    facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due)
-    overrides |= gradebook.read_overrides(out / gradebook.NAME)  # what was written meanwhile counts
-    gradebook.write(out, found, results, template, facts, overrides)
+    with artifacts.claim_folder(out) as out:
+        overrides = gradebook.read_overrides(out / gradebook.NAME)  # before hours are spent on it
+        seed = _settle_seed(out, template, seed)
+        with _scratch(out) as scratch:
+            found = find_submissions(Path(submissions), scratch)
+            results = _grade_all(found, template, seed, timeout, tier, jobs, out, resume, console)
+        facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due)
+        overrides |= gradebook.read_overrides(out / gradebook.NAME)  # what was written meanwhile counts
+        gradebook.write(out, found, results, template, facts, overrides)
     console.print(f"gradebook: {out / gradebook.NAME}", markup=False, highlight=False, soft_wrap=True)
     return results
 

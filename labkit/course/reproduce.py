@@ -139,13 +139,13 @@ def reproduce(
     seed begins. With `resume`, what the ledger of `out` knows is taken over and a training that was cut off goes on
     from its checkpoint. A training that fails, or whose images are missing, does not stop the others.
 
-    Raises LabkitError for unknown names and for an `out` that holds runs when `resume` is false.
+    Raises LabkitError for unknown names and for an `out` that holds runs when `resume` is false, or that another
+    process is writing into.
     """
     console = console or Console()
     recipes, profile, out = find_recipes(names), resolve_profile(profile), Path(out)
     if seeds < 1:
         raise LabkitError(f"--seeds must be at least 1. Got {seeds}")
-    artifacts.make_folder(out)
     outcomes = [Outcome(recipe, profile) for recipe in recipes]
     runs = [
         (
@@ -164,18 +164,19 @@ def reproduce(
         for system in outcome.recipe.systems
     ]
     shelf = _Shelf(data_root)
-    for number, (outcome, run) in enumerate(runs, 1):
-        title = f"[{number}/{len(runs)}] {run.title}"
-        try:
-            rows, note = _run(run, out, shelf, resume)
-        except _Failed as failure:
-            outcome.failures[run.title] = str(failure)
-            _say(console, f"{title}  FAILED: {failure}")
-            continue
-        merge(out / "measured" / f"{run.recipe.name}.{profile}.csv", rows)
-        outcome.rows += rows
-        _say(console, f"{title}  {note}")
-    _write(outcomes, out, shelf, [run for _, run in runs])
+    with artifacts.claim_folder(out):
+        for number, (outcome, run) in enumerate(runs, 1):
+            title = f"[{number}/{len(runs)}] {run.title}"
+            try:
+                rows, note = _run(run, out, shelf, resume)
+            except _Failed as failure:
+                outcome.failures[run.title] = str(failure)
+                _say(console, f"{title}  FAILED: {failure}")
+                continue
+            merge(out / "measured" / f"{run.recipe.name}.{profile}.csv", rows)
+            outcome.rows += rows
+            _say(console, f"{title}  {note}")
+        _write(outcomes, out, shelf, [run for _, run in runs])
     return outcomes
 
 
@@ -368,13 +369,18 @@ def make_colorizer(training: Mapping[str, Any], seed: int) -> Colorizer:
 
 
 def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -> Iterable[Row]:
-    """Every reading in every metric. The model is read from its files, so that what is scored is what is kept."""
+    """Every reading in every metric. The model is read from its files, so that what is scored is what is kept.
+
+    Where the recipe asks no more, the system's own reading has the scores that `score_and_save` wrote beside the model.
+    """
     trained = Colorizer.load(folder)
     trained.network.to(metrics["device"])
     best = scores.oracle_view(trained)
     oracle = scores.scores(best, images.test, run.recipe).ours if best else {}
     found = {
-        reading.name: scores.scores(scores.view(trained, reading), _enlarged(images.test, reading), run.recipe)
+        reading.name: scores.scores_kept(metrics)
+        if reading.name == run.system.name and not scores.asks_more(run.recipe)
+        else scores.scores(scores.view(trained, reading), _enlarged(images.test, reading), run.recipe)
         for reading in run.system.readings
     }
     if images.validation is not None:

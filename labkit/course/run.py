@@ -108,7 +108,8 @@ def run(
 
     A lab that fails does not stop the others; look at each `Result.status`. Ctrl-C ends the lab at hand, writes the
     report of what is done, and is raised again.
-    Raises LabkitError, before anything runs, for an unknown lab or parameter or a value of the wrong type.
+    Raises LabkitError, before anything runs, for an unknown lab or parameter, a value of the wrong type, or an `out`
+    that another process is writing into.
     """
     console = console or Console()
     jobs = plan(labs, profile, parameters, sweeps)
@@ -116,27 +117,27 @@ def run(
     for job in jobs:
         if (out / f"{job.key}.ipynb").resolve() == job.notebook.resolve():
             raise LabkitError(f"the executed copy would overwrite {job.notebook} itself: choose another --out")
-    artifacts.make_folder(out)
-    _sweep_up(out)
-    ledger = Ledger(out / "ledger.jsonl")
+    with artifacts.claim_folder(out):
+        _sweep_up(out)
+        ledger = Ledger(out / "ledger.jsonl")
 
-    results: list[Result] = []
-    interrupted = False
-    with _progress(console) as show:
-        try:
-            for index, job in enumerate(jobs, 1):
-                title = f"[{index}/{len(jobs)}] {job.key}"
-                result = _resumed(job, out, ledger) if resume else None
-                if result is None:
-                    show.start(f"{title} ({job.profile})")
-                    result = _execute_and_record(job, out, ledger, timeout, show.cell)
-                show.end(f"{title}  {_in_words(result)}")
-                results.append(result)
-        except KeyboardInterrupt:
-            interrupted = True
-            show.end(f"{title}  interrupted")
+        results: list[Result] = []
+        interrupted = False
+        with _progress(console) as show:
+            try:
+                for index, job in enumerate(jobs, 1):
+                    title = f"[{index}/{len(jobs)}] {job.key}"
+                    result = _resumed(job, out, ledger) if resume else None
+                    if result is None:
+                        show.start(f"{title} ({job.profile})")
+                        result = _execute_and_record(job, out, ledger, timeout, show.cell)
+                    show.end(f"{title}  {_in_words(result)}")
+                    results.append(result)
+            except KeyboardInterrupt:
+                interrupted = True
+                show.end(f"{title}  interrupted")
 
-    _write_summary(results, out, len(jobs))
+        _write_summary(results, out, len(jobs))
     console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     if interrupted:
         raise KeyboardInterrupt

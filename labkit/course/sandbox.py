@@ -463,6 +463,8 @@ def _enter_and_look(tier: str, uid: int, place: Path, workdir: Path) -> None:
     surrender(tier, uid)
     restrict(tier, Limits())
     Path(WORK, "file").write_text("written")
+    if not CHECKS.is_dir():
+        raise OSError(f"{CHECKS.parent} is out of sight from inside, which has a /tmp of its own: move it elsewhere")
     if place.exists() or os.listdir(CHECKS) != ["__init__.py"]:
         raise OSError("what should be hidden is still in sight")
     if not Path(sys.executable).exists():

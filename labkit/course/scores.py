@@ -8,9 +8,9 @@ each class. After each epoch, where images are held out: "validation mse", "vali
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from labkit.colorizer import Colorizer
 from labkit.data import Dataset
 from labkit.metrics import (
     CHUNK_PIXELS,
+    KEYS,
     KID_NAME,
     color_bias,
     evaluate,
@@ -33,7 +34,7 @@ from labkit.models import Network, evaluation_mode
 from labkit.recipes import Reading, Recipe
 from labkit.representation import Classification, make_representation
 
-BATCH = 256  # images painted at a time, fewer when they are large
+BATCH = 64  # images painted at a time, fewer when they are large
 WATCHED = "validation "  # begins the name of what is measured after each epoch
 
 
@@ -68,13 +69,23 @@ def oracle_view(trained: Colorizer) -> View | None:
 
 def scores(seen: View, test: Dataset, recipe: Recipe) -> Scores:
     """Every metric that the recipe asks for, of a view and of gray."""
-    if not (recipe.thresholds or recipe.kid or recipe.by_class):
+    if not asks_more(recipe):
         ours = evaluate(cast(Colorizer, seen), test.images)  # in batches: no picture is kept
         return Scores(ours, ours.pop("gray"))
     pictures = _painted(seen, test.images)
     ours = score_with_gray(pictures, test.images)
     gray = ours.pop("gray") | _of_pictures(gray_prediction(test.images), test, recipe)
     return Scores(ours | _of_pictures(pictures, test, recipe), gray)
+
+
+def asks_more(recipe: Recipe) -> bool:
+    """Whether a recipe asks for more than `labkit.metrics.evaluate` gives."""
+    return bool(recipe.thresholds or recipe.kid or recipe.by_class)
+
+
+def scores_kept(metrics: Mapping[str, Any]) -> Scores:
+    """The scores in a metrics.json, which `labkit.training_run.score_and_save` wrote."""
+    return Scores({name: metrics[name] for name in (*KEYS, "skill")}, dict(metrics["gray"]))
 
 
 @torch.no_grad()

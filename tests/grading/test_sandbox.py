@@ -3,7 +3,9 @@
 import os
 import secrets
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,6 +289,17 @@ def test_without_namespaces_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(name, safe) for name, safe, _ in found] == [(LIMITS, False), (NONE, False)]
     assert any("unshare: Operation not permitted" in line for line in found[0][2])
     assert any("network" in line for line in found[0][2])
+
+
+@pytest.mark.skipif(os.getuid() != 0 or sys.platform != "linux", reason="the tier for root on Linux")
+def test_labkit_under_tmp_is_told_to_move() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        copy = Path(folder, "labkit", "course", "sandbox.py")
+        copy.parent.mkdir(parents=True)
+        copy.parent.with_name("checks").mkdir()
+        copy.write_text(Path(sandbox.__file__).read_text())
+        told = subprocess.run([sys.executable, "-I", copy], capture_output=True, text=True, check=True).stdout
+    assert f"{copy.parents[1]} is out of sight from inside, which has a /tmp of its own: move it elsewhere" in told
 
 
 def test_a_system_without_namespaces_has_one_tier(monkeypatch: pytest.MonkeyPatch) -> None:
