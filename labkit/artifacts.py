@@ -78,11 +78,11 @@ def claim_folder(path: str | Path, option: str = "--out") -> Iterator[Path]:
         lock.acquire(blocking=False)
     except Timeout:
         raise LabkitError(f"another labkit is writing into {folder}: wait for it, or choose another {option}") from None
+    except (OSError, NotImplementedError):  # a file system without locks: nobody can be kept out
+        pass
     try:
         yield folder
     finally:
-        with suppress(OSError):  # Windows keeps what is open
-            (folder / LOCK_FILE).unlink()
         lock.release()
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from labkit import LabkitError, __version__
+from labkit.errors import out_of_memory
 
 app = typer.Typer(
     help="Labs on automatic image colorization, and the library under them.",
@@ -33,10 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"labkit: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:  # torch says it with a RuntimeError
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        if not (reason := out_of_memory(error)):
             raise
-        reason = (str(error).splitlines() or ["out of memory"])[0]
-        print(f"labkit: out of memory ({reason}): take smaller images, batches or networks", file=sys.stderr)
+        print(f"labkit: {reason}", file=sys.stderr)
         sys.exit(2)
 
 

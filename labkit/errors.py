@@ -6,3 +6,11 @@ class LabkitError(ValueError):
 
     The command line prints the message alone and exits with status 2; in a notebook it reads as a plain error.
     """
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """One line on an error that says that memory ran out (torch says it with a RuntimeError); None for another one."""
+    if not isinstance(error, MemoryError) and "memory" not in str(error):
+        return None
+    reason = (str(error).splitlines() or ["nothing more is known"])[0]
+    return f"out of memory ({reason}): take smaller images, batches or networks"

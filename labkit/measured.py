@@ -147,8 +147,14 @@ def read(path: Path) -> list[Row]:
 
 
 def merge(path: Path, rows: Iterable[Row]) -> None:
-    """Puts rows into a file, each in the place of an older one with the same key, or at the end; atomically."""
-    there = {row.key: row for row in read(path)} if path.exists() else {}
+    """Puts rows into a file, each in the place of an older one with the same key, or at the end; atomically.
+
+    Older rows of the same system that were measured on other images are dropped: means over both would mean nothing.
+    """
+    rows = list(rows)
+    images = {row.key[:2] + row.key[3:4]: row.data for row in rows}  # of a recipe, system and profile
+    old = read(path) if path.exists() else []
+    there = {row.key: row for row in old if images.get(row.key[:2] + row.key[3:4], row.data) == row.data}
     there |= {row.key: row for row in rows}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

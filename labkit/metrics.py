@@ -278,6 +278,7 @@ def evaluate(colorizer: Colorizer, images: Tensor, batch_size: int = 64) -> dict
         colorizer: anything with `.network` and `.reconstruct(images) -> rgb (N, 3, H, W) in [0, 1]`.
         images: uint8 (N, 3, H, W).
         batch_size: images at a time; fewer when the images are large. A few stay in a processor's cache.
+            (Colors that are sampled are drawn anew in each batch: their scores depend on it a little.)
     """
     _checked(images, "images")
     device = next((p.device for p in colorizer.network.parameters()), images.device)

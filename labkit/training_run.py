@@ -19,6 +19,7 @@ from labkit.artifacts import claim_folder, write_text
 from labkit.checkpoint import CHECKPOINT_FILE
 from labkit.colorizer import CARD_FILE, Colorizer
 from labkit.data import load
+from labkit.data.dataset import check_colored
 from labkit.errors import LabkitError
 from labkit.metrics import KEYS, SSIM_WINDOW, evaluate
 from labkit.models import count_parameters
@@ -100,10 +101,14 @@ def train(options: TrainOptions) -> dict[str, Any]:
         device=options.device,
         seed=options.seed,
     )
-    test = load(options.dataset, "test", **arguments).images
+    tested = load(options.dataset, "test", **arguments)
+    check_colored(tested)
+    test = tested.images
     if (side := min(*images.shape[-2:], *test.shape[-2:])) < SSIM_WINDOW:  # now, not when the training is done
         raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
     with claim_folder(options.out) if options.out else nullcontext():
+        if options.out and (done := finished(options.out, options.resume, identity)):  # by another, while images loaded
+            return done
         # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
         if options.out and not ((options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()):
             told = options.model_dump_json(indent=2, exclude={"out", "resume", "progress"})

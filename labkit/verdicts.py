@@ -100,6 +100,7 @@ def gains(recipe: Recipe, rows: Iterable[Measured]) -> list[Gain]:
                 better.profile == "test" or better.profile in relation.printed.not_comparable
             )
             values = tuple(_gain(kind, word, a, b) for a, b in pairs)
+            band = max(_tolerance(kind, word, pairs), _one_more_run(values)) if pairs else 0.0
             found.append(
                 Gain(
                     f"{relation.better} against {relation.worse}",
@@ -107,7 +108,7 @@ def gains(recipe: Recipe, rows: Iterable[Measured]) -> list[Gain]:
                     row.value,
                     values,
                     _gain(kind, word, worse.gray, worse.mean) if worse else math.nan,
-                    _verdict_of_gain(kind, word, values, row.value, bool(why_not)) if values else "not measured yet",
+                    _verdict_of_gain(kind, values, row.value, band, bool(why_not)) if values else "not measured yet",
                 )
             )
     return found
@@ -121,11 +122,18 @@ def _gain(kind: str, word: str, better: float, worse: float) -> float:
     return 100 * (1 - better / worse if word in LOWER_IS_BETTER else better / worse - 1)
 
 
-def _verdict_of_gain(kind: str, word: str, values: tuple[float, ...], printed: float, why_not: bool) -> str:
+def _tolerance(kind: str, word: str, pairs: Sequence[tuple[float, float]]) -> float:
+    """What `TOLERANCE` of each of two numbers is of their ratio, percent or difference, by propagation of errors."""
+    better, worse = (statistics.fmean(values) for values in zip(*pairs, strict=True))
+    of_better, of_worse = (TOLERANCE[word] * (v if word in LOWER_IS_BETTER else 1.0) for v in (better, worse))
+    if kind == DIFFERENCE:
+        return math.hypot(of_better, of_worse)
+    return better / worse * math.hypot(of_better / better, of_worse / worse) * (100 if kind == PERCENT else 1)
+
+
+def _verdict_of_gain(kind: str, values: Sequence[float], printed: float, band: float, why_not: bool) -> str:
     if why_not:
         return NOT_COMPARABLE
-    both = math.sqrt(2) * TOLERANCE[word]  # each of the two numbers has its own
-    band = max(both * {DIFFERENCE: 1.0, RATIO: printed, PERCENT: 100.0}[kind], _one_more_run(values))
     excess = statistics.fmean(values) - printed
     if abs(excess) <= band:
         return WITHIN
@@ -202,8 +210,8 @@ def claims(found: Iterable[Finding]) -> list[dict[str, Any]]:
             "than": f"{finding.relation.worse}: {finding.worse.mean:.4g}",
             "gain": finding.gain,
             "95 % margin": None if math.isnan(finding.margin) else finding.margin,
-            "seeds": len(set(finding.better.seeds) & set(finding.worse.seeds)),
             "verdict": finding.verdict,
+            "seeds": len(set(finding.better.seeds) & set(finding.worse.seeds)),
         }
         for finding in found
     ]

@@ -75,6 +75,13 @@ def test_rows_survive_the_file_and_replace_their_older_selves(tmp_path: Path) ->
     assert path.read_text().splitlines()[0] == ",".join(COLUMNS)
 
 
+def test_rows_of_other_images_are_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "skips.quick.csv"
+    merge(path, rows([0.004, 0.005, 0.006]) + rows([0.007], system="another"))
+    merge(path, rows([0.1], data="my photographs"))
+    assert [(row.system, row.seed, row.value) for row in read(path)] == [("another", 0, 0.007), ("rgb, skips", 0, 0.1)]
+
+
 def test_put_together_over_seeds() -> None:
     one = ours([0.004, 0.005, 0.009])
     assert (one.seeds, one.values, one.mean) == ((0, 1, 2), (0.004, 0.005, 0.009), pytest.approx(0.006))
@@ -232,6 +239,9 @@ def test_printed_gains_of_one_system_over_another() -> None:
     assert gains(qureshi, both(0.0010, 0.0067))[0].verdict == LARGER
     psnr = next(g for g in gains(qureshi, both(26.04, 22.56, "psnr_mean")) if g.metric == "psnr improvement percent")
     assert psnr.mean == pytest.approx(15.43, abs=0.01) and psnr.verdict == WITHIN
+    for better, said in ((24.0, SMALLER), (25.95, WITHIN), (28.8, LARGER)):  # .09 dB, not a share of the decibels
+        found = gains(qureshi, both(better, 22.56, "psnr_mean"))
+        assert next(g.verdict for g in found if g.metric == "psnr improvement percent") == said
 
     slr = dataclasses.replace(RECIPES["slr"], relations=RECIPES["slr"].relations[:1])
     names = {"a": "printed, hybrid", "b": "printed, baseline"}
@@ -244,6 +254,8 @@ def test_printed_gains_of_one_system_over_another() -> None:
     )
     assert gains(comparable, both(0.005827, 0.007763, recipe="slr", **names))[0].verdict == WITHIN
     assert gains(comparable, both(0.004, 0.008, recipe="slr", **names))[0].verdict == LARGER  # a smaller ratio
+    for better in (0.0056, 0.0058, 0.0062):  # a ratio and a percent of one result say the same
+        assert len({gain.verdict for gain in gains(comparable, both(better, 0.007763, recipe="slr", **names))}) == 1
 
 
 def test_the_band_of_a_gain_grows_with_the_scatter() -> None:

@@ -34,9 +34,9 @@ from labkit.course.tables import comparison, overview
 from labkit.data import Dataset, load
 from labkit.data import data_root as find_root
 from labkit.data import merge as merge_datasets
-from labkit.data.dataset import resize
+from labkit.data.dataset import check_colored, resize
 from labkit.data.folder import listing
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, out_of_memory
 from labkit.lab import resolve_profile
 from labkit.measured import Measured, Row, merge, summarize
 from labkit.metrics import gray_prediction, skill
@@ -147,6 +147,7 @@ def reproduce(
     if seeds < 1:
         raise LabkitError(f"--seeds must be at least 1. Got {seeds}")
     outcomes = [Outcome(recipe, profile) for recipe in recipes]
+    shelf = _Shelf(data_root)
     runs = [
         (
             outcome,
@@ -156,14 +157,13 @@ def reproduce(
                 profile,
                 seed,
                 _command(outcome.recipe, profile, seeds),
-                _photographs(outcome.recipe.setup(system, profile), data_root),
+                shelf.photographs(outcome.recipe.setup(system, profile)),
             ),
         )
         for outcome in outcomes
         for seed in range(seeds)
         for system in outcome.recipe.systems
     ]
-    shelf = _Shelf(data_root)
     with artifacts.claim_folder(out):
         for number, (outcome, run) in enumerate(runs, 1):
             title = f"[{number}/{len(runs)}] {run.title}"
@@ -191,6 +191,16 @@ class _Shelf:
         self.root = root
         self.loaded: dict[str, Images | LabkitError] = {}  # or why they could not be
         self.begun: set[str] = set()
+        self.listed: dict[Path, str] = {}
+
+    def photographs(self, setup: Setup) -> str:
+        """Which photographs a folder holds; empty for other data sets."""
+        if "folder" not in setup.datasets + setup.of_test().datasets:
+            return ""
+        place = _place(setup, "folder", self.root) or find_root(self.root)
+        if place not in self.listed:
+            self.listed[place] = listing(place)
+        return self.listed[place]
 
     def images(self, setup: Setup) -> Images:
         key = repr(replace(setup, network={}, fit=FitSettings(patience=setup.fit.patience)))
@@ -219,10 +229,7 @@ def load_images(setup: Setup, root: Path | None = None) -> Images:
     if setup.shrink:
         train = resize(resize(train, setup.shrink), int(train.shape[-1]))
     test = _load(setup.of_test(), "test", root)
-    if (test.images == test.images[:, :1]).all():
-        raise LabkitError(
-            f"{_names(setup, root, test=True)}: all {len(test)} test images are gray; give some with color"
-        )
+    check_colored(test)
     counts = [f"{len(train)} train"] + ([f"{len(validation)} validation"] if validation is not None else [])
     which = f"{_names(setup, root)}, {train.shape[-1]} px"
     if setup.shrink:
@@ -262,17 +269,12 @@ def _place(setup: Setup, name: str, root: Path | None) -> Path | None:
     return base / setup.folder if (base / setup.folder).is_dir() else base
 
 
-def _photographs(setup: Setup, root: Path | None) -> str:
-    place = _place(setup, "folder", root) or find_root(root)
-    return listing(place) if "folder" in setup.datasets + setup.of_test().datasets else ""
-
-
 def _names(setup: Setup, root: Path | None, test: bool = False) -> str:
-    """The data sets in words; a folder by its own name."""
+    """The data sets in words; a folder by its own name and `listing`."""
     names = []
     for name in setup.of_test().datasets if test else setup.datasets:
         place = _place(setup, name, root)
-        names.append(place.name if name == "folder" and place else name)
+        names.append(f"{place.name} ({listing(place)})" if name == "folder" and place else name)
     return "+".join(names) + (f" {setup.classes}" if setup.classes and not test else "")
 
 
@@ -287,15 +289,19 @@ def _run(run: Run, out: Path, shelf: _Shelf, resume: bool) -> tuple[list[Row], s
         rows = _rows_of(out / entry.output)
         return rows, f"done before, {_in_words(rows)}"
     resume = resume or run.folder in shelf.begun  # by another recipe, which may have failed
-    metrics = finished(folder, resume, run.identity())
+    if not resume:
+        finished(folder, False, run.identity())  # what is there is not to be written over: that ends everything
     shelf.begun.add(run.folder)
     try:
+        metrics = finished(folder, resume, run.identity())
         images = shelf.images(run.recipe.setup(run.system, run.profile))
         if metrics is None:
             metrics = _train(run, images, folder, shelf, resume)
         rows = list(_score(run, images, folder, metrics))
-    except (LabkitError, MemoryError, torch.cuda.OutOfMemoryError) as error:
-        note = str(error) if isinstance(error, LabkitError) else f"out of memory: choose a smaller profile ({error})"
+    except (LabkitError, MemoryError, RuntimeError) as error:
+        note = str(error) if isinstance(error, LabkitError) else out_of_memory(error)
+        if not note:
+            raise
         ledger.append(Entry(kind="reproduce", key=run.key, input_hash=run.input_hash(), status="failed", note=note))
         raise _Failed(note) from None
     output = out / "results" / f"{run.key}.json"
@@ -369,9 +375,10 @@ def make_colorizer(training: Mapping[str, Any], seed: int) -> Colorizer:
 
 
 def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -> Iterable[Row]:
-    """Every reading in every metric. The model is read from its files, so that what is scored is what is kept.
+    """Every reading in every metric.
 
-    Where the recipe asks no more, the system's own reading has the scores that `score_and_save` wrote beside the model.
+    The model is read from its files, so that what is scored is what is kept; where the recipe asks no more, the
+    system's own reading has the scores that `score_and_save` wrote beside it.
     """
     trained = Colorizer.load(folder)
     trained.network.to(metrics["device"])
@@ -386,7 +393,7 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
     if images.validation is not None:
         epochs = scores.of_epochs(metrics["history"], scores.watched(trained, images.validation).gray)
         found[run.system.name] = scores.Scores(*(a | b for a, b in zip(found[run.system.name], epochs, strict=True)))
-    date, other_size = now(), [reading.name for reading in run.system.readings if reading.size]
+    date, enlarged = now(), {reading.name: reading.size for reading in run.system.readings if reading.size}
     for name, (ours, gray) in found.items():
         for metric, value in ours.items():
             yield Row(
@@ -397,7 +404,7 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
                 seed=run.seed,
                 value=value,
                 gray=gray[metric],
-                oracle=None if name in other_size else oracle.get(metric),
+                oracle=None if name in enlarged else oracle.get(metric),
                 parameters=metrics["parameters"],
                 seconds=metrics["seconds"],
                 device=_device(metrics["device"]),
@@ -405,7 +412,7 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
                 torch=metrics["versions"]["torch"],
                 labkit=metrics["versions"]["labkit"],
                 date=date,
-                data=images.line,
+                data=images.line + (f", enlarged to {enlarged[name]} px" if name in enlarged else ""),
                 command=run.command,
             )
 
@@ -488,7 +495,10 @@ def _page(
         report.Table("comparison", "Every number beside the paper's", table),
     ]
     first = [run for run in runs if run.seed == 0 and (out / run.folder / METRICS_FILE).is_file()]
-    figures = _figures(first, out, shelf) if first else []
+    try:
+        figures = _figures(first, out, shelf) if first else []
+    except LabkitError:  # all was done before, and the images are gone since
+        figures = []
     failure = {"cell": None, "reason": "; ".join(outcome.failures.values())} if outcome.failures else None
     return {
         "job": {"key": recipe.name, "lab": recipe.name, "profile": outcome.profile, "swept": {}, "parameters": {}},

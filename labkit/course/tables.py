@@ -33,11 +33,11 @@ def comparison(
                     row |= {
                         "ours": ours.mean,
                         "sd": None if math.isnan(ours.sd) else ours.sd,
-                        "seeds": len(ours.seeds),
+                        "verdict": None if printed is None else verdict(ours, printed, why_not),
                         "gray": ours.gray,
                         "oracle": ours.oracle,
                         "skill": skill(mse.mean, mse.gray) if mse else None,
-                        "verdict": None if printed is None else verdict(ours, printed, why_not),
+                        "seeds": len(ours.seeds),
                         "parameters": ours.parameters,
                         "seconds": round(ours.seconds, 1),
                         "device": ours.device,
@@ -55,17 +55,20 @@ def _of_gain(gain: Gain) -> dict[str, Any]:
 
 
 def overview(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]]:
-    """The same for a narrow screen: a row a reading, a column a metric (means over seeds); gray stands first."""
+    """The same for a narrow screen: a row a reading, a column a metric (means over seeds); gray stands first,
+    and again where the images are others (enlarged, for example)."""
     found = {(row.system, row.metric): row for row in rows}
     names = [reading.name for system in recipe.systems for reading in system.readings if (reading.name, "mse") in found]
     if not names:
         return []
-    table: list[dict[str, Any]] = [
-        {"system": "gray", "skill": 0.0}
-        | {metric: found[names[0], metric].gray for metric in recipe.metrics if (names[0], metric) in found}
-    ]
+    table: list[dict[str, Any]] = []
+    gray = math.nan
     for name in names:
         mse = found[name, "mse"]
+        if mse.gray != gray:  # once, and again where other images are scored
+            gray = mse.gray
+            floor = {metric: found[name, metric].gray for metric in recipe.metrics if (name, metric) in found}
+            table.append({"system": f"gray, as for {name}" if table else "gray", "skill": 0.0} | floor)
         row: dict[str, Any] = {"system": name, "skill": round(skill(mse.mean, mse.gray), 3)}
         row |= {metric: found[name, metric].mean for metric in recipe.metrics if (name, metric) in found}
         table.append(row | {"oracle mse": mse.oracle, "parameters": mse.parameters, "seconds": round(mse.seconds)})

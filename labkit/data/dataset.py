@@ -129,6 +129,12 @@ def resize(images: Tensor, size: int | None) -> Tensor:
     return out
 
 
+def check_colored(test: Dataset) -> None:
+    """Raises LabkitError where every image is gray: nothing could be scored beside the gray baseline."""
+    if (test.images == test.images[:, :1]).all():
+        raise LabkitError(f"{test.name}: the images to score on ({len(test)}) are all gray: give some with color")
+
+
 def check_size(size: int, smallest: int = 1) -> None:
     """Raise LabkitError unless ``size`` is a whole number of pixels of at least ``smallest``."""
     if isinstance(size, bool) or not isinstance(size, int) or not smallest <= size <= 4096:

@@ -97,7 +97,7 @@ def holds_images(root: Path) -> bool:
 def listing(root: Path) -> str:
     """Ten hexadecimal digits that tell two folders of images apart without opening an image: SHA-256 over the names and
     sizes of the images and over labels.csv. No such folder: as an empty one."""
-    lines = [f"{name} {(root / name).stat().st_size}" for name in _walk(root)]
+    lines = [f"{name} {(root / name).stat().st_size}" for name in _walk(root) if (root / name).is_file()]
     labels = root / "labels.csv"
     content = "\n".join(lines).encode() + (labels.read_bytes() if labels.is_file() else b"")
     return hashlib.sha256(content).hexdigest()[:10]

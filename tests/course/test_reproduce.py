@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +24,7 @@ from labkit.course.reproduce import Run, reproduce
 from labkit.course.tables import comparison, overview, summary
 from labkit.data import load
 from labkit.data.dataset import resize
+from labkit.data.folder import listing
 from labkit.measured import measured, read
 from labkit.metrics import color_bias, evaluate, gray_prediction, kid, mse, score
 from labkit.recipes import TOY, Printed, Reading, Recipe, Relation, Setup, System
@@ -56,6 +59,11 @@ def colorful(side: int, strength: int) -> Image.Image:
     """A square of noise in three channels."""
     noise = Image.effect_noise((side, side), 10 * strength)
     return Image.merge("RGB", [noise, noise.rotate(90), noise.rotate(180)])
+
+
+def plain(line: str) -> str:
+    """The line on images without the digits that tell folders apart."""
+    return re.sub(r" \([0-9a-f]{10}\)", "", line)
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +179,10 @@ def test_a_reading_at_a_larger_size(done: Path, tmp_path: Path, monkeypatch: pyt
     assert rows["bins, at 64 pixels", "mse"].value == pytest.approx(scores["mse"], rel=1e-5)
     assert rows["bins, at 64 pixels", "mse"].gray == pytest.approx(scores["gray"]["mse"], rel=1e-5)
     assert rows["bins, at 64 pixels", "mse"].oracle is None and rows["bins", "mse"].oracle is not None
+    assert rows["bins, at 64 pixels", "mse"].data.endswith("8 test, enlarged to 64 px")
+    grays = [row for row in overview(outcome.recipe, outcome.measured) if row["system"].startswith("gray")]
+    assert [row["system"] for row in grays] == ["gray", "gray, as for bins, at 64 pixels"]
+    assert grays[1]["mse"] == rows["bins, at 64 pixels", "mse"].gray != grays[0]["mse"]
 
 
 def test_other_photographs_are_another_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,12 +208,37 @@ def test_missing_images_and_memory_stop_no_other_recipe(tmp_path: Path, monkeypa
     assert len(first.failures) == len(away.systems) and not second.failures and second.rows
     assert all("none" in why for why in first.failures.values())
 
-    def full(*args: Any, **kwargs: Any) -> None:
-        raise MemoryError("4 GiB")
-
-    monkeypatch.setattr(module, "fit", full)
+    monkeypatch.setattr(module, "fit", lambda *args, **kwargs: torch.empty(10**15))
     (outcome,) = reproduce(["cousin"], profile="test", seeds=1, out=tmp_path / "full")
-    assert list(outcome.failures.values()) == ["out of memory: choose a smaller profile (4 GiB)"]
+    (why,) = outcome.failures.values()
+    assert why.startswith("out of memory (") and why.endswith("take smaller images, batches or networks")
+
+
+def test_what_was_done_is_tabled_without_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        colorful(16, number).save(tmp_path / f"{number}.png")
+    folder = Setup("folder", size=16, network={"width": 4}, fit=replace(QUICKLY.fit, epochs=1))
+    one = replace(TINY, systems=TINY.systems[:1], profiles={"test": folder}, relations=())
+    monkeypatch.setitem(recipes.RECIPES, "tiny", one)
+    out = tmp_path / "out"
+    reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path, out=out)
+    monkeypatch.setattr(module, "load_images", lambda *args: (_ for _ in ()).throw(LabkitError("gone")))
+    (outcome,) = reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path, out=out, resume=True)
+    assert outcome.rows and not outcome.failures and "All 1 ended well." in (out / "reproduce.html").read_text()
+
+
+def test_a_damaged_training_stops_no_other(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(done, tmp_path / "out")
+    (tmp_path / "out" / "ledger.jsonl").unlink()
+    (first,) = (tmp_path / "out" / "models").glob("rgb-unet-seed0-*")
+    (first / "metrics.json").write_text("{")
+    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    (outcome,) = reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "out", resume=True)
+    assert (
+        list(outcome.failures) == ["tiny: regression, seed 0"]
+        and "is damaged" in outcome.failures["tiny: regression, seed 0"]
+    )
+    assert {row.system for row in outcome.rows} >= {"bins", "half"}
 
 
 def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,25 +367,27 @@ def test_images_of_a_setup(tmp_path: Path) -> None:
         (tmp_path / name / "labels.csv").write_text("\n".join(lines))
     setup = Setup("folder", "flowers17", size=12)
     whole = module.load_images(setup, tmp_path)
-    assert whole.line == "flowers17, 12 px: 18 train, 2 test"
-    assert module.load_images(setup, tmp_path / "photos").line.startswith("photos, 12 px: 18 train")  # anybody's folder
+    assert plain(whole.line) == "flowers17, 12 px: 18 train, 2 test"
+    anybodys = module.load_images(setup, tmp_path / "photos")
+    assert plain(anybodys.line).startswith("photos, 12 px: 18 train")
+    assert anybodys.line.startswith(f"photos ({listing(tmp_path / 'photos')}), ")
     cut = module.load_images(replace(setup, crop=8, test_limit=1), tmp_path)
     assert torch.equal(cut.train, whole.train[..., 2:10, 2:10]) and len(cut.test) == 1
     early = module.load_images(replace(setup, fit=FitSettings(patience=2)), tmp_path)
-    assert early.line == "flowers17, 12 px: 16 train, 2 validation, 2 test"
+    assert plain(early.line) == "flowers17, 12 px: 16 train, 2 validation, 2 test"
     by_class = {name: module.load_images(replace(setup, classes=name), tmp_path) for name in ("day", "night")}
     other = module.load_images(replace(setup, classes="day", test_classes="night"), tmp_path)
     assert torch.equal(other.test.images, by_class["night"].test.images)
     assert torch.equal(other.train, by_class["day"].train)
-    assert other.line.startswith("flowers17 day, 12 px: ") and other.line.endswith(" test (night)")
+    assert plain(other.line).startswith("flowers17 day, 12 px: ") and other.line.endswith(" test (night)")
     watched = module.load_images(replace(setup, hold_out=True, limit=3), tmp_path)
-    assert watched.line == "flowers17, 12 px: 3 train, 2 validation, 2 test"
+    assert plain(watched.line) == "flowers17, 12 px: 3 train, 2 validation, 2 test"
 
 
 def test_gray_test_images_are_refused(tmp_path: Path) -> None:
     for number in range(12):
         Image.effect_noise((16, 16), 10 * number).convert("RGB").save(tmp_path / f"{number}.png")
-    with pytest.raises(LabkitError, match="test images are gray; give some with color"):
+    with pytest.raises(LabkitError, match=r"the images to score on \(1\) are all gray: give some with color"):
         module.load_images(Setup("folder", size=16), tmp_path)
 
 
@@ -358,14 +397,14 @@ def test_images_of_several_data_sets(tmp_path: Path) -> None:
         colorful(32, number).save(tmp_path / "flowers17" / f"{number}.png")
     setup = Setup("toyworld+folder", "flowers17", size=32, limit=6, test_limit=1)
     both = module.load_images(setup, tmp_path)
-    assert both.line == "toyworld+flowers17, 32 px: 12 train, 2 test"
+    assert plain(both.line) == "toyworld+flowers17, 32 px: 12 train, 2 test"
     alone = [module.load_images(replace(setup, dataset=name), tmp_path).train for name in setup.datasets]
     assert torch.equal(both.train, torch.cat(alone))
     there = module.load_images(replace(setup, dataset="toyworld", test_dataset="folder"), tmp_path)
-    assert there.line == "toyworld, 32 px: 6 train, 1 test (flowers17)"
+    assert plain(there.line) == "toyworld, 32 px: 6 train, 1 test (flowers17)"
     assert torch.equal(there.train, alone[0]) and torch.equal(there.test.images, both.test.images[1:])
     small = module.load_images(replace(setup, dataset="folder", shrink=4), tmp_path)
-    assert small.line == "flowers17, 32 px enlarged from 4: 6 train, 1 test"
+    assert plain(small.line) == "flowers17, 32 px enlarged from 4: 6 train, 1 test"
     assert torch.equal(small.test.images, there.test.images)  # what is scored keeps its detail
     assert small.train.float().std() < 0.5 * alone[1].float().std()  # noise, averaged over 4 x 4
 
