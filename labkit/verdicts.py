@@ -200,10 +200,11 @@ def largest(recipe: Recipe) -> list[Measured]:
 
 
 def claims(found: Iterable[Finding]) -> list[dict[str, Any]]:
-    """A table of findings, a row a claim: both sides, the gain with its 95 % margin, the verdict."""
+    """A table of findings, a row a claim: its recipe, both sides, the gain with its 95 % margin, the verdict."""
     return [
         {
             "claim": finding.relation.claim,
+            "recipe": finding.better.recipe,
             "said by": finding.relation.paper,
             "metric": finding.relation.metrics,
             "should be better": f"{finding.relation.better}: {finding.better.mean:.4g}",
@@ -217,15 +218,17 @@ def claims(found: Iterable[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def claims_of(*names: str) -> list[dict[str, Any]]:
+def claims_of(*names: str, about: Sequence[str] = ("",)) -> list[dict[str, Any]]:
     """The claims of recipes (by name) tested on data/measured, in the columns that a lab has room for.
 
-    Empty where nothing is measured yet. Raises LabkitError for an unknown recipe.
+    With `about`, only claims that contain one of these words. Empty where nothing is measured yet.
+
+    Raises LabkitError for an unknown recipe.
     """
-    columns = ("claim", "said by", "metric", "gain", "95 % margin", "verdict")
+    columns = ("claim", "recipe", "said by", "metric", "gain", "95 % margin", "verdict")
     recipes = [recipe for recipe in find_recipes(names) if recipe.name in names]  # not all of a paper of that name
     rows = claims(finding for recipe in recipes for finding in findings(recipe))
-    return [{name: row[name] for name in columns} for row in rows]
+    return [{name: row[name] for name in columns} for row in rows if any(word in row["claim"] for word in about)]
 
 
 def _student(freedom: int) -> float:

@@ -210,6 +210,9 @@ def test_claims_of_the_largest_profile_are_tabled(tmp_path: Path, monkeypatch: p
     assert claim["should be better"] == "rgb, skips: 0.15" and claim["than"] == "rgb, no skips: 0.45"
     assert claim["gain"] == pytest.approx(0.3) and claim["verdict"] == CONFIRMED and claim["seeds"] == 2
     assert {k: claim[k] for k in ("claim", "said by", "gain", "verdict")}.items() <= claims_of("skips")[0].items()
+    assert (
+        claims_of("skips", about=("paints", "never")) == claims_of("skips") and claims_of("skips", about=("UV",)) == []
+    )
     assert claims_of("slr") == []
 
 

@@ -92,7 +92,7 @@ def summary() -> str:
     parts = [
         "Claims, tested over seeds (gain: how much better, with its 95 % margin):",
         _markdown(
-            ("claim", "said by", "metric", "should be better", "than", "gain", "verdict"),
+            ("claim", "recipe", "said by", "metric", "should be better", "than", "gain", "verdict"),
             (row | {"gain": _gain(row)} for row in tested),
         ),
         "Printed numbers and ours (mean, standard deviation over seeds):",
