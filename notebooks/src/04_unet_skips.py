@@ -1162,7 +1162,15 @@ print(f"  its skill over our gray: {metrics.skill(best, gray_horses['mse']):.2f}
 # Measured by `labkit reproduce labkit-best --profile quick --seeds 3`, on two otherwise idle cores.
 runs = measured("labkit-best", metric="mse", profile="quick")
 lab.table(
-    [{"painted by": "gray (no color)", "MSE": runs[0].gray, "skill": 0.0}]
+    [
+        {
+            "painted by": "gray (no color)",
+            "seconds of training": None,
+            "MSE": runs[0].gray,
+            "sd": None,
+            "skill": 0.0,
+        }
+    ]
     + [
         {
             "painted by": run.system,
@@ -1204,7 +1212,7 @@ lab.table(
 lab.table(
     claims_of("qureshi", "qureshi-curves", about=("U-Net", "at 64"))
     + claims_of("labkit-best")
-    + claims_of("zhuang", "dalban", about=("complex", "skips")),
+    + claims_of("zhuang", "dalban", about=("complex U-Net beats", "skips")),
     "U-Nets and encoder-decoders: horses of CIFAR-10; in the last two rows all its classes, and flowers",
     key="claims",
 )
