@@ -102,10 +102,10 @@ def train(options: TrainOptions) -> dict[str, Any]:
         seed=options.seed,
     )
     tested = load(options.dataset, "test", **arguments)
-    check_colored(tested)
     test = tested.images
     if (side := min(*images.shape[-2:], *test.shape[-2:])) < SSIM_WINDOW:  # now, not when the training is done
         raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
+    check_colored(tested)
     with claim_folder(options.out) if options.out else nullcontext():
         if options.out and (done := finished(options.out, options.resume, identity)):  # by another, while images loaded
             return done

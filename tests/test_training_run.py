@@ -204,7 +204,7 @@ def test_what_would_fail_in_the_end_fails_at_once(tmp_path: Path, monkeypatch: p
     from PIL import Image
 
     for number in range(5):
-        Image.new("RGB", (8, 8), (40 * number, 0, 0)).save(tmp_path / f"{number}.png")
+        Image.new("RGB", (8, 8), (40 * number + 40, 0, 0)).save(tmp_path / f"{number}.png")
     monkeypatch.setattr("labkit.training_run.fit", never)
     small = {"dataset": "folder", "data_root": tmp_path, "limit": None}
     with pytest.raises(LabkitError, match="images of 8 pixels are too small to score: give --size 11 or more"):

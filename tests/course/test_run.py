@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from rich.console import Console
 
 from labkit import LabkitError, measured
+from labkit.artifacts import LOCK_FILE
 from labkit.course import run as runner
 from labkit.course.labs import find_labs
 from labkit.course.ledger import Ledger
@@ -185,7 +186,7 @@ def test_files_of_a_run(mixed: tuple[Path, list[Result], str]) -> None:
     folder, results, _ = mixed
     out = folder / "runs"
     copies = {f"{result.job.key}.ipynb" for result in results}
-    assert set(os.listdir(out)) == copies | {"ledger.jsonl", "metrics.json", "report.html"}
+    assert set(os.listdir(out)) - {LOCK_FILE} == copies | {"ledger.jsonl", "metrics.json", "report.html"}
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["complete"] and {"labkit", "python", "torch"} <= set(metrics["environment"])
     good, bad = metrics["labs"][:2]
@@ -326,7 +327,7 @@ def test_killed_and_resumed_loses_nothing_and_leaves_no_kernel(here: Path) -> No
     assert [entry.key for entry in entries if entry.status == "ok"][-1] == "01_two"
     if "00_one  ok, done before" in done.stdout:  # unless somebody edits labkit in this very moment
         assert (here / "runs" / "00_one.ipynb").read_bytes() == finished
-    assert not list((here / "runs").glob(".*"))
+    assert {path.name for path in (here / "runs").glob(".*")} <= {LOCK_FILE}
 
 
 def _until(condition: Any, seconds: float = 30) -> None:

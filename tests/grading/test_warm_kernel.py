@@ -198,7 +198,10 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tupl
 def test_the_clock_ends_what_does_not_end(endless: dict[str, tuple[str, float]], name: str) -> None:
     reason, seconds = endless[name]
     print(name, reason, round(seconds, 1))
-    assert reason == "timeout" or (reason == "processes" and "bomb" in name)
+    allowed = (
+        {"timeout", "processes"} if "bomb" in name else {"timeout", "output-limit"} if "noise" in name else {"timeout"}
+    )
+    assert reason in allowed  # noise is output, too, if it is read before the clock has run out
     assert seconds < 6 + 4
 
 
