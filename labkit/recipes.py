@@ -145,7 +145,7 @@ class Relation:
     @property
     def metrics(self) -> str:
         """What is compared, in words."""
-        return self.metric if self.worse_metric is None else f"{self.metric} / {self.worse_metric}"
+        return self.metric if self.worse_metric is None else f"{self.metric} against {self.worse_metric}"
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        if not abs(self.gain) > self.margin:  # a NaN margin decides nothing
+        if self.better.profile == "test" or not abs(self.gain) > self.margin:  # NaN: one seed; neither decides anything
             return UNDECIDED
         return CONFIRMED if self.gain > 0 else REFUTED
 

@@ -221,7 +221,7 @@ def test_two_metrics_of_one_system() -> None:
     both = rows([0.5, 0.52], system="A", metric="accuracy green") + rows([0.4, 0.41], system="A", metric="accuracy red")
     result = examine(claim, summarize(both))
     assert result is not None and result.gain == pytest.approx(0.105)
-    assert claims([result])[0]["metric"] == "accuracy green / accuracy red"
+    assert claims([result])[0]["metric"] == "accuracy green against accuracy red"
 
 
 def test_printed_gains_of_one_system_over_another() -> None:

@@ -96,7 +96,7 @@ def summary() -> str:
             (row | {"gain": _gain(row)} for row in tested),
         ),
         "Printed numbers and ours (mean, standard deviation over seeds):",
-        _markdown(("paper", "system", "metric", "published", "ours", "gray", "oracle", "verdict"), printed),
+        _markdown(("paper", "recipe", "system", "metric", "published", "ours", "gray", "oracle", "verdict"), printed),
         "Measured by:",
         "\n".join(_commands()),
     ]
@@ -113,6 +113,7 @@ def _printed(recipe: Recipe) -> list[dict[str, Any]]:
     return [
         {
             "paper": recipe.paper,
+            "recipe": recipe.name,
             "system": row["system"],
             "metric": row["metric"],
             "published": f"{row['published']:.4g}",

@@ -998,7 +998,7 @@ lab.record(
 # Now the trap. The 3 dB hold for the PSNR of the *pooled* MSE. Most papers print the *mean of the pictures' PSNR*, and
 # there the draws win! A draw that happens to be right in a whole scene is perfect, and a perfect picture counts 50 dB
 # here (and infinitely much where nobody caps it); the mean prediction is never quite right anywhere. The same pictures,
-# the same errors, and the averaging decides who wins. Lab 07 has more of this.
+# the same errors, and the averaging decides who wins.
 
 # %%
 claims = {"psnr": "PSNR (mean)", "ssim": "SSIM", "pixel accuracy": "pixel accuracy"}
@@ -1093,7 +1093,7 @@ for trials in (160, 480, fits[0]):
 #    equally many pictures, both percentages need at least 2,352 trials, 147 for each student. Perhaps they did. Perhaps
 #    somebody divided otherwise. With 160 trials the interval would be 15 points wide. And what is chance? If each trial
 #    showed three pictures, the original, the classifier's and the GAN's, then a rater who guesses takes each for true
-#    in 33.3 % of the trials. (Lab 07 makes such intervals exact.)
+#    in 33.3 % of the trials.
 
 # %% [markdown]
 # ## 7. Photographs
