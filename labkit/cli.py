@@ -176,7 +176,9 @@ def train(
 
 @app.command()
 def reproduce(
-    names: Annotated[list[str], typer.Argument(metavar="PAPER|RECIPE|all...", help="See `labkit recipes`; a paper: all of its.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="PAPER|RECIPE|all...", help="See `labkit recipes`; a paper: all of its.")
+    ],
     profile: Annotated[str, typer.Option(help="test, quick, course, gpu or auto.")] = "auto",
     seeds: Annotated[int, typer.Option(min=1, help="How many times each system is trained: seeds 0, 1, ...")] = 3,
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
