@@ -86,7 +86,8 @@ def grade(
         tier: of the sandbox; the best that the machine has if None.
 
     Raises:
-        LabkitError: for a wrong argument, or a sandbox that is not safe without ``unsafe``.
+        LabkitError: for a wrong argument, a sandbox that is not safe without ``unsafe``, or an ``out`` that another
+            process is writing into.
     """
     console = console or Console()
     template = read_template(lab, root)

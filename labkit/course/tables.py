@@ -65,7 +65,7 @@ def overview(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]]:
     gray = math.nan
     for name in names:
         mse = found[name, "mse"]
-        if mse.gray != gray:  # once, and again where other images are scored
+        if not math.isclose(mse.gray, gray, rel_tol=1e-4):  # once, and again where other images are scored
             gray = mse.gray
             floor = {metric: found[name, metric].gray for metric in recipe.metrics if (name, metric) in found}
             table.append({"system": f"gray, as for {name}" if table else "gray", "skill": 0.0} | floor)
