@@ -108,7 +108,7 @@ def gains(recipe: Recipe, rows: Iterable[Measured]) -> list[Gain]:
                     row.value,
                     values,
                     _gain(kind, word, worse.gray, worse.mean) if worse else math.nan,
-                    _verdict_of_gain(kind, values, row.value, band, bool(why_not)) if values else "not measured yet",
+                    _verdict_of_gain(kind, values, row.value, band, why_not) if values else "not measured yet",
                 )
             )
     return found
