@@ -7,5 +7,5 @@ A colorizer is a representation (which knows color) and a network (which knows i
 
 from labkit.errors import LabkitError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["LabkitError", "__version__"]

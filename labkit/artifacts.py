@@ -107,6 +107,13 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def course_data(name: str) -> Path | None:
+    """Return the folder data/NAME of the checkout labkit is imported from, else the packaged copy, else None."""
+    package = Path(__file__).resolve().parent
+    places = (package.parent / "data" / name, package / f"_{name}")
+    return next((place for place in places if any(place.glob("*.csv"))), None)
+
+
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     digest = hashlib.sha256()

@@ -158,8 +158,8 @@ def train(
     given = {name: context.params[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
     from pydantic import ValidationError
 
-    from labkit.training_run import TrainOptions
-    from labkit.training_run import train as train_colorizer
+    from labkit.training.run import TrainOptions
+    from labkit.training.run import train as train_colorizer
 
     try:
         checked = TrainOptions(**given)
@@ -188,9 +188,9 @@ def reproduce(
     resume: Annotated[bool, typer.Option("--resume", help="Train and score only what is missing.")] = False,
 ) -> None:
     """Train and score what the papers describe, beside what they print. Exit status 1 if a training failed."""
-    from labkit.course.reproduce import reproduce as reproduce_recipes
-    from labkit.course.tables import comparison, overview
-    from labkit.verdicts import claims
+    from labkit.experiments.claims import claims
+    from labkit.experiments.reproduce import reproduce as reproduce_recipes
+    from labkit.experiments.tables import comparison, overview
 
     with _resumable():
         outcomes = reproduce_recipes(names, profile=profile, seeds=seeds, data_root=data_root, out=out, resume=resume)
@@ -218,10 +218,10 @@ def recipes(
     ] = False,
 ) -> None:
     """List the recipes of `labkit reproduce`, or what was measured with them."""
-    from labkit.recipes import RECIPES
+    from labkit.experiments.recipes import RECIPES
 
     if measured:
-        from labkit.course.tables import summary
+        from labkit.experiments.tables import summary
 
         print(summary())
         return
@@ -338,7 +338,7 @@ def grade(
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell or check may take.")] = 30,
 ) -> None:
     """Grade a class: a gradebook, a page for each student, a page on the class. Overrides in the gradebook are kept."""
-    from labkit.course.grade import grade as grade_class
+    from labkit.grading.grade import grade as grade_class
 
     with _resumable():
         results = grade_class(
@@ -377,7 +377,7 @@ def version() -> None:
 
 def _print_data(title: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     """Some columns of rows of data; a column that no row has is left out."""
-    from labkit.lab import format_cell
+    from labkit.notebook.lab import format_cell
 
     shown = [name for name in columns if any(row.get(name) is not None for row in rows)]
     numbers = [i for i, name in enumerate(shown) if any(isinstance(row.get(name), (int, float)) for row in rows)]

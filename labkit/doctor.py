@@ -152,7 +152,7 @@ def devices() -> list[Finding]:
     """What torch can compute on, and whether half precision pays there."""
     import torch
 
-    from labkit.training_loop import pick_precision
+    from labkit.device import pick_precision
 
     found = []
     if torch.cuda.is_available():
@@ -222,7 +222,7 @@ def _names_of(executable: str) -> set[str]:
 
 def sandbox() -> list[Finding]:
     """How far a submission can be kept from everything else when a class is graded."""
-    from labkit.course.sandbox import best_tier
+    from labkit.grading.sandbox.namespaces import best_tier
 
     tier = best_tier()
     if tier.safe:

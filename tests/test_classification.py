@@ -14,7 +14,7 @@ from labkit.data import toyworld
 from labkit.metrics import evaluate, score
 from labkit.quantize import Quantizer, fit_rgb, spread
 from labkit.representation import Classification, make_representation
-from labkit.train import FitSettings, dataset_loss, fit
+from labkit.training.loop import FitSettings, dataset_loss, fit
 
 QUICK = FitSettings(epochs=2, batch_size=8, precision="float32", device="cpu")
 
@@ -319,7 +319,7 @@ MEASURE = """
 import resource, torch
 from labkit.colorizer import Colorizer
 from labkit.representation import make_representation
-from labkit.train import FitSettings, fit
+from labkit.training.loop import FitSettings, fit
 images = torch.randint(0, 256, (32, 3, 256, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 colorizer = Colorizer.create(make_representation("ab676", rebalance=0.5), "unet-half", width=32)
 settings = FitSettings(epochs=1, batch_size=16, precision="{precision}", device="cpu")

@@ -108,7 +108,7 @@ def test_params_lists_name_type_default_and_help(
 def test_train_has_the_options_of_the_library(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from labkit import training_run
+    from labkit.training import run as training_run
 
     seen: list[Any] = []
     keys = ("mse", "mae", "psnr_mean", "psnr_pooled", "ssim", "colorfulness", "skill")
@@ -137,7 +137,7 @@ def test_train_has_the_options_of_the_library(
 
 
 def test_every_train_option_is_on_the_command_line() -> None:
-    from labkit.training_run import TrainOptions
+    from labkit.training.run import TrainOptions
 
     offered = set(inspect.signature(cli.train).parameters)
     offered.remove("context")
@@ -232,6 +232,6 @@ def test_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     def full(options: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 36000000000000 bytes.")
 
-    monkeypatch.setattr("labkit.training_run.train", full)
+    monkeypatch.setattr("labkit.training.run.train", full)
     assert call("train") == 2
     assert capsys.readouterr().err.startswith("labkit: out of memory (DefaultCPUAllocator")

@@ -8,7 +8,7 @@ from labkit.checks import Exercise, Part, Wrong, close, uniform
 
 EXERCISES = (
     Exercise(
-        id="90-double", title="Twice a number", points=2, minutes=1, asks_for=("labkit.lab.format_cell",),
+        id="90-double", title="Twice a number", points=2, minutes=1, asks_for=("labkit.notebook.lab.format_cell",),
         inputs=lambda rng: {"x": uniform(rng, 1, 2)},
         reference=lambda x: 2 * x,
         wrong=(Wrong("square", lambda x: x * x, "twice, not squared"),),
@@ -31,7 +31,7 @@ SETUP = """\
 # %% tags=["setup"]
 import torch
 from labkit.checks import check
-from labkit.lab import begin
+from labkit.notebook.lab import begin
 
 """
 SOURCE = (

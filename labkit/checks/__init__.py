@@ -1,455 +1,63 @@
-"""How an exercise is checked: fresh inputs, the student's answer on them, a verdict with a hint.
+"""Check exercises: the framework, and one file of exercises a lab.
 
-An exercise is data: the functions `inputs`, `call` and `judge`, a reference answer, and known-wrong answers, each with
-the hint that helps. Most exercises need neither `call` nor `judge`: inputs are handed over by name, and the output is
-compared with the reference's. When it differs, it is compared with what each known-wrong answer makes of the same
-inputs, and the hint of the one that matches is shown. That is how a check recognizes a mistake::
-
-    Exercise(
-        id="00-skill", title="Skill over gray", points=1, minutes=3, asks_for=("labkit.metrics.skill",),
-        inputs=lambda rng: {"mse": uniform(rng, 0.001, 0.01), "mse_gray": uniform(rng, 0.004, 0.02)},
-        reference=lambda mse, mse_gray: 1 - mse / mse_gray,
-        wrong=(Wrong("ratio", lambda mse, mse_gray: mse / mse_gray, "a perfect model has skill 1"),),
-    )
-
-`inputs` and `judge` run in any process; only `call` needs the student's function, see `labkit.answer`. The modules of
-this package (one a lab) hold the exercises in a tuple EXERCISES; files named in the environment variable
-LABKIT_CHECKS hold more.
+Expected values, references and known-wrong answers live here and never reach a kernel that runs a submission.
+`labkit.notebook.answer` takes a student's answer there and brings it back.
 """
 
-import importlib
-import importlib.util
-import os
-import pkgutil
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from types import ModuleType
-from typing import Any
-
-import numpy as np
-import torch
-
-from labkit.answer import NO_FUNCTION, OFF, RAISED, UNATTEMPTED, Foreign, Outcome, attempt, copy_values, hand_over
-from labkit.answer import STUB as STUB
-from labkit.answer import SwitchedOff as SwitchedOff
-from labkit.answer import switched_off as switched_off
-from labkit.errors import LabkitError
-from labkit.lab import publish
-
-CHECK_MIME = "application/vnd.labkit.check+json"
-RIGHT, WRONG, NOT_ATTEMPTED = "right", "wrong", "not attempted"
-
-
-class CheckFailed(AssertionError):
-    """A wrong answer: what was given, what was expected, and a hint. A notebook shows it without traceback."""
-
-    def _render_traceback_(self) -> list[str]:  # IPython's hook for an exception that draws itself
-        return [f"CheckFailed: {self}"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a judge says: right or not, and if not, a hint and the values given and expected, as text."""
-
-    ok: bool
-    hint: str = ""
-    given: str = ""
-    expected: str = ""
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """A known mistake: its name, an answer that makes it, and the hint that the message must then contain."""
-
-    name: str
-    answer: Callable[..., Any]
-    hint: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of an exercise that earns points of its own: its title, points and judge."""
-
-    title: str
-    points: int
-    judge: Callable[[Any, Any], Verdict]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exercise:
-    """One exercise.
-
-    Attributes:
-        id: the key of its cells: lab number and words, "01-mean-color".
-        inputs: makes fresh inputs from a seeded generator: a dict (arguments by name), a tuple (by place) or
-            one value.
-        reference: a right answer, called as the student's is.
-        call: (answer, inputs) -> output; hands the inputs over unless given. A def that uses nothing but its
-            arguments, math, np and torch: grading sends it to the student's kernel as source.
-        judge: (inputs, output) -> Verdict, pure; compares with the reference by `close` unless given.
-        parts: pieces that earn their points one by one; their judges then stand in for `judge`.
-        asks_for: dotted names of the labkit functions that are switched off while the answer runs.
-        wrong: known-wrong answers.
-        atol, rtol: tolerances of the default judge.
-        hint: what the default judge says when no known mistake matches.
-    """
-
-    id: str
-    title: str
-    points: int
-    minutes: int
-    inputs: Callable[[torch.Generator], Any]
-    reference: Callable[..., Any]
-    asks_for: tuple[str, ...] = ()
-    call: Callable[[Callable[..., Any], Any], Any] | None = None
-    judge: Callable[[Any, Any], Verdict] | None = None
-    parts: tuple[Part, ...] = ()
-    wrong: tuple[Wrong, ...] = ()
-    atol: float = 1e-5
-    rtol: float = 1e-3
-    hint: str = ""
-
-    def __post_init__(self) -> None:
-        if self.parts and (self.judge or sum(part.points for part in self.parts) != self.points):
-            raise LabkitError(
-                f"exercise {self.id}: the parts must make up its {self.points} points, with no judge besides"
-            )
-
-    def verdicts(self, inputs: Any, output: Any) -> list[Verdict]:
-        """Judge an output: a verdict for each part (one for an exercise without parts).
-
-        A wrong one that equals a known-wrong answer's gets that answer's hint, unless the judge's says that and more.
-        """
-        judges = [part.judge for part in self.parts] or ([self.judge] if self.judge else [])
-        found = [_judged(judge, inputs, output) for judge in judges] or [self._compare(inputs, output)]
-        if all(verdict.ok for verdict in found):
-            return found
-        mistake = self._mistake(inputs, output)
-        return [
-            verdict if verdict.ok or mistake in verdict.hint else replace(verdict, hint=mistake) for verdict in found
-        ]
-
-    def _compare(self, inputs: Any, output: Any) -> Verdict:
-        expected = hand_over(self.reference, inputs, self.call)
-        return close(output, expected, atol=self.atol, rtol=self.rtol, hint=self.hint)
-
-    def _mistake(self, inputs: Any, output: Any) -> str:
-        """The hint of the first known-wrong answer that gives the same output on these inputs, or nothing."""
-        for wrong in self.wrong:
-            try:
-                theirs = hand_over(wrong.answer, inputs, self.call)
-            except Exception:
-                continue
-            if close(output, theirs, atol=1e-5, rtol=1e-3).ok:
-                return wrong.hint
-        return ""
-
-    def _raised(self, inputs: Any, outcome: Outcome) -> Verdict:
-        """The verdict on an answer that raised: the error, and the hint of a known mistake that raises the same."""
-        hint = ""
-        for wrong in self.wrong:
-            try:
-                hand_over(wrong.answer, inputs, self.call)
-            except Exception as theirs:
-                if type(theirs).__name__ == outcome.error and str(theirs) == outcome.text:
-                    hint = wrong.hint
-                    break
-        text = outcome.text.strip().splitlines()
-        name = outcome.error + (f": {text[0][:200]}" if text else "")
-        return Verdict(False, hint, given=f"{name}{outcome.place}", expected="no error")
-
-
-def _judged(judge: Callable[[Any, Any], Verdict], inputs: Any, output: Any) -> Verdict:
-    """What a judge says; an output that it cannot even look at is wrong."""
-    try:
-        return judge(copy_values(inputs), output)
-    except Exception as error:
-        return Verdict(False, f"a value of this form cannot be judged ({type(error).__name__})", describe(output))
-
-
-@dataclass(frozen=True)
-class Result:
-    """The outcome of a check.
-
-    ``status`` is "right", "wrong" or "not attempted"; ``message`` is to be read; ``points`` are those earned, which a
-    wrong answer can have in an exercise with parts; ``parts`` says of each part's title whether it is right.
-    """
-
-    status: str
-    message: str
-    points: int = 0
-    parts: dict[str, bool] = field(default_factory=dict)
-
-
-def check(exercise_id: str, answer: Any, *, seed: int | None = None) -> None:
-    """Check ``answer`` (the student's function) and say so: one line if right or not attempted yet.
-
-    Args:
-        exercise_id: which exercise.
-        answer: the student's function.
-        seed: makes the random inputs repeatable; fresh ones otherwise.
-
-    Raises:
-        CheckFailed: if the answer is wrong.
-    """
-    exercise = find_exercise(exercise_id)
-    result = evaluate(exercise, answer, seed=seed)
-    record = {"id": exercise.id, "status": result.status, "points": result.points, "max_points": exercise.points}
-    line = f"wrong: {exercise.title}" if result.status == WRONG else result.message
-    publish({CHECK_MIME: record, "text/plain": line})
-    # nbgrader gives all points to a check that raises nothing; it says so when it is the one who runs the notebook.
-    if result.status == WRONG or (result.status == NOT_ATTEMPTED and "NBGRADER_EXECUTION" in os.environ):
-        raise CheckFailed(result.message)
-
-
-def evaluate(
-    exercise: Exercise, answer: Any, *, seed: int | None = None, draws: int = 3, switch_off: bool = True
-) -> Result:
-    """Check ``answer`` on ``draws`` fresh inputs.
-
-    Args:
-        exercise: what is asked.
-        answer: the student's function.
-        seed: of the inputs; a fresh one if None.
-        draws: number of inputs.
-        switch_off: False lets the answer call the functions that the exercise asks for (to try a reference).
-    """
-    seed = secrets.randbelow(10**6) if seed is None else seed
-    again = f'to see the same inputs again: check("{exercise.id}", ..., seed={seed})'
-    asks_for = exercise.asks_for if switch_off else ()
-    drawn = draw(exercise, seed, draws)
-    return judge_calls(exercise, lambda inputs: attempt(answer, inputs, exercise.call, asks_for), drawn, again)
-
-
-def draw(exercise: Exercise, seed: int, draws: int = 3) -> Iterator[Any]:
-    """Draw inputs of an exercise: the same for the same seed."""
-    rng = torch.Generator().manual_seed(seed)
-    for _ in range(draws):
-        yield exercise.inputs(rng)
-
-
-def judge_calls(exercise: Exercise, run: Callable[[Any], Outcome], drawn: Iterable[Any], again: str = "") -> Result:
-    """Judge what ``run`` says that an answer does with the inputs ``drawn``; it may ask another process.
-
-    Args:
-        exercise: what is asked.
-        run: calls the answer on inputs and says what came of it (`labkit.answer.attempt`).
-        drawn: inputs, one after the other.
-        again: how to see the same inputs again, for the message on a wrong answer.
-    """
-    right = [True] * max(1, len(exercise.parts))
-    message = ""
-    for inputs in drawn:
-        outcome = run(inputs)
-        if outcome.kind == UNATTEMPTED:
-            return _not_attempted(exercise)
-        if outcome.kind == NO_FUNCTION:
-            verdict = Verdict(False, "pass the function itself", describe(outcome.value), "a function")
-            return Result(WRONG, _message(exercise, verdict))
-        if outcome.kind == OFF:
-            return Result(WRONG, _message(exercise, Verdict(False, hint=outcome.text)))
-        if outcome.kind == RAISED:
-            verdicts = [exercise._raised(inputs, outcome)] * len(right)
-        else:
-            verdicts = exercise.verdicts(inputs, outcome.value)
-        wrong = [verdict for verdict in verdicts if not verdict.ok]
-        if wrong and not message:
-            message = _message(exercise, wrong[0], describe(inputs), again)
-        right = [before and verdict.ok for before, verdict in zip(right, verdicts, strict=True)]
-        if not any(right):
-            break
-    if not message:
-        parts = {part.title: True for part in exercise.parts}
-        return Result(RIGHT, f"right: {exercise.title}", exercise.points, parts)
-    points = sum(part.points for part, ok in zip(exercise.parts, right, strict=False) if ok)
-    parts = {part.title: ok for part, ok in zip(exercise.parts, right, strict=False)}
-    if points:
-        done = ", ".join(title for title, ok in parts.items() if ok)
-        message += f"\n  earned:   {points} of {exercise.points} points, for: {done}"
-    return Result(WRONG, message, points, parts)
-
-
-def _not_attempted(exercise: Exercise) -> Result:
-    return Result(NOT_ATTEMPTED, f"not attempted yet: {exercise.title} (the lab goes on without it)")
-
-
-def _message(exercise: Exercise, verdict: Verdict, inputs: str = "", again: str = "") -> str:
-    """The few lines a student reads; those that say nothing are left out."""
-    parts = {"given": verdict.given, "expected": verdict.expected, "hint": verdict.hint, "inputs": inputs}
-    lines = [f"  {name + ':':<10}{text}" for name, text in parts.items() if text]
-    return "\n".join([f"{exercise.title} is not right yet", *lines, *([f"  ({again})"] if again else [])])
-
-
-# Judging by value
-
-
-def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3, hint: str = "") -> Verdict:
-    """Compare by value: right if |output - expected| <= atol + rtol |expected| everywhere.
-
-    Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; axes of length one may be there or
-    not. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only exact plain types
-    are read: an object that claims to equal everything equals nothing here.
-    """
-    if isinstance(expected, dict):
-        if type(output) is not dict or set(output) != set(expected):
-            return Verdict(False, hint, describe(output), f"a dict with the keys {', '.join(map(str, expected))}")
-        return _first_wrong(close(output[k], expected[k], atol=atol, rtol=rtol, hint=hint) for k in expected)
-    if isinstance(expected, tuple):
-        if type(output) not in (tuple, list) or len(output) != len(expected):
-            return Verdict(False, hint, describe(output), f"{len(expected)} values: {describe(expected)}")
-        pairs = zip(output, expected, strict=True)
-        return _first_wrong(close(one, other, atol=atol, rtol=rtol, hint=hint) for one, other in pairs)
-    if expected is None or isinstance(expected, str):
-        same = type(output) is type(expected) and output == expected
-        return Verdict(True) if same else Verdict(False, hint, describe(output), describe(expected))
-
-    given, wanted = as_tensor(output), as_tensor(expected)
-    if wanted is None:
-        raise TypeError(f"a check expects tensors, numbers, text, dicts or tuples, got {type(expected).__name__}")
-    if given is None:
-        missing = "the function returned None: is its `return` missing?" if output is None else hint
-        return Verdict(False, missing, describe(output), describe(expected))
-    if given.squeeze().shape != wanted.squeeze().shape:
-        return Verdict(False, hint, f"shape {tuple(given.shape)}", f"shape {tuple(wanted.shape)}")
-    given = given.reshape(wanted.shape)
-    wrong = ~torch.isclose(given, wanted, rtol=rtol, atol=atol, equal_nan=True)
-    if not bool(wrong.any()):
-        return Verdict(True)
-    if wanted.numel() <= 8:
-        return Verdict(False, hint, describe(given), describe(wanted))
-    worst = int(torch.where(wrong, (given - wanted).abs().nan_to_num(nan=torch.inf), -1).argmax())
-    place = [int(index) for index in np.unravel_index(worst, wanted.shape)]
-    return Verdict(
-        False,
-        hint,
-        f"{_number(given.flatten()[worst])} at {place} ({int(wrong.sum())} of {wrong.numel()} values differ)",
-        f"{_number(wanted.flatten()[worst])} at {place}",
-    )
-
-
-def _first_wrong(verdicts: Iterator[Verdict]) -> Verdict:
-    return next((verdict for verdict in verdicts if not verdict.ok), Verdict(True))
-
-
-def as_tensor(value: Any) -> torch.Tensor | None:
-    """Return a plain value as a float64 tensor on the CPU, or None if it is not made of real numbers."""
-    if type(value) in (list, tuple) and any(type(item) in (torch.Tensor, torch.nn.Parameter) for item in value):
-        parts = [as_tensor(item) for item in value]
-        shapes = {None if part is None else part.shape for part in parts}
-        return (
-            torch.stack([part for part in parts if part is not None])
-            if len(shapes) == 1 and None not in shapes
-            else None
-        )
-    if type(value) in (torch.Tensor, torch.nn.Parameter):
-        plain = value.layout == torch.strided and not (value.is_complex() or value.is_meta or value.is_quantized)
-        return value.detach().to("cpu", torch.float64) if plain else None
-    if type(value) in (bool, int, float, list, tuple, np.ndarray) or isinstance(value, np.generic):
-        try:
-            array = np.asarray(value)
-        except (ValueError, RuntimeError):  # a ragged list
-            return None
-        return torch.from_numpy(array.astype(np.float64)) if array.dtype.kind in "biuf" else None
-    return None
-
-
-def describe(value: Any) -> str:
-    """A short text for a value: numbers rounded to four digits, large tensors by dtype, shape and range."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} = {describe(item)}" for name, item in value.items())
-    if isinstance(value, str) or value is None:
-        return repr(value)[:80]
-    if type(value) in (list, tuple) and any(not isinstance(item, (bool, int, float)) for item in value):
-        return "(" + ", ".join(describe(item) for item in value[:6]) + (", ...)" if len(value) > 6 else ")")
-    tensor = as_tensor(value)
-    if tensor is None:
-        return f"an object of type {value.name if type(value) is Foreign else type(value).__name__}"
-    if tensor.ndim == 0:
-        return _number(tensor)
-    if tensor.numel() == 0 and tensor.ndim > 1:
-        return f"an empty tensor of shape {tuple(tensor.shape)}"
-    if tensor.numel() <= 8:
-        return _nested(tensor)
-    dtype = str(value.dtype).removeprefix("torch.") if hasattr(value, "dtype") else type(value).__name__
-    return f"{dtype} of shape {tuple(tensor.shape)}, values {_number(tensor.min())} to {_number(tensor.max())}"
-
-
-def _number(value: Any) -> str:
-    return f"{float(value):.4g}"
-
-
-def _nested(tensor: torch.Tensor) -> str:
-    if tensor.ndim == 0:
-        return _number(tensor)
-    return "[" + ", ".join(_nested(part) for part in tensor) + "]"
-
-
-def uniform(rng: torch.Generator, low: float, high: float, shape: Sequence[int] = ()) -> Any:
-    """Return uniform random numbers in low..high: a float if no shape is given, else a float32 tensor."""
-    values = low + (high - low) * torch.rand(tuple(shape), generator=rng)
-    return values if shape else float(values)
-
-
-def whole(rng: torch.Generator, low: int, high: int) -> int:
-    """Return a random whole number from ``low`` to ``high``, both included."""
-    return int(torch.randint(low, high + 1, (), generator=rng))
-
-
-def telling(
-    make: Callable[[], dict[str, Any]], reference: Callable[..., Any], wrong: Sequence[Wrong]
-) -> dict[str, Any]:
-    """Draw inputs on which each mistake shows, and shows which it is: no two hints belong to one output."""
-    answers = [("", reference), *((mistake.hint, mistake.answer) for mistake in wrong)]
-    while True:
-        inputs = make()
-        outputs = [(hint, answer(**inputs)) for hint, answer in answers]
-        pairs = ((one, other) for i, one in enumerate(outputs) for other in outputs[:i] if one[0] != other[0])
-        if not any(close(one, other, atol=1e-4, rtol=0.005).ok for (_, one), (_, other) in pairs):
-            return inputs
-
-
-# The registry
-
-
-def find_exercise(exercise_id: str) -> Exercise:
-    """Return the exercise of that id.
-
-    Raises:
-        LabkitError: if there is none.
-    """
-    known = []
-    for exercise in all_exercises():
-        if exercise.id == exercise_id:
-            return exercise
-        known.append(exercise.id)
-    raise LabkitError(f"there is no exercise {exercise_id!r}; there are {', '.join(known) or 'none'}")
-
-
-def all_exercises() -> Iterator[Exercise]:
-    """Yield every exercise: first of the files in LABKIT_CHECKS (separated like PATH), then of this package."""
-    for path in filter(None, os.environ.get("LABKIT_CHECKS", "").split(os.pathsep)):
-        yield from load_file(path).EXERCISES
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
-        yield from importlib.import_module(f"{__name__}.{module.name}").EXERCISES
-
-
-@lru_cache
-def load_file(path: str) -> ModuleType:
-    """The module in an instructor's own file of exercises."""
-    name = "labkit_checks_" + "".join(c if c.isalnum() else "_" for c in os.path.basename(path))
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not os.path.isfile(path):
-        raise LabkitError(f"LABKIT_CHECKS names {path}, which is no Python file with exercises")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever an instructor's file may raise
-        text = " ".join(str(error).split())[:200]
-        raise LabkitError(
-            f"LABKIT_CHECKS names {path}, which cannot be loaded: {type(error).__name__}: {text}"
-        ) from error
-    if not isinstance(getattr(module, "EXERCISES", None), (tuple, list)):
-        raise LabkitError(f"LABKIT_CHECKS names {path}, which has no tuple EXERCISES")
-    return module
+from labkit.checks.framework import (
+    CHECK_MIME,
+    NOT_ATTEMPTED,
+    RIGHT,
+    STUB,
+    WRONG,
+    CheckFailed,
+    Exercise,
+    Part,
+    Result,
+    SwitchedOff,
+    Verdict,
+    Wrong,
+    all_exercises,
+    as_tensor,
+    check,
+    close,
+    describe,
+    draw,
+    evaluate,
+    find_exercise,
+    judge_calls,
+    load_file,
+    switched_off,
+    telling,
+    uniform,
+    whole,
+)
+
+__all__ = [
+    "CHECK_MIME",
+    "NOT_ATTEMPTED",
+    "RIGHT",
+    "STUB",
+    "WRONG",
+    "CheckFailed",
+    "Exercise",
+    "Part",
+    "Result",
+    "SwitchedOff",
+    "Verdict",
+    "Wrong",
+    "all_exercises",
+    "as_tensor",
+    "check",
+    "close",
+    "describe",
+    "draw",
+    "evaluate",
+    "find_exercise",
+    "judge_calls",
+    "load_file",
+    "switched_off",
+    "telling",
+    "uniform",
+    "whole",
+]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checks import Exercise, Verdict, Wrong, as_tensor, describe, telling, whole
+from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, describe, telling, whole
 
 Answer = Callable[..., Any]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from labkit import color
-from labkit.checks import Exercise, Verdict, Wrong, as_tensor, close, describe, uniform
+from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, uniform
 
 
 def by_place(answer: Callable[..., Any], inputs: Mapping[str, Any]) -> Any:

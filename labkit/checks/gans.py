@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.checks import Exercise, Part, Verdict, Wrong, close, describe, telling, uniform, whole
+from labkit.checks.framework import Exercise, Part, Verdict, Wrong, close, describe, telling, uniform, whole
 
 Layers = Sequence[tuple[int, int]]
 
@@ -315,7 +315,7 @@ GAN_LOSSES = Exercise(
     title="Two players, two losses",
     points=3,
     minutes=10,
-    asks_for=("labkit.adversarial.discriminator_loss", "labkit.adversarial.generator_loss"),
+    asks_for=("labkit.training.gan.discriminator_loss", "labkit.training.gan.generator_loss"),
     inputs=_match,
     call=play,
     reference=gan_losses,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checks import Exercise, Verdict, Wrong, as_tensor, close, telling, uniform, whole
+from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, telling, uniform, whole
 
 # Nearest bin: colors (P, D), centers (Q, D) -> int64 (P,)
 

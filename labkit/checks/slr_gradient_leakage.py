@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labkit import color
-from labkit.checks import Exercise, Verdict, Wrong, as_tensor, describe, uniform
+from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, describe, uniform
 from labkit.models.slr import KERNELS
 
 
@@ -242,7 +242,11 @@ LEAKAGE_INDEX = Exercise(
     title="A leakage index from a Jacobian",
     points=3,
     minutes=8,
-    asks_for=("labkit.leakage.leakage_index", "labkit.leakage.profile", "labkit.leakage.rings"),
+    asks_for=(
+        "labkit.analysis.leakage.leakage_index",
+        "labkit.analysis.leakage.profile",
+        "labkit.analysis.leakage.rings",
+    ),
     inputs=_index_inputs,
     reference=leakage_index,
     hint="M = length of the two derivatives at each pixel; then (sum of M - sum of M over the 3x3) / sum of M",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checks import Exercise, Wrong, uniform
+from labkit.checks.framework import Exercise, Wrong, uniform
 
 CAP = 50.0  # dB
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.checks import Exercise, Verdict, Wrong, describe, telling, whole
+from labkit.checks.framework import Exercise, Verdict, Wrong, describe, telling, whole
 from labkit.models import UNet
 
 # Parameters of a stack: channels (list of whole numbers), kernel -> how many

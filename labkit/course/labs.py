@@ -15,7 +15,7 @@ from typing import Any
 
 import labkit
 from labkit.errors import LabkitError
-from labkit.parameters import Parameter, parse_parameters
+from labkit.notebook.parameters import Parameter, parse_parameters
 
 NAME = re.compile(r"(?P<number>\d\d)_\w+")  # of a lab: 01_averaging_problem
 _PACKAGE = Path(labkit.__file__).parent

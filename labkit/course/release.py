@@ -17,16 +17,9 @@ from typing import Any
 
 from labkit import artifacts, checks
 from labkit.checks import NOT_ATTEMPTED
-from labkit.course.build import (
-    LabSource,
-    built_path,
-    check_calls,
-    differences,
-    read_source,
-    regions,
-    run_skeleton,
-)
+from labkit.course.build import built_path, differences, run_skeleton
 from labkit.course.labs import course_root, find_name, read_notebook, repository
+from labkit.course.source import LabSource, check_calls, read_source, regions
 from labkit.errors import LabkitError
 
 TELLING = 10  # letters and signs that a line must have to give something away

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from labkit.lab import RESULTS_MIME, format_cell
+from labkit.notebook.lab import RESULTS_MIME, format_cell
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/svg+xml")
 
@@ -52,7 +52,7 @@ class Contents:
 def collect(notebook: Any) -> Contents:
     """Read an executed notebook (an nbformat node).
 
-    Tables and numbers come from the outputs that `labkit.lab.Lab.table` and `.record` publish; with the same key twice,
+    Tables and numbers come from the outputs that `Lab.table` and `Lab.record` publish; with the same key twice,
     the later one counts. A Markdown output right after a picture is its caption.
     """
     tables: dict[str, Table] = {}

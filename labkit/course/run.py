@@ -21,25 +21,18 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-import labkit
-from labkit import artifacts, measured, published
+from labkit import __version__, artifacts
 from labkit.course import report
 from labkit.course.execute import SETTINGS, is_run, kernel_manager
 from labkit.course.labs import find_labs, lab_parameters, read_notebook
-from labkit.course.ledger import Entry, Ledger, environment, now
 from labkit.errors import LabkitError
-from labkit.lab import resolve_profile
-from labkit.parameters import coerce_values, find_parameter
+from labkit.ledger import Entry, Ledger, environment, now, package_hash
+from labkit.notebook.lab import resolve_profile
+from labkit.notebook.parameters import coerce_values, find_parameter
 
 # Seconds that one cell may take. A lab is much shorter; this is for a cell that would never end.
 CELL_TIMEOUT = {"test": 120, "quick": 600, "course": 3 * 3600, "gpu": 24 * 3600}
 KERNEL_START_TIMEOUT = 120
-# Parts of the package that cannot change what a lab computes, nor how it is graded.
-NOT_HASHED = (
-    "cli.py",
-    "doctor.py",
-    *(f"course/{name}.py" for name in ("run", "report", "ledger", "build", "reproduce", "scores", "tables")),
-)
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Job:
             (cell["cell_type"], cell["metadata"].get("tags", []), cell["source"])
             for cell in read_notebook(self.notebook)["cells"]
         ]
-        parts = [cells, self.parameters, self.profile, labkit.__version__, package_hash()]
+        parts = [cells, self.parameters, self.profile, __version__, package_hash()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -203,18 +196,6 @@ def _key(lab: str, swept: Mapping[str, object]) -> str:
     text = "".join(f".{name}={value}" for name, value in swept.items())
     safe = re.sub(r"[^A-Za-z0-9._=+-]", "_", text)[:100]
     return lab + (safe if safe == text else f"{safe}.{hashlib.sha256(text.encode()).hexdigest()[:6]}")
-
-
-def package_hash() -> str:
-    """SHA-256 of labkit's own code and weights, and of published and measured numbers, as far as a lab uses them."""
-    package = Path(labkit.__file__).parent
-    digest = hashlib.sha256()
-    for folder in filter(None, (package, published.folder(), measured.folder())):
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder).as_posix()
-            if path.suffix in (".py", ".safetensors", ".json", ".csv") and name not in NOT_HASHED:
-                digest.update(f"{name} {artifacts.sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from labkit import artifacts
 from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, WRONG, find_exercise
 from labkit.course.execute import execute
 from labkit.course.labs import NAME, LabInfo, find_lab, read_notebook
-from labkit.course.submission import Answer, match, parse, template_of_notebook
 from labkit.errors import LabkitError
+from labkit.grading.submission import Answer, match, parse, template_of_notebook
 
 TIMEOUT = 60  # seconds an exercise may take
 LARGEST = 50_000_000  # bytes of a notebook that is read
@@ -61,7 +61,7 @@ def check_notebook(path: str | Path, root: Path | None = None) -> list[ExerciseR
     """Run the checks of a student's notebook, and nothing else of it; return a result for each exercise of the lab.
 
     It is what grading does, with the public checks and without a sandbox: the set-up cell and the checks are the lab's
-    own, and of the notebook only the exercises' cells are run, found as `labkit.course.submission` finds them.
+    own, and of the notebook only the exercises' cells are run, found as `labkit.grading.submission` finds them.
 
     Raises:
         LabkitError: if the file is no notebook, or no lab of this course.

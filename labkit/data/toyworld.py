@@ -534,7 +534,7 @@ def best_cross_entropy(world: ToyWorld, representation: HasBins, stride: int = 1
 
     Returns:
         ``expected`` under the posterior, and ``realized``: the loss of the best prediction on the colors that were
-        drawn, which is what ``labkit.train.dataset_loss`` would give.
+        drawn, which is what ``labkit.training.loop.dataset_loss`` would give.
     """
     expected = realized = 0.0
     for start in range(0, len(world), 16):

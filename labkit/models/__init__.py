@@ -1,4 +1,7 @@
-"""Networks by name. They know images, not color."""
+"""Networks by name: `make_network`. A network maps a gray image to numbers for each pixel.
+
+They know images, not color: what the numbers mean belongs to `labkit.representation`.
+"""
 
 from __future__ import annotations
 

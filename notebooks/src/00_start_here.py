@@ -17,8 +17,8 @@ from labkit import color, metrics, plots, widgets
 from labkit.checks import check, evaluate, find_exercise
 from labkit.colorizer import Colorizer
 from labkit.data import find, load
-from labkit.lab import begin
-from labkit.published import published
+from labkit.experiments.published import published
+from labkit.notebook.lab import begin
 
 # %% tags=["parameters"]
 profile: str = "auto"  # test, quick, course, gpu or auto

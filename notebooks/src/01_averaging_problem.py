@@ -17,15 +17,15 @@
 
 # %% tags=["setup"]
 import torch
-from labkit import color, metrics, plots, train
+from labkit import color, metrics, plots, training
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
-from labkit.lab import begin
-from labkit.measured import measured
-from labkit.published import published
+from labkit.experiments.claims import claims_of
+from labkit.experiments.measured import measured
+from labkit.experiments.published import published
+from labkit.notebook.lab import begin
 from labkit.representation import make_representation
-from labkit.verdicts import claims_of
 from labkit.widgets import explore
 
 # %% tags=["parameters"]
@@ -778,10 +778,10 @@ def trained(alpha, images, epochs, learning_rate):
     model = Colorizer.create(
         "luma-chroma", "unet", width=16, convolutions=1, alpha=alpha, seed=lab.seed
     )
-    settings = train.FitSettings(
+    settings = training.FitSettings(
         epochs=epochs, batch_size=16, learning_rate=learning_rate, seed=lab.seed
     )
-    train.fit(model, images, settings=settings)
+    training.fit(model, images, settings=settings)
     return model
 
 
@@ -833,9 +833,9 @@ lab.table(
     key="excess",
 )
 lab.record(
-    mse_network_over_optimum=train.dataset_loss(mse_network, world.images)
+    mse_network_over_optimum=training.dataset_loss(mse_network, world.images)
     / toyworld.optimum(world, space, "mse").realized,
-    l1_network_over_optimum=train.dataset_loss(l1_network, world.images)
+    l1_network_over_optimum=training.dataset_loss(l1_network, world.images)
     / toyworld.optimum(world, space, "l1").realized,
 )
 
@@ -1106,7 +1106,7 @@ if lab.dataset not in ("toyworld", "photos"):
         load(lab.dataset, split, limit=n, seed=lab.seed).images
         for split, n in sizes.items()
     )
-    settings = train.FitSettings(
+    settings = training.FitSettings(
         epochs=lab.choose(test=1, quick=2, course=6), seed=lab.seed
     )
     rows = [
@@ -1116,7 +1116,7 @@ if lab.dataset not in ("toyworld", "photos"):
         model = Colorizer.create(
             "luma-chroma", "unet-half", width=32, alpha=share, seed=lab.seed
         )
-        train.fit(model, seen, settings=settings)
+        training.fit(model, seen, settings=settings)
         rows.append(
             report(
                 f"trained with {name}",

@@ -21,12 +21,12 @@ from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load
 from labkit.data.toyworld import best_scores, material, optimum
-from labkit.lab import begin
+from labkit.experiments.claims import claims_of
+from labkit.experiments.published import published
 from labkit.models import make_network
-from labkit.published import published
+from labkit.notebook.lab import begin
 from labkit.representation import LAB, RGB, YUV, LumaChroma
-from labkit.train import FitSettings, dataset_loss, fit
-from labkit.verdicts import claims_of
+from labkit.training.loop import FitSettings, dataset_loss, fit
 from labkit.widgets import explore
 
 # %% tags=["parameters"]
@@ -1059,7 +1059,7 @@ lab.table(
 # ## Reading
 #
 # - Zhuang: U-Nets with RGB and UV output (`zhuang`); Dalban and Lakbir: RGB, LAB and color bins (`dalban`); the ECS171 report on structural linear
-#   regression, section 2.2.4 (`ecs171`). All rows that we hold of them: `labkit.published.published("zhuang")`, and so on.
+#   regression, section 2.2.4 (`ecs171`). All rows that we hold of them: `labkit.experiments.published.published("zhuang")`, and so on.
 # - IEC 61966-2-1 (1999), the sRGB standard; ITU-R BT.601, the luma weights; CIE 15 (2004), *Colorimetry*, for XYZ and LAB.
 # - C. Poynton, *Digital Video and HD: Algorithms and Interfaces*, 2nd ed., 2012: luma against luminance, and why both exist.
 # - R. Zhang, P. Isola, A. Efros, *Colorful Image Colorization*, ECCV 2016 (arXiv:1603.08511): colorization in LAB.

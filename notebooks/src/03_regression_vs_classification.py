@@ -14,16 +14,16 @@
 
 # %% tags=["setup"]
 import torch
-from labkit import color, metrics, plots, train
+from labkit import color, metrics, plots, training
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
-from labkit.lab import begin
-from labkit.measured import measured
-from labkit.published import published
+from labkit.experiments.claims import claims_of
+from labkit.experiments.measured import measured
+from labkit.experiments.published import published
+from labkit.notebook.lab import begin
 from labkit.quantize import Quantizer, ab313, ab676, rebalancing_weights, spread
 from labkit.representation import Classification, make_representation
-from labkit.verdicts import claims_of
 from labkit.widgets import explore
 
 # %% tags=["parameters"]
@@ -66,8 +66,10 @@ def trained(representation, images):
     model = Colorizer.create(
         representation, "unet", width=16, widest=32, convolutions=1, seed=lab.seed
     )
-    settings = train.FitSettings(epochs=1, batch_size=8, learning_rate=2e-2, seed=lab.seed)
-    train.fit(model, images, settings=settings)
+    settings = training.FitSettings(
+        epochs=1, batch_size=8, learning_rate=2e-2, seed=lab.seed
+    )
+    training.fit(model, images, settings=settings)
     return model
 
 
@@ -1358,7 +1360,7 @@ if lab.dataset not in ("toyworld", "photos"):
         lab.dataset, "train+validation", limit=lab.choose(test=64, quick=5000), **only
     )
     unseen = load(lab.dataset, "test", limit=lab.choose(test=50, quick=1000), **only)
-    settings = train.FitSettings(
+    settings = training.FitSettings(
         epochs=lab.choose(test=1, quick=6, course=20), batch_size=32, seed=lab.seed
     )
 
@@ -1370,7 +1372,7 @@ if lab.dataset not in ("toyworld", "photos"):
             ("unet", wide) if representation.predicts_luma else ("unet-half", 2 * wide)
         )
         model = Colorizer.create(representation, net, width=width, seed=lab.seed)
-        train.fit(model, seen.images, settings=settings)
+        training.fit(model, seen.images, settings=settings)
         return model
 
     def decoded(model):

@@ -21,17 +21,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from labkit import activations, color, metrics, plots, train
+from labkit import color, metrics, plots, training
+from labkit.analysis import activations
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
-from labkit.lab import begin
-from labkit.measured import measured
+from labkit.experiments.claims import claims_of, examine, printed_value
+from labkit.experiments.measured import measured
+from labkit.experiments.published import published
+from labkit.experiments.recipes import SKIPS
 from labkit.models import count_parameters, make_network, patchgan
-from labkit.published import published
-from labkit.recipes import SKIPS
+from labkit.notebook.lab import begin
 from labkit.representation import make_representation
-from labkit.verdicts import claims_of, examine, printed_value
 from labkit.widgets import explore
 
 # %% tags=["parameters"]
@@ -71,8 +72,8 @@ def fitted(representation, network, seed, **options):
     made = Colorizer.create(
         representation, network, seed=seed, **({"width": WIDTH} | options)
     )
-    settings = train.FitSettings(**SETTINGS, seed=seed)
-    train.fit(made, seen, settings=settings)
+    settings = training.FitSettings(**SETTINGS, seed=seed)
+    training.fit(made, seen, settings=settings)
     return made
 
 
@@ -764,7 +765,7 @@ plots.show(
 # - (b) about the same with and without skips;
 # - (c) larger without skips.
 #
-# `GradientNorms` writes down the norm of every layer's gradient at each step of `train.fit`. We also take the batch
+# `GradientNorms` writes down the norm of every layer's gradient at each step of `training.fit`. We also take the batch
 # norms away.
 
 # %%
@@ -777,8 +778,8 @@ for normalization in ("batch", "none"):
         made.network.to(lab.device)
         with activations.GradientNorms(made.network) as norms:
             few = seen[: lab.choose(test=24, quick=160)]
-            settings = train.FitSettings(**(SETTINGS | {"epochs": 1}), seed=lab.seed)
-            train.fit(made, few, settings=settings)
+            settings = training.FitSettings(**(SETTINGS | {"epochs": 1}), seed=lab.seed)
+            training.fit(made, few, settings=settings)
         first_steps = norms.values()[:5]
         relative = (first_steps / first_steps[:, -1:]).median(dim=0).values
         name = f"{'batch norm' if normalization == 'batch' else 'no norm'}, {skips}"
@@ -929,7 +930,7 @@ for output, representation in {"RGB": "rgb", "UV": "yuv"}.items():
             {
                 "painted by": f"{kind} U-Net, {output}",
                 "parameters": count_parameters(made.network),
-                "own loss": train.dataset_loss(made, unseen.images),
+                "own loss": training.dataset_loss(made, unseen.images),
                 "MSE": score["MSE"],
                 "skill": score["skill"],
                 "checkerboard": checkered(made.colorize(flat).cpu()),

@@ -14,18 +14,19 @@
 
 # %% tags=["setup"]
 import torch
-from labkit import color, leakage, metrics, plots
+from labkit import color, metrics, plots
+from labkit.analysis import leakage
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
-from labkit.lab import begin
-from labkit.measured import measured
+from labkit.experiments.claims import claims_of
+from labkit.experiments.measured import measured
+from labkit.experiments.published import published
 from labkit.models import count_parameters, evaluation_mode, make_network
 from labkit.models.slr import KERNELS
-from labkit.published import published
+from labkit.notebook.lab import begin
 from labkit.representation import LumaChroma
-from labkit.train import FitSettings, fit
-from labkit.verdicts import claims_of
+from labkit.training.loop import FitSettings, fit
 from labkit.widgets import explore
 
 # %% tags=["parameters"]

@@ -19,15 +19,16 @@ import functools
 import math
 
 import torch
-from labkit import adversarial, color, metrics, plots, train
+from labkit import color, metrics, plots, training
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
-from labkit.lab import begin
+from labkit.experiments.claims import claims_of
+from labkit.experiments.published import published
 from labkit.models import PatchGAN
-from labkit.published import published
+from labkit.notebook.lab import begin
 from labkit.representation import make_representation
-from labkit.verdicts import claims_of
+from labkit.training import gan as gan_training
 from labkit.widgets import explore
 from scipy import ndimage
 
@@ -58,13 +59,13 @@ def trained(representation, network, learning_rate):
     model = Colorizer.create(
         representation, network, width=16, convolutions=1, seed=lab.seed
     )
-    settings = train.FitSettings(
+    settings = training.FitSettings(
         epochs=lab.choose(test=1, quick=3),
         batch_size=16,
         learning_rate=learning_rate,
         seed=lab.seed,
     )
-    history = train.fit(model, scenes.images, settings=settings)
+    history = training.fit(model, scenes.images, settings=settings)
     return model, history
 
 
@@ -74,14 +75,14 @@ def trained_gan(lambda_l1, noise=4):
     painter = Colorizer.create(
         "luma-chroma", **network, width=16, convolutions=1, seed=lab.seed
     )
-    critic = adversarial.discriminator_for(painter, layers=1, width=16, seed=lab.seed)
-    settings = adversarial.GanSettings(
+    critic = gan_training.discriminator_for(painter, layers=1, width=16, seed=lab.seed)
+    settings = gan_training.GanSettings(
         epochs=lab.choose(test=1, quick=6),
         learning_rate=2e-3,
         lambda_l1=lambda_l1,
         seed=lab.seed,
     )
-    return painter, adversarial.fit(painter, critic, scenes.images, settings=settings)
+    return painter, gan_training.fit(painter, critic, scenes.images, settings=settings)
 
 
 regressor, regressor_history = trained("luma-chroma", "unet", 1e-2)
@@ -367,7 +368,7 @@ def gan_losses(
 check("06-gan-losses", gan_losses)
 
 # %% [markdown]
-# The whole loop is in `labkit/adversarial.py`, in one visible piece; it uses these losses. (`game="lsgan"` would
+# The whole loop is in `labkit/training/gan.py`, in one visible piece; it uses these losses. (`game="lsgan"` would
 # replace cross-entropy by squared distances from 1 and 0.) Here is what happened while the GAN of the first picture was
 # trained.
 #
@@ -387,7 +388,7 @@ plots.show(
             "generator": [entry["generator_loss"] for entry in history],
             "L1 distance (not a player)": [entry["l1"] for entry in history],
         },
-        optimum={"knows nothing": adversarial.ignorance("bce")},
+        optimum={"knows nothing": gan_training.ignorance("bce")},
         ylabel="loss per epoch",
     ),
     alt="Three curves over the epochs of the training. The discriminator's loss lies a little below the "
@@ -423,10 +424,10 @@ lab.record(
 # %%
 # NBVAL_CHECK_OUTPUT
 lost = {"discriminator_loss": 0.004, "discriminator_right": 0.999, "variation": 0.02}
-for kind, text in adversarial.signs_of_collapse(lost).items():
+for kind, text in gan_training.signs_of_collapse(lost).items():
     print(f"[{kind}] {text}.\n")
 healthy = {"discriminator_loss": 0.6, "discriminator_right": 0.7, "variation": 0.9}
-print("in a healthy epoch:", adversarial.signs_of_collapse(healthy) or "nothing")
+print("in a healthy epoch:", gan_training.signs_of_collapse(healthy) or "nothing")
 
 # %% [markdown]
 # ## 3. What the discriminator can see
@@ -739,7 +740,7 @@ dice = {"GAN without noise": mute} | {
     f"GAN, lambda {weight:g}": model for weight, (model, _) in sweep.items()
 }
 paintings = {
-    name: [adversarial.sample(model, world.images, roll).cpu() for roll in range(rolls)]
+    name: [gan_training.sample(model, world.images, roll).cpu() for roll in range(rolls)]
     for name, model in dice.items()
 } | {"drawn from the posterior": [drawn(roll) for roll in range(rolls)]}
 pairs = [
@@ -1124,25 +1125,25 @@ if lab.dataset not in ("toyworld", "photos"):
         lab.choose(test=4, quick=16, course=32),
         lab.choose(test=1, quick=2, course=8),
     )
-    fit_settings = train.FitSettings(epochs=epochs, seed=lab.seed)
+    fit_settings = training.FitSettings(epochs=epochs, seed=lab.seed)
     painted = {"gray (no color)": metrics.gray_prediction(true)}
     for name, representation in {"regressor": "luma-chroma", "classifier": "ab313"}.items():
         model = Colorizer.create(representation, "unet-half", width=width, seed=lab.seed)
-        train.fit(model, seen, settings=fit_settings)
+        training.fit(model, seen, settings=fit_settings)
         painted[name] = model.reconstruct(unseen).cpu()
 
     players = {}
     for weight in (lambda_l1, 100.0):
         model = Colorizer.create("luma-chroma", "unet-noise", width=width, seed=lab.seed)
-        critic = adversarial.discriminator_for(model, layers=1, width=width, seed=lab.seed)
-        settings = adversarial.GanSettings(learning_rate=1e-3, lambda_l1=weight)
+        critic = gan_training.discriminator_for(model, layers=1, width=width, seed=lab.seed)
+        settings = gan_training.GanSettings(learning_rate=1e-3, lambda_l1=weight)
         players[f"GAN, lambda {weight:g}"] = (model, critic, settings)
-    players["C-DCGAN, as far as told"] = adversarial.c_dcgan(width=width, seed=lab.seed)
+    players["C-DCGAN, as far as told"] = gan_training.c_dcgan(width=width, seed=lab.seed)
     for name, (model, critic, settings) in players.items():
         settings = dataclasses.replace(
             settings, epochs=epochs, batch_size=64, seed=lab.seed
         )
-        notes = adversarial.fit(model, critic, seen, settings=settings)
+        notes = gan_training.fit(model, critic, seen, settings=settings)
         painted[name] = model.reconstruct(unseen).cpu()
         for sign in notes.signs:
             print(f"{name}, {sign}")

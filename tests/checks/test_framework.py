@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit import LabkitError, checks, lab
+from labkit import LabkitError
 from labkit.checks import (
     CHECK_MIME,
     NOT_ATTEMPTED,
@@ -30,7 +30,9 @@ from labkit.checks import (
     uniform,
     whole,
 )
-from labkit.lab import format_cell
+from labkit.checks import framework as checks
+from labkit.notebook import lab
+from labkit.notebook.lab import format_cell
 
 
 def channel_mean(rgb: torch.Tensor) -> torch.Tensor:
@@ -42,7 +44,7 @@ GRAY = Exercise(
     title="Gray from RGB",
     points=2,
     minutes=3,
-    asks_for=("labkit.lab.format_cell",),
+    asks_for=("labkit.notebook.lab.format_cell",),
     inputs=lambda rng: {"rgb": uniform(rng, 0, 1, (3, 4, 5))},
     reference=lambda rgb: torch.einsum("c,chw->hw", torch.tensor([0.299, 0.587, 0.114]), rgb),
     wrong=(
@@ -196,7 +198,7 @@ def test_a_check_leaves_the_random_numbers_of_the_lab_alone() -> None:
 def test_the_asked_function_is_no_answer(answer: Any) -> None:
     result = evaluate(GRAY, answer)
     assert result.status == WRONG
-    assert "write it yourself: labkit.lab.format_cell is switched off" in result.message
+    assert "write it yourself: labkit.notebook.lab.format_cell is switched off" in result.message
     assert format_cell(0.5) == "0.5"
 
 
@@ -208,15 +210,15 @@ def test_calling_it_through_another_labkit_function_is_no_answer_either() -> Non
 
 def test_restored_after_errors_and_when_nested() -> None:
     for _ in range(2):
-        with pytest.raises(SwitchedOff), switched_off(["labkit.lab.format_cell"]):
-            with switched_off(["labkit.lab.format_cell", "labkit.lab.resolve_profile"]):
+        with pytest.raises(SwitchedOff), switched_off(["labkit.notebook.lab.format_cell"]):
+            with switched_off(["labkit.notebook.lab.format_cell", "labkit.notebook.lab.resolve_profile"]):
                 pass
             format_cell(1.0)
     assert format_cell(1.0) == "1"
 
 
 def test_a_method_with_decorator_and_a_wrong_name() -> None:
-    for name in ("labkit.lab.nothing", "labkit.nothing.luma", "math.sqrt", "labkit.lab.Lab"):
+    for name in ("labkit.notebook.lab.nothing", "labkit.nothing.luma", "math.sqrt", "labkit.notebook.lab.Lab"):
         with pytest.raises(LabkitError, match="asks_for names"), switched_off([name]):
             pass
 
@@ -227,7 +229,7 @@ def test_reference_judge_and_inputs_may_use_it() -> None:
         title="As text",
         points=1,
         minutes=1,
-        asks_for=("labkit.lab.format_cell",),
+        asks_for=("labkit.notebook.lab.format_cell",),
         inputs=lambda rng: float(format_cell(uniform(rng, 1, 2))),
         reference=format_cell,
     )
@@ -354,7 +356,7 @@ def test_a_broken_file_of_exercises_is_one_line(
 @pytest.fixture(autouse=True, scope="module")
 def reload_nothing() -> Iterator[None]:
     yield
-    assert importlib.import_module("labkit.lab").format_cell(0.5) == "0.5"
+    assert importlib.import_module("labkit.notebook.lab").format_cell(0.5) == "0.5"
 
 
 @pytest.mark.parametrize(

@@ -119,14 +119,14 @@ def test_building_again_gives_the_same_bytes(course: Path, variant: Variant) -> 
 
 def test_an_inserted_cell_changes_no_other_id(course: Path, variant: Variant) -> None:
     root = variant(("# %%\n# NBVAL", "# %%\nprint(1)\n\n# %%\n# NBVAL"))
-    source = module.read_source(root / "notebooks" / "src" / "90_tiny.py", module._exercises())
+    source = module.read_source(root / "notebooks" / "src" / "90_tiny.py", module.exercises_by_id())
     before = [cell.id for cell in read(course).cells]
     assert [cell.id for cell in source.cells if cell.text != "print(1)"] == before
 
 
 def test_the_same_text_twice_gets_two_ids(variant: Variant) -> None:
     root = variant(("# %%\n# NBVAL", "# %%\nprint(1)\n\n# %%\nprint(1)\n\n# %%\n# NBVAL"))
-    source = module.read_source(root / "notebooks" / "src" / "90_tiny.py", module._exercises())
+    source = module.read_source(root / "notebooks" / "src" / "90_tiny.py", module.exercises_by_id())
     assert len({cell.id for cell in source.cells}) == len(source.cells)
 
 

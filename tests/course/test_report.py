@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from labkit.course.report import Contents, Figure, Table, collect, csv_text, readable, render, sweep_table
 from labkit.course.run import Failure, Job, Result
-from labkit.lab import RESULTS_MIME
+from labkit.notebook.lab import RESULTS_MIME
 
 PNG = base64.b64encode(b"\x89PNG not really").decode()
 SCORES = Table("scores", "Scores <in> dB", [{"system": "ours", "psnr": 24.123456}, {"system": "gray", "psnr": None}])
@@ -49,7 +49,7 @@ def test_collect_reads_tables_numbers_and_captioned_figures() -> None:
 
 
 def test_what_a_lab_publishes_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
-    from labkit import lab
+    from labkit.notebook import lab
 
     bundles: list[dict[str, Any]] = []
     monkeypatch.setattr(lab, "publish", lambda bundle: bundles.append(dict(bundle)))

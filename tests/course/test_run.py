@@ -17,19 +17,20 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from rich.console import Console
 
-from labkit import LabkitError, measured
+from labkit import LabkitError
 from labkit.artifacts import LOCK_FILE
 from labkit.course import run as runner
 from labkit.course.labs import find_labs
-from labkit.course.ledger import Ledger
 from labkit.course.run import Result, plan, run
+from labkit.experiments import measured
+from labkit.ledger import Ledger
 
 PARAMETERS = """\
 profile: str = "auto"  # test, quick, course, gpu or auto
 alpha: float = 0.5  # share of MSE
 word: str = "a=b"  # anything"""
 RECORD = """\
-from labkit.lab import Lab
+from labkit.notebook.lab import Lab
 lab = Lab("x", profile, "toyworld", 0, "cpu")
 lab.record(square=alpha * alpha, letters=len(word))
 lab.table([{"system": "ours", "mse": alpha}], "Scores", "scores")"""

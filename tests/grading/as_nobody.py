@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from labkit.course.sandbox import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, _call, _mount
+from labkit.grading.sandbox.namespaces import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, _call, _mount
 
 
 def main() -> None:

@@ -34,8 +34,8 @@ def own_checks(course: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="session")
 def kernels() -> Iterator[Any]:
     """One server of warm kernels: it takes seconds to start."""
-    from labkit.course.sandbox import Limits, best_tier
-    from labkit.course.warm_kernel import WarmKernels
+    from labkit.grading.sandbox.kernels import WarmKernels
+    from labkit.grading.sandbox.namespaces import Limits, best_tier
 
     if not best_tier().safe:
         pytest.skip("this machine has no safe sandbox")
@@ -45,8 +45,8 @@ def kernels() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def grade(kernels: Any, course: Path) -> Callable[..., Any]:
-    """`labkit.course.grade.grade` of the lab 91 with kernels that are warm already and a fixed seed."""
-    from labkit.course import grade as module
+    """`labkit.grading.grade.grade` of the lab 91 with kernels that are warm already and a fixed seed."""
+    from labkit.grading import grade as module
 
     def graded(submissions: Path, out: Path, **options: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:

@@ -139,7 +139,9 @@ def odd_metadata(notebook: dict[str, Any]) -> None:
 def setup_changed(notebook: dict[str, Any]) -> None:
     for each in notebook["cells"]:
         if "setup" in each["metadata"].get("tags", []):
-            each["source"] = "import labkit.answer\nlabkit.answer.attempt = lambda *a, **k: 1 / 0\ncheck = print"
+            each["source"] = (
+                "import labkit.notebook.answer\nlabkit.notebook.answer.attempt = lambda *a, **k: 1 / 0\ncheck = print"
+            )
 
 
 # By code in the answer
@@ -233,7 +235,7 @@ class F(float):
 """
 PATCHED = """
 import builtins, math, numpy, torch
-import labkit, labkit.answer, labkit.lab
+import labkit, labkit.notebook.answer, labkit.notebook.lab
 yes = lambda *a, **k: True
 names = "allclose isclose array_equal equal all"
 for module, names in ((numpy, names), (torch, names), (math, "isclose")):
@@ -272,7 +274,7 @@ ip.run_cell_async = run
 ip.should_run_async = lambda *a, **k: False
 """
 ANSWER_PATCHED = """
-import labkit.answer as answer
+import labkit.notebook.answer as answer
 good = answer.Response('{"kind": "value", "error": "", "text": "", "place": "", "value": {"right": true}}')
 answer.respond = lambda *a, **k: good
 answer.decode = answer.encode = answer.attempt = lambda *a, **k: None
@@ -396,7 +398,7 @@ ATTACKS = [
     in_answer("look-in-environment", ENVIRONMENT),
     in_answer("write-files", FORGED_FILES),
     in_answer("startup-files", STARTUP),
-    in_answer("labkits-own", "import labkit.lab\ndouble = labkit.lab.format_cell"),
+    in_answer("labkits-own", "import labkit.notebook.lab\ndouble = labkit.notebook.lab.format_cell"),
     in_answer("exit-in-cell", "import sys\nsys.exit(0)"),
     in_answer("exit-in-function", "import sys\ndef double(x): sys.exit(0)"),
     in_answer("quit-in-function", "def double(x): quit()", status="kernel-died"),

@@ -3,7 +3,7 @@
 import time
 from queue import Empty
 
-from labkit.course.warm_kernel import Kernel
+from labkit.grading.sandbox.kernels import Kernel
 
 LIGHT = ("numpy", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell")  # no torch: a server in 0.5 s
 

@@ -13,11 +13,11 @@ import pytest
 from class_of import LAB, Deserved, class_of
 
 from labkit.course.labs import list_labs
-from labkit.course.ledger import Ledger
-from labkit.course.nbval_grader import Grader, Job
-from labkit.course.sandbox import best_tier
-from labkit.course.submission import Submission, match, parse, read_template
 from labkit.errors import LabkitError
+from labkit.grading.nbval_grader import Grader, Job
+from labkit.grading.sandbox.namespaces import best_tier
+from labkit.grading.submission import Submission, match, parse, read_template
+from labkit.ledger import Ledger
 
 
 def built() -> bool:

@@ -15,10 +15,10 @@ from grading_lab import HIGHEST, RIGHT, SQUARE, answered, cell_of, hand_in, stud
 from rich.console import Console
 
 from labkit import LabkitError
-from labkit.course import gradebook
-from labkit.course.ledger import Ledger
-from labkit.course.nbval_grader import Graded
-from labkit.course.sandbox import Tier
+from labkit.grading import gradebook
+from labkit.grading.nbval_grader import Graded
+from labkit.grading.sandbox.namespaces import Tier
+from labkit.ledger import Ledger
 
 Grade = Callable[..., list[Graded]]
 LEAST_ONLY = "def both(values):\n    return {'least': values.min(), 'most': 0.0}"
@@ -49,7 +49,9 @@ def handed_in(course: Path, folder: Path) -> Path:
         answered(notebook, {"91-double": "def double(x):\n    raise ValueError('<script>alert(1)')"}),
     )
     hand_in(folder, "=cmd|x", answered(notebook, {"91-double": "def double(x):\n    return np.double(x)"}))
-    hand_in(folder, "labkits", answered(notebook, {"91-double": "from labkit.lab import format_cell as double"}))
+    hand_in(
+        folder, "labkits", answered(notebook, {"91-double": "from labkit.notebook.lab import format_cell as double"})
+    )
     (folder / "nothing").mkdir()
     return folder
 
@@ -104,7 +106,7 @@ def test_a_hidden_check_is_told_by_name_only(graded: tuple[dict[str, Graded], Pa
 
 
 def test_guidance_of_honest_students_holds(graded: tuple[dict[str, Graded], Path]) -> None:
-    assert "write it yourself: labkit.lab.format_cell" in graded[0]["labkits"].exercises[0].message
+    assert "write it yourself: labkit.notebook.lab.format_cell" in graded[0]["labkits"].exercises[0].message
     assert "NameError: name 'np' is not defined" in graded[0]["=cmd|x"].exercises[0].message
 
 
@@ -223,7 +225,7 @@ def test_names_come_back_from_a_spreadsheet_as_they_were(tmp_path: Path) -> None
 def test_those_whose_time_others_took_are_graded_again_alone(
     grade: Grade, course: Path, own_checks: str, tmp_path: Path
 ) -> None:
-    from labkit.course import grade as module
+    from labkit.grading import grade as module
 
     for student in ("ann", "bob", "eve"):
         hand_in(tmp_path / "in", student, answered(student_copy(course), RIGHT))
@@ -258,7 +260,7 @@ def test_a_zip_is_unpacked_in_the_folder_of_results_and_nothing_of_it_stays(
 
 
 def test_what_the_grader_could_not_grade_has_no_score() -> None:
-    from labkit.course.nbval_grader import ExerciseGrade
+    from labkit.grading.nbval_grader import ExerciseGrade
 
     def graded(*statuses: str) -> Graded:
         each = [ExerciseGrade(id=s, title="", status=s, points=0, max_points=1) for s in statuses]
@@ -269,8 +271,8 @@ def test_what_the_grader_could_not_grade_has_no_score() -> None:
 
 
 def test_halves_of_characters_and_empty_giants_from_a_kernel() -> None:
-    from labkit.answer import Foreign, decode, read_response
     from labkit.checks import describe
+    from labkit.notebook.answer import Foreign, decode, read_response
 
     reply = {"kind": "raised", "error": "\ud800", "text": "\ud800", "place": "", "value": {"object": "\ud800"}}
     outcome = read_response(json.dumps(reply))
@@ -305,7 +307,7 @@ def test_mistakes_are_told_at_once(grade: Grade, course: Path, tmp_path: Path) -
 def test_the_seed_is_drawn_once(tmp_path: Path) -> None:
     from types import SimpleNamespace
 
-    from labkit.course.grade import _settle_seed
+    from labkit.grading.grade import _settle_seed
 
     lab: Any = SimpleNamespace(lab="91_graded")
     drawn = _settle_seed(tmp_path, lab, None)
@@ -314,9 +316,9 @@ def test_the_seed_is_drawn_once(tmp_path: Path) -> None:
 
 
 def test_near_copies_are_seen_and_common_answers_are_not(course: Path, own_checks: str) -> None:
-    from labkit.course.nbval_grader import ExerciseGrade
-    from labkit.course.similarity import near_copies
-    from labkit.course.submission import read_template
+    from labkit.grading.nbval_grader import ExerciseGrade
+    from labkit.grading.similarity import near_copies
+    from labkit.grading.submission import read_template
 
     long = "def double(x):\n    parts = [x * 0.25 for _ in range(4)]\n    whole = sum(parts)\n    if whole < 0:\n"
     long += (

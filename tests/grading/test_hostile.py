@@ -9,8 +9,8 @@ import pytest
 from corpus import ATTACKS, Attack
 from grading_lab import HIGHEST, RIGHT, answered, hand_in, student_copy
 
-from labkit.course.ledger import Ledger
-from labkit.course.nbval_grader import Graded
+from labkit.grading.nbval_grader import Graded
+from labkit.ledger import Ledger
 
 HONEST = ("honest", "zz-honest")  # the first and the last of the class
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from labkit.course.labs import LabInfo, list_labs
-from labkit.course.nbval_grader import Graded
 from labkit.errors import LabkitError
+from labkit.grading.nbval_grader import Graded
 
 
 def built() -> list[LabInfo]:

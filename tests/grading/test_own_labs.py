@@ -7,8 +7,8 @@ import pytest
 
 from labkit.checks import RIGHT, all_exercises, evaluate, find_exercise
 from labkit.course.build import read_source, student_text
-from labkit.course.nbval_grader import draw_inputs
-from labkit.course.submission import read_template
+from labkit.grading.nbval_grader import draw_inputs
+from labkit.grading.submission import read_template
 
 PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "README.md"
 

@@ -14,9 +14,9 @@ import pytest
 from kernel_talk import LIGHT, answer
 
 import labkit
-from labkit.course import sandbox
-from labkit.course.sandbox import FULL, LIMITS, NONE, USER, Limits, best_tier, tiers
-from labkit.course.warm_kernel import Kernel, WarmKernels
+from labkit.grading.sandbox import namespaces as sandbox
+from labkit.grading.sandbox.kernels import Kernel, WarmKernels
+from labkit.grading.sandbox.namespaces import FULL, LIMITS, NONE, USER, Limits, best_tier, tiers
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -265,7 +265,7 @@ print(ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 7)(), pwd.getpwuid(os.getuid()).pw_
 thread = threading.Thread(target=print, args=("from a thread",))
 thread.start(); thread.join()
 """
-    rows = "from labkit.published import published as labkit_rows"
+    rows = "from labkit.experiments.published import published as labkit_rows"
     said = answer(kernel, rows + code).splitlines()
     assert said[0].startswith("None ") and int(said[0].split()[1]) > 10
     rest = set(said[1:]) - {"from a child"}  # that may come later; what matters is that the child does not hang
@@ -282,7 +282,7 @@ def test_tiers_are_ordered_and_say_what_is_missing() -> None:
 
 def test_without_namespaces_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container that forbids them: the probe runs under a filter that refuses unshare."""
-    refuse = "from labkit.course import sandbox as s; s._call('prctl', 38, 1, 0, 0, 0); s._filter_calls(); "
+    refuse = "from labkit.grading.sandbox import namespaces as s; s._call('prctl', 38, 1, 0, 0, 0); s._filter_calls(); "
     code = refuse + "import json; print([(t.name, t.safe, t.missing) for t in s._probe()])"
     done = sandbox.subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     found = eval(done.stdout)

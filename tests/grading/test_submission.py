@@ -12,8 +12,8 @@ import pytest
 from grading_lab import RIGHT, answered, cell_of, student_copy
 
 from labkit import LabkitError
-from labkit.course import submission as module
-from labkit.course.submission import Template, Unreadable, choose, find_submissions, match, parse, read_template
+from labkit.grading import submission as module
+from labkit.grading.submission import Template, Unreadable, choose, find_submissions, match, parse, read_template
 
 
 @pytest.fixture

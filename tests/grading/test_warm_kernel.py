@@ -18,10 +18,10 @@ from kernel_talk import LIGHT, answer, say
 from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit import LabkitError
-from labkit.course import warm_kernel
-from labkit.course.kernel_server import CHECKS_STUB, descendants, processor_time
-from labkit.course.sandbox import LIMITS, NONE, Limits, Tier, best_tier, tiers
-from labkit.course.warm_kernel import PRELOAD, Kernel, Link, WarmKernels
+from labkit.grading.sandbox import kernels as warm_kernel
+from labkit.grading.sandbox.kernels import PRELOAD, Kernel, Link, WarmKernels
+from labkit.grading.sandbox.namespaces import LIMITS, NONE, Limits, Tier, best_tier, tiers
+from labkit.grading.sandbox.server import CHECKS_STUB, descendants, processor_time
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -239,8 +239,8 @@ def test_killing_the_grader_ends_its_kernels(tmp_path: Path, tmp_path_factory: p
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
         from kernel_talk import LIGHT, answer
-        from labkit.course.sandbox import best_tier
-        from labkit.course.warm_kernel import WarmKernels
+        from labkit.grading.sandbox.namespaces import best_tier
+        from labkit.grading.sandbox.kernels import WarmKernels
         kernels = WarmKernels(best_tier(), preload=LIGHT).__enter__()
         kernel = kernels.start(Path({str(tmp_path)!r}))
         answer(kernel, "import subprocess; subprocess.Popen(['setsid', 'sleep', {word!r}])")
@@ -476,7 +476,7 @@ def test_torch_works_after_the_fork(tmp_path: Path) -> None:
     """With threads, gradients, worker processes and figures, from the modules that labs use."""
     code = """
         import torch, numpy as np, matplotlib.pyplot as plt
-        from labkit import color, metrics, plots, train
+        from labkit import color, metrics, plots, training
         torch.set_num_threads(2)
         x = torch.rand(64, 64, requires_grad=True)
         torch.nn.functional.conv2d((x @ x)[None, None], torch.ones(1, 1, 3, 3)).sum().backward()
@@ -498,7 +498,7 @@ def cpu_seconds(processes: set[int]) -> float:
 
 @pytest.mark.slow
 def test_a_warm_start_is_many_times_faster_than_a_cold_one(tmp_path: Path) -> None:
-    setup = "import torch, torchvision\nfrom labkit import color, metrics, plots, train, colorizer"
+    setup = "import torch, torchvision\nfrom labkit import color, metrics, plots, training, colorizer"
     seconds: dict[str, list[float]] = {}
     for name in (best_tier().name, NONE):
         with WarmKernels(tier(name), preload=PRELOAD) as kernels:

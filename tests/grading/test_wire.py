@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from labkit import LabkitError
-from labkit.answer import Foreign, Outcome, call_source, decode, encode, read_response, request, respond
 from labkit.checks import RIGHT, STUB, WRONG, Exercise, all_exercises, draw, judge_calls
+from labkit.notebook.answer import Foreign, Outcome, call_source, decode, encode, read_response, request, respond
 
 EXERCISES = list(all_exercises())
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=[exercise.id for exercise in EXERCISES])

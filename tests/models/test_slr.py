@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labkit import LabkitError
+from labkit.analysis.leakage import flat_beside_texture, flat_mask
 from labkit.color import luma
 from labkit.colorizer import Colorizer
-from labkit.leakage import flat_beside_texture, flat_mask
 from labkit.models import SLRHybrid, count_parameters, make_network
 from labkit.models.slr import KERNELS
 

@@ -20,7 +20,7 @@ every_notebook = pytest.mark.parametrize("name", NOTEBOOKS, ids=str)
 
 def nbval(notebook: Path, profile: str, *options: str, guard: bool = True) -> tuple[int, str]:
     """Run nbval on one notebook in its folder, with no configuration but this; return (exit status, output)."""
-    plugins = ["-p", "labkit.course.nbval_guard"] if guard else []
+    plugins = ["-p", "labkit.grading.nbval_guard"] if guard else []
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--noconftest", "-c", os.devnull, "--rootdir=.", "-q"]
     environment = {**os.environ, "LABKIT_PROFILE": profile, "LABKIT_STATIC": "1"}
     done = subprocess.run(

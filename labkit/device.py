@@ -1,0 +1,52 @@
+"""Choose the device and the precision to compute in."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+
+from labkit.errors import LabkitError
+
+Precision = Literal["auto", "float32", "bf16", "fp16"]
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``auto``: CUDA if there is one, else the CPU; Apple's ``mps`` only when named, for want of a machine to test on.
+
+    Raises ``LabkitError`` for a device that is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0][:150]
+        raise LabkitError(f"device {name!r} is not available here ({reason}): use auto or cpu") from None
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """``auto``: bf16 where the hardware computes in it (AVX512-BF16 or AMX, recent GPUs), fp16 on older GPUs."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if device.type == "cpu" and cpu_gains_from_bf16() else "float32"
+
+
+def cpu_gains_from_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware; elsewhere bf16 autocast is slower than float32."""
+    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private in torch, so they may be gone
+    return any(getattr(torch.cpu, ask)() for ask in asks if hasattr(torch.cpu, ask))
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Where networks compute in half precision, if that was chosen."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)

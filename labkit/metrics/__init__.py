@@ -1,0 +1,63 @@
+"""Score colorizations: per image (`pixel`) and per set of images (`sets`, with the features of `features`).
+
+Every score stands beside its gray baseline. What trains a network belongs to `labkit.training`; what runs many
+systems and tests claims belongs to `labkit.experiments`.
+"""
+
+from labkit.metrics.pixel import (
+    CHUNK_PIXELS,
+    FID_NAME,
+    KERNEL_ROWS,
+    KEYS,
+    KID_NAME,
+    PSNR_CAP,
+    ROUNDING,
+    SSIM_SIGMA,
+    SSIM_WINDOW,
+    Kid,
+    color_bias,
+    colorfulness,
+    evaluate,
+    fid,
+    gray_prediction,
+    kid,
+    lab_pixel_accuracy,
+    mae,
+    mmd,
+    mse,
+    pixel_accuracy,
+    psnr,
+    score,
+    score_with_gray,
+    skill,
+    ssim,
+)
+
+__all__ = [
+    "CHUNK_PIXELS",
+    "FID_NAME",
+    "KERNEL_ROWS",
+    "KEYS",
+    "KID_NAME",
+    "PSNR_CAP",
+    "ROUNDING",
+    "SSIM_SIGMA",
+    "SSIM_WINDOW",
+    "Kid",
+    "color_bias",
+    "colorfulness",
+    "evaluate",
+    "fid",
+    "gray_prediction",
+    "kid",
+    "lab_pixel_accuracy",
+    "mae",
+    "mmd",
+    "mse",
+    "pixel_accuracy",
+    "psnr",
+    "score",
+    "score_with_gray",
+    "skill",
+    "ssim",
+]

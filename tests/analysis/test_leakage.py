@@ -1,0 +1,285 @@
+"""Jacobians against finite differences; each measure on images whose answer is known."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from labkit import color
+from labkit.analysis import leakage
+from labkit.models import Network, SLRHybrid, make_network
+
+PIXELS = [(0, 0), (7, 8), (15, 3)]
+
+
+class Filter(Network):
+    """A single fixed 5x5 filter: its Jacobian is the filter itself."""
+
+    name = "filter"
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, weight.shape[0], 5, padding=2, bias=False)
+        self.layer.weight.data.copy_(weight)
+
+    def predict(self, gray: Tensor) -> Tensor:
+        return self.layer(gray)
+
+    def config(self) -> dict[str, object]:
+        return {"name": self.name}
+
+
+def network(name: str, **options: object) -> Network:
+    """Random weights, and batch statistics of real activations, so that every layer passes its input on."""
+    torch.manual_seed(0)
+    made = make_network(name, 2, width=8, **options).train()
+    for layer in made.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    made(torch.rand(8, 1, 32, 32))
+    return made.eval()
+
+
+# --------------------------------------------------------------------------------------------------- the Jacobian
+
+
+@pytest.mark.parametrize("name", ["slr-baseline", "slr-hybrid", "unet", "unet-half"])
+def test_jacobian_against_finite_differences(name: str) -> None:
+    """Central differences, in float64, for every input pixel of two images."""
+    made = network(name).double()
+    gray = torch.rand(2, 1, 16, 16, dtype=torch.float64)
+    pixels = [(0, 0), (5, 6), (7, 3)]
+    found = leakage.jacobian(made, gray, pixels, chunk_size=4)
+    assert found.shape == (2, 3, 2, 16, 16) and not found.requires_grad
+    rows, columns = torch.tensor(pixels).T
+    step = 1e-6
+    nudges = step * torch.eye(256, dtype=torch.float64).view(256, 1, 16, 16)
+    with torch.no_grad():
+        for image, of_image in zip(gray, found, strict=True):
+            change = made(image + nudges) - made(image - nudges)
+            expected = change[:, :, rows, columns].permute(2, 1, 0).view(3, 2, 16, 16) / (2 * step)
+            torch.testing.assert_close(of_image, expected, atol=1e-7, rtol=1e-5)
+
+
+def test_jacobian_of_a_filter_is_the_filter() -> None:
+    weight = torch.arange(50.0).view(2, 1, 5, 5)
+    found = leakage.jacobian(Filter(weight), torch.rand(3, 1, 16, 16), [(8, 9)])
+    expected = torch.zeros(2, 16, 16)
+    expected[:, 6:11, 7:12] = weight[:, 0]
+    torch.testing.assert_close(found, expected.expand(3, 1, 2, 16, 16))
+
+
+def test_jacobian_evaluates_and_restores_the_mode() -> None:
+    made = network("slr-baseline")
+    gray = torch.rand(2, 1, 16, 16)
+    expected = leakage.jacobian(made, gray, PIXELS)
+    made.train()
+    torch.testing.assert_close(leakage.jacobian(made, gray, PIXELS), expected)
+    assert made.training
+    torch.testing.assert_close(leakage.jacobian(made, gray[1:], PIXELS), expected[1:])  # images do not mix
+
+
+def test_jacobian_refuses_pixels_outside() -> None:
+    with pytest.raises(ValueError, match=r"inside the output of 8x8. Got \(8, 0\)"):
+        leakage.jacobian(network("unet-half"), torch.rand(1, 1, 16, 16), [(8, 0)])
+
+
+def test_hybrid_without_identity_listens_to_3x3_in_flat_places_only() -> None:
+    """d(a . z) = a . dz + da . z, and z = 0 where flat: what the paper's proof does show."""
+    scenes = leakage.flat_beside_texture(6, seed=2)
+    made = network("slr-hybrid", kernels=["sobel-x", "sobel-y", "laplacian"])
+    assert isinstance(made, SLRHybrid)
+    for index in range(6):
+        flat, busy = (mask[index, 0].nonzero()[::60].tolist() for mask in (scenes.flat, scenes.distance == 0))
+        gray = scenes.gray[index : index + 1]
+        assert leakage.leakage_index(leakage.jacobian(made, gray, flat), flat).max() == 0
+        assert leakage.leakage_index(leakage.jacobian(made, gray, busy), busy).mean() > 0.05
+        with_identity = network("slr-hybrid")
+        assert leakage.leakage_index(leakage.jacobian(with_identity, gray, flat), flat).min() > 0.05
+
+
+# ---------------------------------------------------------------------------------------------------- its profile
+
+
+def test_rings() -> None:
+    ring = leakage.rings([(1, 2)], (4, 5))[0]
+    assert ring.tolist() == [[2, 1, 1, 1, 2], [2, 1, 0, 1, 2], [2, 1, 1, 1, 2], [2, 2, 2, 2, 2]]
+    halved = leakage.rings([(1, 0)], (4, 5), stride=2)[0]
+    assert halved.tolist() == [[2, 2, 2, 2, 3], [1, 1, 1, 2, 3], [0, 0, 1, 2, 3], [0, 0, 1, 2, 3]]
+
+
+def test_profile_and_index_of_a_filter() -> None:
+    """|J| = 5 in the center (3 and 4 in two channels), 1 on ring 1, 2 on ring 2: sums 5, 8, 32 of 45."""
+    weight = torch.full((2, 1, 5, 5), 0.0)
+    weight[0] = 2
+    weight[0, 0, 1:4, 1:4] = -1
+    weight[:, 0, 2, 2] = torch.tensor([3.0, -4.0])
+    pixels = [(8, 8), (5, 10)]
+    found = leakage.jacobian(Filter(weight), torch.rand(2, 1, 16, 16), pixels)
+    result = leakage.profile(found, pixels)
+    torch.testing.assert_close(result.share[:4], torch.tensor([5, 8, 32, 0]) / 45)
+    torch.testing.assert_close(result.mean[:4], torch.tensor([5.0, 1, 2, 0]))
+    assert result.share.shape == result.mean.shape == (16,)
+    torch.testing.assert_close(leakage.leakage_index(found, pixels), torch.full((2, 2), 32 / 45))
+    torch.testing.assert_close(leakage.leakage_index(found, pixels, radius=2), torch.zeros(2, 2))
+
+
+def test_profile_at_the_border_counts_only_pixels_that_exist() -> None:
+    found = leakage.jacobian(Filter(torch.ones(1, 1, 5, 5)), torch.rand(1, 1, 9, 9), [(0, 0)])
+    result = leakage.profile(found, [(0, 0)])
+    torch.testing.assert_close(result.mean[:4], torch.tensor([1.0, 1, 1, 0]))
+    torch.testing.assert_close(result.share[:4], torch.tensor([1, 3, 5, 0]) / 9)
+
+
+def test_shares_add_up_and_agree_with_the_index() -> None:
+    found = leakage.jacobian(network("slr-baseline"), torch.rand(3, 1, 16, 16), PIXELS)
+    share = leakage.profile(found, PIXELS).share
+    torch.testing.assert_close(share.sum(), torch.tensor(1.0))
+    torch.testing.assert_close(1 - share[:2].sum(), leakage.leakage_index(found, PIXELS).mean())
+
+
+def test_a_network_that_listens_to_nothing_leaks_nothing() -> None:
+    zero = torch.zeros(1, 2, 2, 8, 8)
+    assert leakage.leakage_index(zero, [(1, 1), (2, 2)]).tolist() == [[0, 0]]
+    assert leakage.profile(zero, [(1, 1), (2, 2)]).share.sum() == 0
+
+
+# -------------------------------------------------------------------------------------------------- flat regions
+
+
+def test_scenes_are_flat_where_they_say_so() -> None:
+    scenes = leakage.flat_beside_texture(30, size=24, seed=3)
+    assert scenes.gray.shape == scenes.flat.shape == scenes.distance.shape == (30, 1, 24, 24)
+    assert scenes.gray.min() >= 0 and scenes.gray.max() <= 1
+    assert torch.equal(scenes.gray[scenes.distance > 0], scenes.plain[scenes.distance > 0])
+    assert leakage.local_range(scenes.gray)[scenes.flat].max() == 0
+    assert scenes.flat[scenes.distance >= 2].all() and not scenes.flat[scenes.distance == 0].any()
+    for gray, plain, distance in zip(scenes.gray, scenes.plain, scenes.distance, strict=True):
+        assert plain.unique().numel() == 1 and gray[distance == 0].std() > 0.1
+        assert 0.2 < (distance == 0).float().mean() < 0.55
+    again = leakage.flat_beside_texture(30, size=24, seed=3)
+    assert torch.equal(again.gray, scenes.gray)
+    assert not torch.equal(leakage.flat_beside_texture(30, size=24, seed=4).gray, scenes.gray)
+
+
+def test_scenes_have_a_smallest_size() -> None:
+    with pytest.raises(ValueError, match=r"at least 8 pixels. Got 4"):
+        leakage.flat_beside_texture(1, size=4)
+
+
+def test_flat_mask_and_its_tolerance() -> None:
+    levels = torch.tensor([100, 100, 100, 100, 102, 102, 102, 105, 105])
+    gray = (levels / 255).expand(1, 1, 5, 9)
+    assert leakage.flat_mask(gray)[0, 0, 2].tolist() == [True] * 3 + [False] * 2 + [True] + [False] * 2 + [True]
+    assert leakage.flat_mask(gray, 2.5 / 255)[0, 0, 0].tolist() == [True] * 6 + [False] * 2 + [True]
+    assert leakage.flat_mask(gray, 3.5 / 255).all()
+
+
+def test_near_texture() -> None:
+    gray = torch.full((1, 1, 20, 20), 0.5)
+    gray[..., 10, 10] = 1
+    near = leakage.near_texture(gray, contrast=0.3, within=4)[0, 0]
+    assert near[10].nonzero().flatten().tolist() == list(range(5, 16))  # 4 from the 3x3 that hold the bright pixel
+    assert not leakage.near_texture(gray, contrast=0.6).any()
+
+
+def test_variation_counts_only_pairs_inside() -> None:
+    chroma = torch.zeros(2, 2, 6, 6)
+    chroma[0, 0] = 0.3 * torch.arange(6)  # 0.3 a column,
+    chroma[0, 1] = 0.4 * torch.arange(6)  # and 0.4: length 0.5
+    chroma[0, :, :, 3:] += 100  # outside the mask
+    mask = torch.zeros(2, 1, 6, 6, dtype=torch.bool)
+    mask[:, :, :3, :3] = True
+    # 6 pairs along the row at .5, 6 pairs along the column at 0
+    torch.testing.assert_close(leakage.variation(chroma, mask), torch.tensor([math.sqrt(0.125), 0.0]))
+    assert leakage.variation(chroma, torch.zeros_like(mask)).tolist() == [0, 0]
+
+
+def test_leak_by_distance() -> None:
+    scenes = leakage.flat_beside_texture(12, seed=5)
+    plain = torch.rand(12, 2, 32, 32)
+    change = torch.tensor([0.6, 0.8]).view(1, 2, 1, 1) * scenes.distance
+    leak = leakage.leak_by_distance(plain + change, plain, scenes)
+    torch.testing.assert_close(leak[2:], torch.arange(2.0, len(leak)), atol=1e-5, rtol=1e-5)
+    assert leak[:2].isnan().all()
+
+
+def test_baseline_leaks_near_the_texture_and_the_zero_mean_hybrid_does_not() -> None:
+    scenes = leakage.flat_beside_texture(12, seed=5)
+    with torch.no_grad():
+        leaks = {
+            kernels: leakage.leak_by_distance(made(scenes.gray), made(scenes.plain), scenes)[2:]
+            for kernels, made in [
+                ("none", network("slr-baseline")),
+                ("all", network("slr-hybrid")),
+                ("zero-mean", network("slr-hybrid", kernels=["sobel-x", "sobel-y", "laplacian"])),
+            ]
+        }
+    assert leaks["zero-mean"].max() == 0
+    for kernels in ("none", "all"):
+        assert leaks[kernels][0] > leaks[kernels][-5:].mean() > 0
+
+
+# --------------------------------------------------------------------------------------------------------- edges
+
+
+def square(edge: int) -> Tensor:
+    image = torch.zeros(1, 1, 20, 20)
+    image[..., edge:, edge:] = 1
+    return image
+
+
+def test_gradient_magnitude_is_the_papers_finite_difference() -> None:
+    image = torch.zeros(1, 2, 3, 3)
+    image[0, 0, 1, 0], image[0, 0, 0, 1], image[0, 1, 1, 0] = 2, 1, 2  # 2 down, 1 right; 2 down in channel 1
+    assert leakage.gradient_magnitude(image)[0, 0].tolist() == [[3, pytest.approx(math.sqrt(2))], [4, 0]]
+
+
+def test_edges_at_the_same_place_and_elsewhere() -> None:
+    gray = square(10)
+    same = torch.cat([0.2 * gray, -0.1 * gray], dim=1)
+    moved = torch.cat([square(13), square(13)], dim=1)
+    torch.testing.assert_close(leakage.edge_correlation(gray, same), torch.ones(1))
+    assert leakage.edge_correlation(gray, moved) < 0.1
+    assert leakage.unsupported_edges(gray, same) == 0
+    assert leakage.unsupported_edges(gray, moved) == 1
+    half = torch.cat([square(10), square(13)], dim=1)
+    expected = 12 / 32  # length of the inner of the two outlines; the corner pixel holds two edges
+    assert abs(leakage.unsupported_edges(gray, half).item() - expected) < 0.05
+
+
+def test_no_edges_give_zero_not_nan() -> None:
+    gray, flat = square(10), torch.full((1, 2, 20, 20), 0.3)
+    for measure in (leakage.edge_correlation, leakage.unsupported_edges):
+        assert measure(gray, flat) == 0
+    assert leakage.edge_correlation(torch.full((1, 1, 20, 20), 0.5), flat) == 0
+
+
+def test_isoluminant_edges_are_unsupported() -> None:
+    colors = torch.tensor([[226, 76, 51], [24, 182, 35]], dtype=torch.uint8)
+    rgb = colors[torch.arange(16) // 8].T[None, :, None].expand(1, 3, 16, 16)
+    gray, chroma = color.rgb_to_luma_chroma(rgb)
+    assert leakage.flat_mask(gray).all()
+    assert leakage.unsupported_edges(gray, chroma) == 1
+    assert leakage.variation(chroma, leakage.flat_mask(gray)) > 0.1
+
+
+def test_photograph_like_colors_stay_finite() -> None:
+    rgb = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    gray, chroma = color.rgb_to_luma_chroma(rgb)
+    for numbers in (leakage.edge_correlation(gray, chroma), leakage.unsupported_edges(gray, chroma, 0.02)):
+        assert numbers.shape == (4,) and numbers.isfinite().all()
+
+
+@pytest.mark.realdata
+def test_true_colors_of_photographs_do_change_where_luma_is_flat(real_data: Path) -> None:
+    """The premise of the paper, on real horses: to a stated tolerance it does not hold."""
+    from labkit.data import load
+
+    images = load("cifar10", "test", classes=["horse"], limit=200, root=real_data).images
+    gray, chroma = color.rgb_to_luma_chroma(images)
+    flat = leakage.flat_mask(gray, 5.5 / 255) & leakage.near_texture(gray)
+    assert 0.001 < flat.float().mean() < 0.2
+    assert leakage.variation(chroma, flat)[flat.flatten(1).any(dim=1)].mean() > 0.002

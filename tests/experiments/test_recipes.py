@@ -1,0 +1,156 @@
+"""The papers' experiments as data: complete, buildable, with the papers' parameter counts, and each one learns."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+
+from labkit import LabkitError
+from labkit.data import load
+from labkit.experiments.claims import DIFFERENCE, PERCENT, PRINTED_AS, RATIO, gains, printed_value
+from labkit.experiments.published import PAPERS, published
+from labkit.experiments.recipes import OWN, PROFILES, RECIPES, Recipe, System, find_recipes
+from labkit.experiments.reproduce import make_colorizer
+from labkit.models import count_parameters, make_network
+from labkit.representation import make_representation
+from labkit.training import gan as adversarial
+from labkit.training.loop import FitSettings, fit
+
+EACH = [pytest.param(recipe, id=recipe.name) for recipe in RECIPES.values()]
+ALL = [(recipe, system) for recipe in RECIPES.values() for system in recipe.systems]
+
+
+def parameters(recipe: Recipe, system: System, profile: str) -> int:
+    training = recipe.training(system, profile, 0)
+    space, network = dict(training["representation"]), dict(training["network"])
+    channels = make_representation(space.pop("name"), **space).channels
+    with torch.device("meta"):
+        return count_parameters(make_network(network.pop("name"), channels, **network))
+
+
+@pytest.mark.parametrize("recipe", EACH)
+def test_a_recipe_is_complete(recipe: Recipe) -> None:
+    assert tuple(recipe.profiles) == PROFILES
+    assert recipe.paper in (*PAPERS, OWN) and recipe.line
+    names = [reading.name for system in recipe.systems for reading in system.readings]
+    assert len(set(names)) == len(names)
+    for relation in recipe.relations:
+        assert {relation.better, relation.worse} <= set(names)
+        assert (relation.better, relation.metric) != (relation.worse, relation.worse_metric or relation.metric)
+    for profile in PROFILES[1:]:
+        trainings = [json.dumps(recipe.training(system, profile, 0), sort_keys=True) for system in recipe.systems]
+        assert len(set(trainings)) == len(trainings), "two systems are the same training"
+        assert [parameters(recipe, system, profile) for system in recipe.systems]  # every network can be made
+    for system in recipe.systems:
+        for reading in system.readings:
+            make_representation(system.representation, **{**system.representation_options, **reading.options})
+            if reading.printed:
+                assert any(printed_value(recipe, reading.printed, metric) is not None for metric in recipe.metrics)
+
+
+def test_the_papers_numbers_are_found() -> None:
+    qureshi = RECIPES["qureshi"]
+    printed = {s.name: printed_value(qureshi, s.printed, "psnr_mean") for s in qureshi.systems}
+    assert printed == {
+        "regression CNN": 22.56,
+        "regression U-Net": 26.04,
+        "classification CNN": 22.07,
+        "classification U-Net": 23.79,
+        "ours: luma-chroma U-Net": None,
+    }
+    assert printed_value(qureshi, qureshi.systems[0].printed, "psnr_pooled") is None  # not what the paper prints
+    assert printed_value(RECIPES["slr"], RECIPES["slr"].systems[1].printed, "mse") == 0.005827
+
+
+def test_every_printed_score_is_compared() -> None:
+    """Each MSE, MAE, PSNR and SSIM of the papers, and each gain in one of them, meets a number of ours."""
+    met = set()
+    for recipe in RECIPES.values():
+        for printed in (reading.printed for system in recipe.systems for reading in system.readings):
+            for metric, word in PRINTED_AS.items():
+                if printed and printed_value(recipe, printed, metric) is not None:
+                    met.add((recipe.paper, printed.system, word))
+        for gain, relation in ((gain, r) for r in recipe.relations if r.printed for gain in gains(recipe, [])):
+            met.add((recipe.paper, relation.printed.system, gain.metric))
+    scores = [word + kind for word in PRINTED_AS.values() for kind in ("", RATIO, PERCENT, DIFFERENCE)]
+    asked = {(row.paper, row.system, row.metric) for row in published() if row.value is not None}
+    assert {row for row in asked if row[2] in scores} <= met
+
+
+def test_the_papers_parameter_counts() -> None:
+    counts = {(r.name, s.name): parameters(r, s, "gpu") for r, s in ALL}
+    assert counts["qureshi", "regression CNN"] == 1_700_355
+    assert counts["qureshi", "regression U-Net"] == 1_884_675
+    assert counts["qureshi", "classification CNN"] == 1_516_824
+    assert counts["qureshi", "classification U-Net"] == 1_886_040
+    assert counts["slr", "printed, baseline"] == counts["slr", "corrected, identity only"] == 625_858
+    assert counts["slr", "corrected, hybrid"] == 628_936
+    assert counts["dalban", "CNN baseline"] == pytest.approx(4.3e6, rel=0.02)
+    assert counts["dalban", "U-Net RGB"] == pytest.approx(4.5e6, rel=0.03)
+    assert counts["dalban", "U-Net LAB"] == pytest.approx(20.5e6, rel=0.02)
+    assert counts["skips", "rgb, skips"] == 1_884_675
+
+
+def test_the_settings_of_a_run() -> None:
+    recipe = RECIPES["qureshi"]
+    unet = recipe.systems[1]
+    training = recipe.training(unet, "gpu", 3)
+    assert training["fit"]["epochs"] == 40 and training["fit"]["seed"] == 3
+    assert training["network"] == {"name": "unet", "width": 64}
+    assert training == json.loads(json.dumps(training)), "JSON types only"
+    assert "patience" not in training["fit"], "settings at their default are left out"
+    assert recipe.training(unet, "quick", 0)["fit"]["epochs"] == 8
+    dalban = RECIPES["dalban"]
+    lab = next(system for system in dalban.systems if system.name == "U-Net LAB")
+    setup = dalban.setup(lab, "gpu")
+    assert (setup.size, setup.fit.epochs, setup.fit.batch_size, setup.network["width"]) == (512, 15, 16, 52)
+    with pytest.raises(TypeError, match="speed"):
+        setup.changed({"speed": 2})
+
+
+def test_recipes_are_found_by_name_and_by_paper() -> None:
+    assert [recipe.name for recipe in find_recipes("skips")] == ["skips"]
+    assert [recipe.name for recipe in find_recipes("qureshi")] == ["skips", "qureshi", "qureshi-curves"]  # the paper
+    assert len(find_recipes(["skips", "qureshi", "skips"])) == 3
+    assert find_recipes("all") == list(RECIPES.values())
+    with pytest.raises(LabkitError, match="unknown recipe 'skip': choose from recipes skips, qureshi"):
+        find_recipes("skip")
+
+
+def _once() -> list[object]:
+    """Every system that differs from the others in the test profile."""
+    seen: dict[str, object] = {}
+    for recipe, system in ALL:
+        training = recipe.training(system, "test", 0)
+        key = json.dumps([training["representation"], training["network"], training.get("gan")], sort_keys=True)
+        seen.setdefault(key, pytest.param(recipe, system, id=f"{recipe.name}: {system.name}"))
+    return list(seen.values())
+
+
+@pytest.mark.parametrize(("recipe", "system"), _once())
+def test_twenty_steps_on_a_batch(recipe: Recipe, system: System) -> None:
+    images = load("toyworld", limit=8).images[..., ::2, ::2].contiguous()
+    training = recipe.training(system, "test", 0)
+    colorizer = make_colorizer(training, 0)
+    loop = {"epochs": 20, "batch_size": 8, "flips": False, "device": "cpu", "precision": "float32"}
+    if system.gan is None:
+        # 20 steps are few: a constant rate that any of the networks survives
+        history = fit(colorizer, images, settings=FitSettings(**loop, learning_rate=0.02), progress=False)
+        losses = [row["train_loss"] for row in history.rows]
+        assert losses[-1] < 0.9 * losses[0]
+    else:
+        options = {**system.gan, "width": 4}
+        critic = adversarial.discriminator_for(colorizer, layers=1, width=options.pop("width"))
+        options.pop("layers")
+        settings = adversarial.GanSettings(**{**loop, **options})
+        played = adversarial.fit(colorizer, critic, images, settings=settings, progress=False)
+        assert all(math.isfinite(value) for row in played.rows for value in row.values())
+    picture = colorizer.reconstruct(images)
+    assert picture.shape == images.shape and float(picture.min()) >= 0 and float(picture.max()) <= 1
+
+
+def test_no_recipe_can_be_changed_by_mistake() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RECIPES["skips"].line = "another"  # type: ignore[misc]

@@ -1,0 +1,231 @@
+"""The features of KID, FID and the perceptual loss: the file that ships, its recipe, and what it notices."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from labkit import metrics
+from labkit.artifacts import sha256
+from labkit.errors import LabkitError
+from labkit.metrics import features
+
+CARD = json.loads((features.FOLDER / features.CARD_FILE).read_text(encoding="utf-8"))
+
+
+def pictures(count: int = 4, height: int = 32, width: int = 32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def desaturated(rgb: torch.Tensor, saturation: float) -> torch.Tensor:
+    """On the straight path from gray (0) to the true colors (1), at equal luma."""
+    gray = metrics.gray_prediction(rgb)
+    return gray + saturation * (rgb / 255 - gray)
+
+
+# ------------------------------------------------------------------------------------------------------ what ships
+
+
+def test_the_shipped_file_is_the_one_of_its_cards():
+    weights = features.FOLDER / features.WEIGHTS_FILE
+    assert weights.stat().st_size <= 1_000_000
+    assert sha256(weights) == CARD["sha256"]
+    assert sum(p.numel() for p in features.shipped(torch.device("cpu")).parameters()) == CARD["parameters"]
+    text = (features.FOLDER / "CARD.md").read_text(encoding="utf-8")
+    assert f"{CARD['parameters']:,} parameters" in text
+    assert CARD["sha256"] in text
+    assert f"{weights.stat().st_size:,} bytes" in text
+    assert f"{CARD['about']['test_accuracy']:.4f}"[1:] in text
+    assert f"{CARD['about']['validation_accuracy']:.4f}"[1:] in text
+    assert "python -m labkit.metrics.features --out" in text
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path):
+    with pytest.raises(LabkitError, match="model.json is missing"):
+        features.load_classifier(tmp_path)
+    for name in (features.CARD_FILE, features.WEIGHTS_FILE):
+        (tmp_path / name).write_bytes((features.FOLDER / name).read_bytes())
+    features.load_classifier(tmp_path)
+    with open(tmp_path / features.WEIGHTS_FILE, "r+b") as file:
+        file.seek(5000)
+        file.write(b"\xff\xff")
+    with pytest.raises(LabkitError, match="model.safetensors is damaged"):
+        features.load_classifier(tmp_path)
+
+
+@pytest.mark.realdata
+def test_accuracy_is_what_the_card_says(real_data):
+    from labkit.data import load
+
+    test = load("cifar10", "test", limit=2000, root=real_data)
+    found = features.accuracy(features.shipped(torch.device("cpu")), test.images, test.labels)
+    assert found == pytest.approx(CARD["about"]["test_accuracy"], abs=0.025)  # three standard errors of 2,000
+
+
+# -------------------------------------------------------------------------------------------------------- features
+
+
+def test_features_are_the_same_however_they_are_asked_for(monkeypatch):
+    images = pictures(6)
+    found = features.features(images)
+    assert found.shape == (6, features.WIDTHS[-1])
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+    assert found.isfinite().all() and found.std(dim=0).max() > 0
+    assert torch.equal(features.features(images), found)
+    for same in (images / 255, (images / 255).double(), images.contiguous(memory_format=torch.channels_last)):
+        assert torch.allclose(features.features(same), found, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(features.features(images), found, atol=1e-5)
+    monkeypatch.setattr(features, "CHUNK_PIXELS", 2 * 32 * 32)
+    assert torch.allclose(features.features(images), found, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (7, 5), (33, 48), (96, 96)])
+def test_features_take_any_size(size):
+    assert features.features(pictures(2, *size)).shape == (2, 128)
+    assert features.shipped(torch.device("cpu")).maps(pictures(2, *size) / 255)[-1].shape[-2:] == tuple(
+        -(-side // 4) for side in size
+    )
+
+
+def test_features_of_an_enlarged_image_are_nearly_its_own():
+    small = torch.nn.functional.avg_pool2d(pictures(8, 128, 128) / 255, 16)  # smooth
+    small = torch.nn.functional.interpolate(small, size=(32, 32), mode="bilinear")
+    large = torch.nn.functional.interpolate(small, size=(96, 96), mode="bilinear")
+    own, others = features.features(small), features.features(small.flip(0))
+    assert (features.features(large) - own).norm() < 0.2 * (others - own).norm()
+
+
+# ------------------------------------------------------------------------------------------------- perceptual loss
+
+
+@pytest.mark.parametrize("size", [(32, 32), (21, 40)])
+def test_perceptual_loss_is_zero_for_equal_images_and_grows(size):
+    true = pictures(3, *size) / 255
+    noise = torch.rand(true.shape, generator=torch.Generator().manual_seed(1)) - true
+    assert features.perceptual_loss(true, true).item() == pytest.approx(0, abs=1e-9)
+    losses = [features.perceptual_loss(true + amount * noise, true).item() for amount in (0.03, 0.1, 0.3, 1.0)]
+    assert losses == sorted(losses)
+    assert losses[0] > 0
+    grays = [features.perceptual_loss(desaturated(pictures(3, *size), s), true).item() for s in (0.9, 0.5, 0.0)]
+    assert grays == sorted(grays)
+    assert features.perceptual_loss((true * 255).round().to(torch.uint8), true).item() < 1e-9
+
+
+def test_perceptual_loss_compares_directions():
+    """|a - b|^2 of vectors of length 1 is 2 - 2 cos: the strength of a feature does not count."""
+    pred, true = pictures(4)[:2] / 255, pictures(4)[2:] / 255
+    network = features.shipped(torch.device("cpu"))
+    expected = [
+        (2 - 2 * torch.cosine_similarity(a, b, dim=1)).mean().item()
+        for a, b in zip(network.maps(pred), network.maps(true), strict=True)
+    ]
+    assert features.perceptual_loss(pred, true).item() == pytest.approx(sum(expected) / 3, rel=1e-4)
+
+
+def test_perceptual_loss_leads_back_to_the_image():
+    true = pictures(2) / 255
+    pred = desaturated(pictures(2), 0.0).requires_grad_()
+    optimizer = torch.optim.Adam([pred], lr=0.02)
+    first = features.perceptual_loss(pred, true)
+    for _ in range(15):
+        optimizer.zero_grad()
+        features.perceptual_loss(pred, true).backward()
+        assert pred.grad is not None and pred.grad.isfinite().all()
+        optimizer.step()
+    assert features.perceptual_loss(pred, true) < 0.5 * first
+    assert all(p.grad is None for p in features.shipped(torch.device("cpu")).parameters())
+
+
+def test_perceptual_loss_gradient_is_finite_at_equal_and_at_black_images():
+    for image in (pictures(1) / 255, torch.zeros(1, 3, 16, 16)):
+        pred = image.clone().requires_grad_()
+        features.perceptual_loss(pred, image).backward()
+        assert pred.grad is not None and pred.grad.isfinite().all()
+
+
+def test_wrong_shapes_are_refused():
+    for images in (pictures(1)[0], pictures(1)[:, :1], pictures(1)[:0]):
+        with pytest.raises(ValueError, match=re.escape(f"Got {tuple(images.shape)}")):
+            features.features(images)
+    with pytest.raises(ValueError, match="both be"):
+        features.perceptual_loss(pictures(1)[0], pictures(1)[0])
+    with pytest.raises(ValueError, match=re.escape("Got (2, 3, 32, 32) and (1, 3, 32, 32)")):
+        features.perceptual_loss(pictures(2) / 255, pictures(1) / 255)
+
+
+# ------------------------------------------------------------------------------------------------------ the recipe
+
+
+def test_the_recipe_writes_what_loads(tmp_path, monkeypatch):
+    """On a toy of two classes, dark and bright, which three epochs suffice to tell apart."""
+    labels = torch.arange(640) % 2
+    images = (pictures(640) // 2 + 120 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+
+    def toy(name: str, split: str) -> SimpleNamespace:
+        part = slice(None) if split == "train" else slice(100)
+        return SimpleNamespace(images=images[part], labels=labels[part])
+
+    monkeypatch.setattr(features, "load", toy)
+    features.train(tmp_path / "new", epochs=3, device="cpu")
+    classifier = features.load_classifier(tmp_path / "new")
+    card = json.loads((tmp_path / "new" / features.CARD_FILE).read_text(encoding="utf-8"))
+    assert card["parameters"] == CARD["parameters"]
+    assert not classifier.training
+    assert card["about"]["test_accuracy"] == pytest.approx(features.accuracy(classifier, images[:100], labels[:100]))
+    assert card["about"]["test_accuracy"] > 0.9
+
+
+def test_shifting_and_mirroring_only_moves_pixels():
+    torch.manual_seed(0)
+    column = torch.arange(32, dtype=torch.uint8).expand(64, 3, 32, 32)
+    moved = (features._shifted_and_mirrored(column) * 255).round()
+    assert moved.shape == column.shape
+    steps = moved[:, :, :, 1:] - moved[:, :, :, :-1]
+    assert (steps.abs() == 1).all()  # a ramp stays one, turned at most by the mirrored border
+    assert (moved == moved[:, :1, :1]).all()
+    assert {int(image[0, 0, 16] - image[0, 0, 15]) for image in moved} == {1, -1}
+    assert len({int(image[0, 0, 16]) for image in moved}) > 5
+
+
+# --------------------------------------------------------------------------------------- what the features notice
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_the_cards_code_prints_what_the_card_says(real_data, monkeypatch, capsys):
+    text = (features.FOLDER / "CARD.md").read_text(encoding="utf-8")
+    [(code, said)] = re.findall(r"```python\n(.*?)```\n\nprints\n\n```\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setenv("LABKIT_DATA", str(real_data))
+    exec(code, {})
+    printed = capsys.readouterr().out
+    number = r"\d+\.\d{3,}"
+    assert re.sub(number, "#", printed) == re.sub(number, "#", said)
+    found, expected = ([float(n) for n in re.findall(number, lines)] for lines in (printed, said))
+    assert found == pytest.approx(expected, rel=0.02, abs=2e-5)  # another machine rounds otherwise
+
+
+@pytest.mark.realdata
+def test_kid_and_fid_order_real_images_by_saturation(real_data):
+    from labkit.data import load
+
+    images = load("cifar10", "test", limit=600, root=real_data).images
+    own = features.features(images)
+
+    def seen(rgb: torch.Tensor) -> torch.Tensor:
+        return own if rgb is images else features.features(rgb)
+
+    halves = metrics.kid(images[:300], images[300:])
+    assert abs(halves.mean) < 2 * halves.sd
+    path = [desaturated(images, saturation) for saturation in (0.0, 0.4, 0.8)]
+    kids = [metrics.kid(rgb, images, seen) for rgb in path]
+    assert [found.mean for found in kids] == sorted((found.mean for found in kids), reverse=True)
+    assert all(found.mean > 3 * found.sd for found in kids)  # gray is seen at once, a fifth less color too
+    distances = [metrics.fid(rgb, images, seen) for rgb in path]
+    assert distances == sorted(distances, reverse=True)
+    wrong_colors = metrics.kid(images.roll(1, dims=1), images, seen)  # red as green, green as blue, blue as red
+    assert wrong_colors.mean > 5 * wrong_colors.sd

@@ -1,0 +1,281 @@
+"""The game: each player's step helps it, runs repeat to the bit and go on after a kill, collapse is seen and said."""
+
+import copy
+import dataclasses
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from labkit import LabkitError, artifacts
+from labkit.colorizer import Colorizer
+from labkit.models import PatchGAN, count_parameters
+from labkit.training import checkpoint as checkpoint_module
+from labkit.training import gan as adversarial
+from labkit.training import loop as train_module
+from labkit.training.gan import (
+    GanSettings,
+    c_dcgan,
+    discriminator_for,
+    discriminator_loss,
+    fit,
+    generator_loss,
+    ignorance,
+    sample,
+    signs_of_collapse,
+)
+
+SETTINGS = GanSettings(
+    epochs=3, batch_size=8, learning_rate=1e-3, lambda_l1=1.0, seed=5, precision="float32", device="cpu"
+)
+GAMES = ("bce", "lsgan")
+
+
+def pictures(count: int, seed: int = 0) -> Tensor:
+    """Left red and right blue, or the other way round, which the gray shows; brightness random."""
+    generator = torch.Generator().manual_seed(seed)
+    light = torch.randint(60, 180, (count, 1, 1, 1), generator=generator)
+    side = (torch.arange(16) >= 8).expand(count, 1, 16, 16) ^ (torch.rand(count, 1, 1, 1, generator=generator) < 0.5)
+    red, blue = torch.tensor([60, 0, -40]).view(3, 1, 1), torch.tensor([-40, 0, 60]).view(3, 1, 1)
+    return (light + torch.where(side, blue, red) + torch.where(side, 20, -20)).clamp(0, 255).to(torch.uint8)
+
+
+def players(network: str = "unet", **options: Any) -> tuple[Colorizer, PatchGAN]:
+    colorizer = Colorizer.create("luma-chroma", network, width=4, depth=2, **options)
+    return colorizer, discriminator_for(colorizer, layers=1, width=4)
+
+
+def weights(*networks: torch.nn.Module) -> Tensor:
+    return torch.cat([t.flatten().double() for network in networks for t in network.state_dict().values()])
+
+
+# ------------------------------------------------------------------------------------------------ the losses
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_losses_in_closed_form(game: Any) -> None:
+    real, fake = torch.randn(2, 4, 1, 6, 6).double()
+    if game == "bce":
+        p, q = real.sigmoid(), fake.sigmoid()
+        expected = -(p.log().mean() + (1 - q).log().mean()) / 2, -q.log().mean()
+    else:
+        expected = ((real - 1).square().mean() + fake.square().mean()) / 2, (fake - 1).square().mean()
+    assert discriminator_loss(real, fake, game) == pytest.approx(float(expected[0]))
+    assert generator_loss(fake, game) == pytest.approx(float(expected[1]))
+    nothing_known = torch.full((3, 1), 0.0 if game == "bce" else 0.5)
+    assert float(discriminator_loss(nothing_known, nothing_known, game)) == pytest.approx(ignorance(game))
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("network", ["unet", "unet-half"])
+def test_each_players_step_lowers_its_own_loss_on_the_same_batch(game: Any, network: str) -> None:
+    images = pictures(12)
+    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=12, game=game, flips=False, learning_rate=2e-4)
+    colorizer, judge = players(network)
+    old_painter, old_judge = copy.deepcopy(colorizer.network).train(), copy.deepcopy(judge).train()
+    fit(colorizer, judge, images, settings=settings, progress=False)  # one step each
+    new_painter, new_judge = colorizer.network.train(), judge.train()
+
+    gray, target = colorizer.representation.encode(images, colorizer.network.output_stride)
+
+    def large(color: Tensor) -> Tensor:
+        return adversarial.enlarge(color, gray)
+
+    @torch.no_grad()
+    def judges_loss(judge: torch.nn.Module) -> float:
+        painted = large(old_painter(gray))
+        return float(discriminator_loss(judge(gray, large(target)), judge(gray, painted), game))
+
+    @torch.no_grad()
+    def painters_loss(painter: torch.nn.Module) -> float:
+        prediction = painter(gray)
+        return float(
+            generator_loss(new_judge(gray, large(prediction)), game)
+            + settings.lambda_l1 * F.l1_loss(prediction, target)
+        )
+
+    assert judges_loss(new_judge) < judges_loss(old_judge)
+    assert painters_loss(new_painter) < painters_loss(old_painter)
+
+
+def test_it_learns_and_says_nothing_of_collapse() -> None:
+    colorizer, judge = players()
+    images = pictures(64)
+    before = F.l1_loss(colorizer.reconstruct(images), images / 255)
+    history = fit(
+        colorizer, judge, images, settings=dataclasses.replace(SETTINGS, epochs=30, lambda_l1=10.0), progress=False
+    )
+    assert F.l1_loss(colorizer.reconstruct(images), images / 255) < 0.5 * before
+    assert history.signs == []
+    assert [row["epoch"] for row in history.rows] == list(range(1, 31))
+    assert {"generator_loss", "l1", "discriminator_loss", "discriminator_right", "variation"} <= set(history.rows[0])
+    rates = [row["learning_rate"] for row in history.rows]
+    assert rates[0] == rates[14] == SETTINGS.learning_rate and rates[-1] == pytest.approx(rates[0] / 120)  # 8 batches
+    assert not colorizer.network.training and not judge.training
+
+
+def test_lambda_zero_plays_without_the_true_color() -> None:
+    """Of two generators in one game, the one with L1 ends nearer to the true colors."""
+    ends = []
+    for weight in (0.0, 100.0):
+        colorizer, judge = players()
+        settings = dataclasses.replace(SETTINGS, epochs=10, lambda_l1=weight)
+        ends.append(fit(colorizer, judge, pictures(32), settings=settings, progress=False).rows[-1]["l1"])
+    assert ends[1] < ends[0]
+
+
+# ------------------------------------------------------------------------------------------------ resume
+
+
+class Killed(BaseException):
+    """Stands for kill -9 right after a checkpoint."""
+
+
+@pytest.mark.parametrize("kill_at", [1, 4, 8])
+@pytest.mark.parametrize("network", ["unet-noise", "unet-half"])
+def test_resumed_anywhere_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch, kill_at: int, network: str) -> None:
+    settings = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0, rest_above=0.6)  # a checkpoint after every step
+    data = pictures(20)
+
+    def play(seed: int, **how: Any) -> tuple[Tensor, Any]:
+        colorizer, judge = players(network, seed=seed, dropout=0.2)
+        history = fit(colorizer, judge, data, settings=settings, progress=False, **how)
+        return weights(colorizer.network, judge), history
+
+    expected, whole = play(0)
+    writes = itertools.count(1)
+
+    def dying_write(path: Path, content: bytes) -> None:
+        artifacts.write_bytes(path, content)
+        if next(writes) == kill_at:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint_module, "write_bytes", dying_write)
+        with pytest.raises(Killed):
+            play(0, out=tmp_path)
+
+    resumed, history = play(77, out=tmp_path, resume=True)  # other first weights: all must come from the checkpoint
+    assert torch.equal(resumed, expected)
+    for ours, theirs in zip(history.rows, whole.rows, strict=True):
+        assert {k: v for k, v in ours.items() if k != "seconds"} == {k: v for k, v in theirs.items() if k != "seconds"}
+
+
+def test_a_checkpoint_of_another_game_is_refused(tmp_path: Path) -> None:
+    data, settings = pictures(8), dataclasses.replace(SETTINGS, epochs=1)
+    fit(*players(), data, settings=settings, out=tmp_path, progress=False)
+    other = dataclasses.replace(settings, lambda_l1=2.0)
+    with pytest.raises(LabkitError, match="lambda_l1 was 1.0, now 2.0"):
+        fit(*players(), data, settings=other, out=tmp_path, resume=True, progress=False)
+    with pytest.raises(LabkitError, match="belongs to another run"):
+        train_module.fit(players()[0], data, out=tmp_path, resume=True, progress=False)
+
+
+# ------------------------------------------------------------------------------------------------ collapse
+
+HEALTHY = {"epoch": 3.0, "discriminator_loss": 0.6, "discriminator_right": 0.7, "variation": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("game", "change", "kinds"),
+    [
+        ("bce", {}, set()),
+        ("bce", {"discriminator_loss": 0.01, "discriminator_right": 0.999}, {"discriminator wins"}),
+        ("lsgan", {"discriminator_loss": 0.2}, set()),
+        ("lsgan", {"discriminator_loss": 0.005, "discriminator_right": 0.99}, {"discriminator wins"}),
+        ("bce", {"variation": 0.01}, {"no variation"}),
+        ("bce", {"variation": math.nan}, set()),  # one image a batch: not known
+    ],
+)
+def test_signs_of_collapse(game: Any, change: dict[str, float], kinds: set[str]) -> None:
+    signs = signs_of_collapse(HEALTHY | change, game)
+    assert set(signs) == kinds
+    assert all("Try" in text for text in signs.values())
+
+
+def test_a_generator_that_paints_by_rote_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    colorizer, judge = players()
+    colorizer.network.output[0].weight.data.zero_()  # type: ignore[union-attr, index, operator]
+    settings = dataclasses.replace(SETTINGS, epochs=2, learning_rate=1e-9)
+    history = fit(colorizer, judge, pictures(16), settings=settings)
+    assert len(history.signs) == 1 and history.signs[0].startswith(
+        "epoch 1: the generator paints nearly the same color"
+    )
+    assert history.signs[0] in capsys.readouterr().err
+
+
+def test_a_discriminator_that_wins_is_noticed() -> None:
+    colorizer, judge = players()
+    colorizer.network.requires_grad_(False)  # it paints noise and cannot learn: easily told from true colors
+    colorizer.network.output[0].weight.data.mul_(30)  # type: ignore[union-attr, index, operator]
+    colorizer.network.output[0].bias.requires_grad_(True)  # type: ignore[union-attr, index]
+    settings = dataclasses.replace(SETTINGS, epochs=12, learning_rate=5e-3)
+    history = fit(colorizer, judge, pictures(32), settings=settings, progress=False)
+    assert any("the discriminator wins" in sign for sign in history.signs)
+
+
+def test_a_loss_that_is_not_finite_stops_training() -> None:
+    colorizer, judge = players()
+    next(judge.parameters()).data.fill_(float("nan"))
+    with pytest.raises(LabkitError, match=r"the loss is nan in epoch 1, batch 1: training stopped.*learning rate"):
+        fit(colorizer, judge, pictures(8), settings=SETTINGS, progress=False)
+
+
+def test_a_resting_discriminator_does_not_move() -> None:
+    colorizer, judge = players()
+    judge.judge[-1].bias.data.fill_(5.0)  # type: ignore[operator, union-attr]  # calls all real: right half of the time
+    before = [p.clone() for p in judge.parameters()]
+    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=8, learning_rate=1e-4)
+    fit(colorizer, judge, pictures(8), settings=dataclasses.replace(settings, rest_above=0.5), progress=False)
+    moved = [not torch.equal(a, b) for a, b in zip(before, judge.parameters(), strict=True)]
+    assert all(moved)  # half is not above one half
+
+    judge.judge[-1].weight.data.mul_(0)  # type: ignore[operator, union-attr]
+    judge.judge[-1].bias.data.fill_(-5.0)  # type: ignore[operator, union-attr]
+    before = [p.clone() for p in judge.parameters()]
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patched:
+        patched.setattr(adversarial, "_share_right", lambda *scores: torch.tensor(0.9))
+        fit(colorizer, judge, pictures(8), settings=dataclasses.replace(settings, rest_above=0.8), progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(before, judge.parameters(), strict=True))
+
+
+# ------------------------------------------------------------------------------------------------ the rest
+
+
+def test_sampling_varies_noise_and_dropout_only() -> None:
+    images = pictures(4)
+    for network, options, varies in [("unet-noise", {}, True), ("unet", {"dropout": 0.5}, True), ("unet", {}, False)]:
+        colorizer, _ = players(network, **options)
+        state = torch.get_rng_state()
+        one, again, other = (sample(colorizer, images, seed) for seed in (1, 1, 2))
+        assert torch.equal(state, torch.get_rng_state())
+        assert torch.equal(one, again) and one.shape == (4, 3, 16, 16)
+        assert torch.equal(one, other) is not varies
+        assert torch.equal(colorizer.reconstruct(images), colorizer.reconstruct(images))
+
+
+def test_the_papers_settings() -> None:
+    assert (GanSettings().learning_rate, GanSettings().betas, GanSettings().lambda_l1) == (2e-4, (0.5, 0.999), 100)
+    colorizer, judge, settings = c_dcgan(width=8)
+    assert colorizer.representation.config()["sees"] == "lightness" and settings.game == "bce"
+    assert judge.receptive_field == 70 and count_parameters(judge) > 0
+    history = fit(colorizer, judge, torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8),
+                  settings=dataclasses.replace(settings, epochs=1, device="cpu"), progress=False)  # fmt: skip
+    assert len(history.rows) == 1
+
+
+def test_players_that_do_not_fit_are_refused() -> None:
+    colorizer, judge = players()
+    with pytest.raises(LabkitError, match="paints colors"):
+        fit(Colorizer.create("ab313", "unet", width=2), judge, pictures(4), progress=False)
+    with pytest.raises(LabkitError, match="judges 3 color channels, luma-chroma has 2"):
+        fit(colorizer, PatchGAN(3, layers=1, width=4), pictures(4), progress=False)
+    for wrong in ({"game": "chess"}, {"lambda_l1": -1.0}, {"rest_above": 0.3}, {"epochs": 0}):
+        with pytest.raises(LabkitError, match="Got"):
+            GanSettings(**wrong)  # type: ignore[arg-type]
