@@ -127,7 +127,7 @@ class Colorizer:
             small = F.interpolate(gray, size=size, mode="bilinear", antialias=True)
             colors = self.representation.colors(self.predict(small, flip_average))
             colors = F.interpolate(colors, size=gray.shape[-2:], mode="bicubic", align_corners=False)
-            out = self.representation.paint(gray, colors)
+            out = self.representation.to_rgb(gray, colors)
         return out[0] if single else out
 
     def save(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:

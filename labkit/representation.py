@@ -56,7 +56,7 @@ class Representation(ABC):
         """``rgb -> (gray, target)`` at full resolution."""
 
     @abstractmethod
-    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """``(N, 1, H, W), (N, D, h, w) -> rgb (N, 3, H, W)`` inside [0, 1]. Smaller colors are enlarged."""
 
     @abstractmethod
@@ -86,9 +86,9 @@ class Representation(ABC):
 
     def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
         """``(N, 1, H, W), (N, C, h, w) -> rgb (N, 3, H, W)`` inside [0, 1]. A smaller prediction is enlarged."""
-        return self.paint(gray, self.colors(prediction))
+        return self.to_rgb(gray, self.colors(prediction))
 
-    def learn_colors(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:  # noqa: B027 (a choice)
+    def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:  # noqa: B027 (a choice)
         """Takes from training images what the representation needs to know of them; regressions need nothing.
 
         `fit` calls it before the first step. ``images (N, 3, H, W)``; ``stride`` is the network's.
@@ -141,7 +141,7 @@ class RGB(Regression):
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         return color.luma(rgb), color.to_float(rgb)
 
-    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         return colors.to(gray.dtype).clamp(0, 1)
 
 
@@ -172,8 +172,8 @@ class LumaChroma(Regression):
             return super().loss(rgb_error, torch.zeros_like(rgb_error))
         return super().loss(prediction, target)
 
-    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
-        chroma = enlarge(colors, gray)
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        chroma = upsample(colors, gray)
         return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.form))
 
     def config(self) -> dict[str, object]:
@@ -189,40 +189,40 @@ class YUV(Regression):
         gray, u, v = color.rgb_to_yuv(rgb).split(1, dim=-3)
         return gray, torch.cat([u / U_RANGE, v / V_RANGE], dim=-3)
 
-    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
-        u, v = enlarge(colors, gray).split(1, dim=-3)
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        u, v = upsample(colors, gray).split(1, dim=-3)
         return color.scale_to_gamut(color.yuv_to_rgb(torch.cat([gray, u * U_RANGE, v * V_RANGE], dim=-3)))
 
 
 class LAB(Regression):
     """a and b of CIE LAB, divided by 110.
 
-    ``sees="lightness"``: the network sees L*, as in the papers. L* is another gray than luma: two colors of the
+    ``input_gray="lightness"``: the network sees L*, as in the papers. L* is another gray than luma: two colors of the
     same luma differ in L*, so on toyworld such a network is told what it should have to guess.
-    ``sees="luma"``: the network sees Rec.601 luma like all the others, and decode finds the L* that keeps it.
+    ``input_gray="luma"``: the network sees Rec.601 luma like all the others, and decode finds the L* that keeps it.
     """
 
     name = "lab"
 
-    def __init__(self, alpha: float = 1.0, sees: str = "lightness") -> None:
+    def __init__(self, alpha: float = 1.0, input_gray: str = "lightness") -> None:
         super().__init__(alpha)
-        if sees not in ("lightness", "luma"):
-            raise LabkitError(f"LAB's network sees 'lightness' or 'luma'. Got {sees!r}")
-        self.sees = sees
+        if input_gray not in ("lightness", "luma"):
+            raise LabkitError(f"LAB's network sees 'lightness' or 'luma'. Got {input_gray!r}")
+        self.input_gray = input_gray
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         lab = color.rgb_to_lab(rgb)
-        gray = lab[..., :1, :, :] / 100 if self.sees == "lightness" else color.luma(rgb)
+        gray = lab[..., :1, :, :] / 100 if self.input_gray == "lightness" else color.luma(rgb)
         return gray, lab[..., 1:, :, :] / AB_RANGE
 
-    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
-        ab = enlarge(colors, gray) * AB_RANGE
-        if self.sees == "luma":
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        ab = upsample(colors, gray) * AB_RANGE
+        if self.input_gray == "luma":
             return color.luma_ab_to_rgb(gray, ab)
         return color.scale_lab_to_gamut(torch.cat([gray * 100, ab], dim=-3))
 
     def config(self) -> dict[str, object]:
-        return super().config() | {"sees": self.sees}
+        return super().config() | {"input_gray": self.input_gray}
 
 
 class Classification(Representation):
@@ -242,7 +242,7 @@ class Classification(Representation):
             computes the weights of the bins from the training images.
         weights: the weights themselves, one for each bin.
         divide_out: decode the distribution with the weights divided out again: that of the training images as they are.
-        sees: as in `LAB`: "lightness" (default) or "luma". For bins in ab only.
+        input_gray: as in `LAB`: "lightness" (default) or "luma". For bins in ab only.
         seed: of "sample"; a picture is then decoded the same way each time.
     """
 
@@ -259,7 +259,7 @@ class Classification(Representation):
         rebalance: float | None = None,
         weights: Sequence[float] | None = None,
         divide_out: bool = False,
-        sees: str | None = None,
+        input_gray: str | None = None,
         seed: int = 0,
     ) -> None:
         self._quantizer: Quantizer | None = None
@@ -269,9 +269,11 @@ class Classification(Representation):
             self._quantizer = quantizer if isinstance(quantizer, Quantizer) else make_quantizer(quantizer)
             self.channels, bins_space = len(self._quantizer), self._quantizer.space
         in_ab = bins_space == "ab"
-        if sees is not None and not in_ab:
-            raise LabkitError(f"sees is an option of bins in ab; the network of bins in rgb sees luma. Got {sees!r}")
-        self.space: Regression = LAB(sees=sees or "lightness") if in_ab else RGB()  # splits and paints
+        if input_gray is not None and not in_ab:
+            raise LabkitError(
+                f"input_gray is an option of bins in ab; the network of bins in rgb sees luma. Got {input_gray!r}"
+            )
+        self.space: Regression = LAB(input_gray=input_gray or "lightness") if in_ab else RGB()  # splits and paints
         self.unit = AB_RANGE if in_ab else 1.0  # of that space's coordinates
         self.predicts_luma = self.space.predicts_luma
         self.method = decode or ("annealed" if in_ab else "mode")
@@ -281,7 +283,7 @@ class Classification(Representation):
         self.rebalance = rebalance
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
         self.divide_out = divide_out
-        self.sees = sees
+        self.input_gray = input_gray
         self.seed = seed
         check_decoding(self.method, temperature)
         if not 1 <= self.neighbors <= self.channels:
@@ -297,10 +299,10 @@ class Classification(Representation):
     def quantizer(self) -> Quantizer:
         """The bins. Raises ``LabkitError`` while they are not fitted yet."""
         if self._quantizer is None:
-            raise LabkitError("the 24 RGB bins are not fitted yet: train with fit, or call learn_colors(images)")
+            raise LabkitError("the 24 RGB bins are not fitted yet: train with fit, or call fit(images)")
         return self._quantizer
 
-    def learn_colors(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
+    def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
         """Fits the RGB bins and computes the rebalancing weights, where they are asked for and not given."""
         if self._quantizer is None:
             self._quantizer = fit_rgb(images, self.channels, seed)
@@ -335,8 +337,8 @@ class Classification(Representation):
             prediction = prediction - self.weights.to(prediction).log()[:, None, None]
         return self.quantizer.decode(prediction, self.method, self.temperature, generator)
 
-    def paint(self, gray: Tensor, colors: Tensor) -> Tensor:
-        return self.space.paint(gray, colors / self.unit)
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return self.space.to_rgb(gray, colors / self.unit)
 
     def oracle(self, rgb: Tensor, stride: int = 1) -> Tensor:
         """The pictures with each color replaced by its nearest bin's: ``(N, 3, H, W) -> rgb (N, 3, H, W)``.
@@ -344,7 +346,7 @@ class Classification(Representation):
         Their score is the quantizer's oracle floor. To be read beside a trained classifier's score.
         """
         gray, target = self.encode(rgb, stride)
-        return self.paint(gray, self.quantizer.nearest(target))
+        return self.to_rgb(gray, self.quantizer.nearest(target))
 
     def config(self) -> dict[str, object]:
         return super().config() | {
@@ -356,7 +358,7 @@ class Classification(Representation):
             "rebalance": self.rebalance,
             "weights": None if self.weights is None else self.weights.tolist(),
             "divide_out": self.divide_out,
-            "sees": self.sees,
+            "input_gray": self.input_gray,
             "seed": self.seed,
         }
 
@@ -382,7 +384,7 @@ def make_representation(name: str, **options: Any) -> Representation:
         raise LabkitError(f"representation {name!r} does not take these options: {options} ({error})") from None
 
 
-def enlarge(prediction: Tensor, gray: Tensor) -> Tensor:
+def upsample(prediction: Tensor, gray: Tensor) -> Tensor:
     """Prediction at gray's resolution and dtype: bilinear, as JPEG decoders enlarge half-resolution chroma."""
     prediction = prediction.to(gray.dtype)
     height, width = gray.shape[-2:]

@@ -30,7 +30,7 @@ def images() -> torch.Tensor:
 def make(name: str, images: torch.Tensor, **options: object) -> Classification:
     space = make_representation(name, **options)
     assert isinstance(space, Classification)
-    space.learn_colors(images)
+    space.fit(images)
     return space
 
 
@@ -38,8 +38,8 @@ def make(name: str, images: torch.Tensor, **options: object) -> Classification:
 def space(request: pytest.FixtureRequest, images: torch.Tensor) -> Classification:
     if request.param == "own":
         return Classification(Quantizer(torch.randn(40, 2, generator=torch.Generator().manual_seed(1)) * 40, "ab"))
-    name, _, sees = request.param.partition("-")
-    return make(name, images, **({"sees": sees} if sees else {}))
+    name, _, input_gray = request.param.partition("-")
+    return make(name, images, **({"input_gray": input_gray} if input_gray else {}))
 
 
 def perfect_logits(space: Classification, images: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,7 @@ def test_shapes(space: Classification, images: torch.Tensor) -> None:
 def test_bins_in_ab_keep_the_gray_they_were_given(space: Classification, images: torch.Tensor) -> None:
     gray = space.gray(images)
     rgb = space.decode(gray, torch.randn(16, space.channels, 16, 16, generator=torch.Generator().manual_seed(0)))
-    kept = color.luma(rgb) if space.sees == "luma" else color.lightness(rgb) / 100
+    kept = color.luma(rgb) if space.input_gray == "luma" else color.lightness(rgb) / 100
     assert ((kept - gray).abs().max() < 2e-3) is not space.predicts_luma
 
 
@@ -113,7 +113,7 @@ def test_bins_in_rgb_must_be_fitted_first(images: torch.Tensor) -> None:
     with pytest.raises(LabkitError, match="not fitted yet"):
         space.loss(torch.zeros(1, 24, 2, 2), torch.zeros(1, 3, 2, 2))
     assert space.config()["quantizer"] == "rgb24"
-    space.learn_colors(images)
+    space.fit(images)
     assert isinstance(space, Classification)
     assert torch.equal(space.quantizer.centers, fit_rgb(images).centers)
 
@@ -131,7 +131,7 @@ def test_the_loss_is_least_at_the_encoded_picture(space: Classification, images:
 def test_rebalancing_is_learned_from_the_training_colors(images: torch.Tensor) -> None:
     space = make_representation("ab313", rebalance=0.5)
     assert isinstance(space, Classification) and space.weights is None
-    space.learn_colors(images, stride=2)
+    space.fit(images, stride=2)
     assert space.weights is not None and space.weights.shape == (313,) and space.weights.isfinite().all()
     frequencies = space.quantizer.frequencies(space.target(images, 2))
     mean = float((space.quantizer.smooth(frequencies) * space.weights).sum())
@@ -222,8 +222,8 @@ def test_config_makes_the_same_again(space: Classification, images: torch.Tensor
         ("ab313", {"sigma": -1.0}, "sigma must be above zero"),
         ("ab313", {"rebalance": 2.0}, "from 0 to 1, or None. Got 2.0"),
         ("ab313", {"weights": [1.0, 2.0]}, "weights must be 313 numbers.* Got 2"),
-        ("ab313", {"sees": "blue"}, "'lightness' or 'luma'"),
-        ("rgb24", {"sees": "luma"}, "bins in ab"),
+        ("ab313", {"input_gray": "blue"}, "'lightness' or 'luma'"),
+        ("rgb24", {"input_gray": "luma"}, "bins in ab"),
         ("ab313", {"alpha": 0.5}, "does not take these options"),
         ("classification", {"quantizer": "ab99"}, "ab676, ab313"),
     ],
@@ -243,7 +243,7 @@ def world() -> toyworld.ToyWorld:
 
 
 def test_posterior_over_bins_by_hand(world: toyworld.ToyWorld) -> None:
-    space = Classification("ab313", neighbors=1, sees="luma")
+    space = Classification("ab313", neighbors=1, input_gray="luma")
     posterior = toyworld.bin_posterior(world.select(slice(0, 4)), space)
     torch.testing.assert_close(posterior.sum(dim=1), torch.ones(4, 32, 32))
     ball = [m.name for m in toyworld.MATERIALS].index("ball")
@@ -262,9 +262,9 @@ def test_posterior_over_bins_by_hand(world: toyworld.ToyWorld) -> None:
 def test_nothing_beats_the_best_cross_entropy(
     world: toyworld.ToyWorld, stride: int, options: dict[str, object]
 ) -> None:
-    space = make_representation("ab313", sees="luma", **options)
+    space = make_representation("ab313", input_gray="luma", **options)
     assert isinstance(space, Classification)
-    space.learn_colors(world.images, stride)
+    space.fit(world.images, stride)
     best = toyworld.best_cross_entropy(world, space, stride)
     assert best["realized"] == pytest.approx(best["expected"], rel=0.1)
     part = world.select(slice(0, 8))
@@ -281,7 +281,7 @@ def test_nothing_beats_the_best_cross_entropy(
 
 def test_hard_entropy_at_full_resolution_is_that_of_the_posterior(world: toyworld.ToyWorld) -> None:
     """Each candidate of a palette has its own bin among 313, so binning loses nothing of the ambiguity."""
-    best = toyworld.best_cross_entropy(world, Classification("ab313", neighbors=1, sees="luma"))
+    best = toyworld.best_cross_entropy(world, Classification("ab313", neighbors=1, input_gray="luma"))
     assert best["expected"] == pytest.approx(toyworld.best_scores(world)["entropy"], rel=0.02)
 
 
@@ -304,7 +304,7 @@ def test_no_posterior_at_other_strides(world: toyworld.ToyWorld) -> None:
 
 
 def test_a_few_steps_go_towards_the_optimum(world: toyworld.ToyWorld) -> None:
-    space = Classification("ab313", sees="luma")
+    space = Classification("ab313", input_gray="luma")
     colorizer = Colorizer.create(space, "unet-half", width=8, normalization="group")
     before = dataset_loss(colorizer, world.images)
     settings = FitSettings(epochs=10, batch_size=8, precision="float32", device="cpu", learning_rate=1e-2)
@@ -342,10 +342,10 @@ def test_676_classes_at_256_pixels_train_within_4_gb(precision: str) -> None:
 def test_a_classifier_learns_the_posterior_of_toyworld() -> None:
     """Hard targets, 24,000 scenes seen once: at most 5 % above the lowest cross-entropy there is, on new scenes."""
     scenes, unseen = toyworld.generate(24_000, seed=0), toyworld.generate(500, seed=0, split="test")
-    zhang = Classification("ab313", sees="luma")
+    zhang = Classification("ab313", input_gray="luma")
     used = zhang.quantizer.frequencies(zhang.target(scenes.images[:500])) > 0
     bins = Quantizer(zhang.quantizer.centers[used], "ab", "toyworld")
-    space = Classification(bins, neighbors=1, sees="luma")
+    space = Classification(bins, neighbors=1, input_gray="luma")
     colorizer = Colorizer.create(space, "unet", width=16, convolutions=1)
     settings = FitSettings(epochs=1, batch_size=8, learning_rate=2e-2)
     fit(colorizer, scenes.images, settings=settings, progress=False)

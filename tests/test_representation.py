@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labkit import LabkitError, color
-from labkit.representation import REPRESENTATIONS, Representation, enlarge, make_representation
+from labkit.representation import REPRESENTATIONS, Representation, make_representation, upsample
 
 ALL = [
     ("rgb", {}),
@@ -12,7 +12,7 @@ ALL = [
     ("luma-chroma", {}),
     ("luma-chroma", {"form": "printed"}),
     ("lab", {}),
-    ("lab", {"sees": "luma"}),
+    ("lab", {"input_gray": "luma"}),
 ]
 IDS = ["rgb", "yuv", "luma-chroma", "printed", "lab", "lab-luma"]
 
@@ -36,7 +36,7 @@ def test_shapes(space: Representation, images: torch.Tensor) -> None:
 
 def test_decoding_the_target_gives_the_picture_back(space: Representation, images: torch.Tensor) -> None:
     gray, target = space.encode(images)
-    tolerance = 5e-3 if space.config().get("sees") == "luma" else 2e-4  # that L* is found by bisection
+    tolerance = 5e-3 if space.config().get("input_gray") == "luma" else 2e-4  # that L* is found by bisection
     torch.testing.assert_close(space.decode(gray, target), color.to_float(images), atol=tolerance, rtol=0)
 
 
@@ -51,7 +51,7 @@ def test_chroma_predictions_keep_the_luma_they_were_given(space: Representation,
         pytest.skip("rgb predicts luma itself")
     gray, target = space.encode(images)
     rgb = space.decode(gray, torch.randn(target.shape, generator=torch.Generator().manual_seed(2)))
-    kept = color.lightness(rgb) / 100 if space.config().get("sees") == "lightness" else color.luma(rgb)
+    kept = color.lightness(rgb) / 100 if space.config().get("input_gray") == "lightness" else color.luma(rgb)
     assert (kept - gray).abs().max() < 2e-3
 
 
@@ -91,7 +91,7 @@ def test_odd_sizes_survive_a_stride(size: tuple[int, int]) -> None:
 
 def test_enlarging_constant_chroma_changes_nothing() -> None:
     gray, constant = torch.rand(1, 1, 7, 6), torch.full((1, 2, 4, 3), 0.25)
-    assert torch.equal(enlarge(constant, gray), torch.full((1, 2, 7, 6), 0.25))
+    assert torch.equal(upsample(constant, gray), torch.full((1, 2, 7, 6), 0.25))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
@@ -143,7 +143,7 @@ def test_config_makes_the_same_again(space: Representation) -> None:
     [
         ("hsv", {}, "unknown representation 'hsv'"),
         ("yuv", {"alpha": 2.0}, "from 0 to 1. Got 2.0"),
-        ("lab", {"sees": "blue"}, "'lightness' or 'luma'. Got 'blue'"),
+        ("lab", {"input_gray": "blue"}, "'lightness' or 'luma'. Got 'blue'"),
         ("rgb", {"form": "printed"}, "does not take these options"),
     ],
 )

@@ -135,7 +135,7 @@ def play(answer: Callable[..., Any], inputs: Any) -> Any:
     }
 
 
-def judged(scores: Tensor, real: bool) -> Tensor:
+def adversarial_loss(scores: Tensor, real: bool) -> Tensor:
     return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(real)))
 
 
@@ -143,30 +143,36 @@ Judge = Callable[[Tensor, Tensor], Tensor]
 
 
 def gan_losses(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    discriminators = (judged(judge(gray, real), True) + judged(judge(gray, painted.detach()), False)) / 2
-    return discriminators, judged(judge(gray, painted), True)
+    discriminators = (
+        adversarial_loss(judge(gray, real), True) + adversarial_loss(judge(gray, painted.detach()), False)
+    ) / 2
+    return discriminators, adversarial_loss(judge(gray, painted), True)
 
 
 def _swapped_labels(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    discriminators = (judged(judge(gray, real), False) + judged(judge(gray, painted.detach()), True)) / 2
-    return discriminators, judged(judge(gray, painted), False)
+    discriminators = (
+        adversarial_loss(judge(gray, real), False) + adversarial_loss(judge(gray, painted.detach()), True)
+    ) / 2
+    return discriminators, adversarial_loss(judge(gray, painted), False)
 
 
 def _discriminators_labels_swapped(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    return _swapped_labels(judge, gray, real, painted)[0], judged(judge(gray, painted), True)
+    return _swapped_labels(judge, gray, real, painted)[0], adversarial_loss(judge(gray, painted), True)
 
 
 def _generator_confesses(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    return gan_losses(judge, gray, real, painted)[0], judged(judge(gray, painted), False)
+    return gan_losses(judge, gray, real, painted)[0], adversarial_loss(judge(gray, painted), False)
 
 
 def _generator_saturates(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    return gan_losses(judge, gray, real, painted)[0], -judged(judge(gray, painted), False)
+    return gan_losses(judge, gray, real, painted)[0], -adversarial_loss(judge(gray, painted), False)
 
 
 def _missing_detach(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
     scores = judge(gray, painted)
-    return (judged(judge(gray, real), True) + judged(scores, False)) / 2, judged(scores, True)
+    return (adversarial_loss(judge(gray, real), True) + adversarial_loss(scores, False)) / 2, adversarial_loss(
+        scores, True
+    )
 
 
 def _everything_detached(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,8 +180,10 @@ def _everything_detached(judge: Judge, gray: Tensor, real: Tensor, painted: Tens
 
 
 def _scores_detached(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    discriminators = (judged(judge(gray, real), True) + judged(judge(gray, painted).detach(), False)) / 2
-    return discriminators, judged(judge(gray, painted), True)
+    discriminators = (
+        adversarial_loss(judge(gray, real), True) + adversarial_loss(judge(gray, painted).detach(), False)
+    ) / 2
+    return discriminators, adversarial_loss(judge(gray, painted), True)
 
 
 def _not_halved(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
@@ -200,7 +208,9 @@ def _numbers(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple
 
 def _no_grad(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
     scores = judge(gray, painted).detach()
-    return (judged(judge(gray, real), True) + judged(scores, False)) / 2, judged(scores, True)
+    return (adversarial_loss(judge(gray, real), True) + adversarial_loss(scores, False)) / 2, adversarial_loss(
+        scores, True
+    )
 
 
 def _summed(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:

@@ -145,9 +145,9 @@ def _flat(table: Table) -> dict[str, Any]:
     return found
 
 
-def readable(sweep: Table, swept: Sequence[str], widest: int = 8) -> Table:
+def readable(sweep: Table, swept: Sequence[str], max_width: int = 8) -> Table:
     """A sweep with more columns than fit a page, turned: a row for each result, a column for each combination."""
-    if len(sweep.columns) - len(swept) <= widest:
+    if len(sweep.columns) - len(swept) <= max_width:
         return sweep
     names = [", ".join(f"{name} = {row.get(name)}" for name in swept) for row in sweep.rows]
     results = [column for column in sweep.columns if column not in swept]

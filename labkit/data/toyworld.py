@@ -12,8 +12,8 @@ Therefore, for each pixel, P(color | gray image) is the palette of the thing it 
 :func:`optimum`, :func:`best_scores`.
 
 **A trap.** Colors of equal luma differ in CIE L* (the red and the green ball by 11). A network that is given L* as its
-gray (``LAB(sees="lightness")``) can therefore read the hidden color and beat these optima. The fair LAB network here is
-``LAB(sees="luma")``.
+gray (``LAB(input_gray="lightness")``) can therefore read the hidden color and beat these optima. The fair LAB network
+here is ``LAB(input_gray="luma")``.
 """
 
 from __future__ import annotations

@@ -4,18 +4,7 @@
 `labkit.training`.
 """
 
-from labkit.experiments.claims import (
-    claims_of,
-)
-from labkit.experiments.measured import (
-    measured,
-)
-from labkit.experiments.published import (
-    published,
-)
+from labkit.experiments.claims import claims_of
+from labkit.experiments.recipes import find_recipes
 
-__all__ = [
-    "claims_of",
-    "measured",
-    "published",
-]
+__all__ = ["claims_of", "find_recipes"]

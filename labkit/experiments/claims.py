@@ -20,7 +20,7 @@ from typing import Any
 
 from labkit.experiments.measured import Measured, measured
 from labkit.experiments.published import published
-from labkit.experiments.recipes import PROFILES, Printed, Recipe, Relation, find_recipes
+from labkit.experiments.recipes import PROFILES, Claim, Printed, Recipe, find_recipes
 from labkit.metrics import FID_NAME, KID_NAME
 
 LOWER_IS_BETTER = ("mse", "mae", KID_NAME, FID_NAME)
@@ -85,7 +85,7 @@ def gains(recipe: Recipe, rows: Iterable[Measured]) -> list[Gain]:
     """Every gain that the paper prints for a relation of the recipe, in the order of its relations."""
     by_name = {(row.system, row.metric): row for row in rows}
     found = []
-    for relation in recipe.relations:
+    for relation in recipe.claims:
         if relation.printed is None:
             continue
         for row in published(recipe.paper, system=relation.printed.system):
@@ -158,7 +158,7 @@ def _one_more_run(values: Sequence[float]) -> float:
 class Finding:
     """A claim and what became of it. `gain` is positive where the claim is right; `margin` is NaN for one seed."""
 
-    relation: Relation
+    relation: Claim
     better: Measured
     worse: Measured
     gain: float
@@ -171,7 +171,7 @@ class Finding:
         return CONFIRMED if self.gain > 0 else REFUTED
 
 
-def examine(relation: Relation, rows: Iterable[Measured]) -> Finding | None:
+def examine(relation: Claim, rows: Iterable[Measured]) -> Finding | None:
     """Tests a claim on measured rows of one recipe and profile; None where a side of it is not measured."""
     by_name = {(row.system, row.metric): row for row in rows}
     better = by_name.get((relation.better, relation.metric))
@@ -191,7 +191,7 @@ def examine(relation: Relation, rows: Iterable[Measured]) -> Finding | None:
 def findings(recipe: Recipe) -> list[Finding]:
     """The claims of a recipe tested on the rows of data/measured, in the largest profile that was measured."""
     rows = largest(recipe)
-    return [finding for relation in recipe.relations if (finding := examine(relation, rows))]
+    return [finding for relation in recipe.claims if (finding := examine(relation, rows))]
 
 
 def largest(recipe: Recipe) -> list[Measured]:

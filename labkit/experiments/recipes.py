@@ -82,7 +82,7 @@ class Printed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class Decoding:
     """One way to take color from a trained network: `name` is its row in every table.
 
     `options` replace options of the representation (decode="mean"); `flip_average` also looks at the mirrored image;
@@ -101,7 +101,7 @@ class System:
     """What is trained: a representation and a network. `changes` are by profile, see `Setup.changed`.
 
     With `gan`, the network is the generator of `labkit.training.gan`: options of its discriminator (layers, width) and
-    those of `GanSettings` that `Setup.fit` does not hold (game, lambda_l1, ...), in one mapping. `before` is, by
+    those of `GanSettings` that `Setup.fit` does not hold (gan_loss, lambda_l1, ...), in one mapping. `before` is, by
     profile, what differs in a first training whose weights the second starts from.
     """
 
@@ -114,12 +114,12 @@ class System:
     gan: Mapping[str, Any] | None = None
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     printed: Printed | None = None
-    more: tuple[Reading, ...] = ()  # readings beside the representation's own
+    more: tuple[Decoding, ...] = ()  # readings beside the representation's own
 
     @property
-    def readings(self) -> tuple[Reading, ...]:
+    def decodings(self) -> tuple[Decoding, ...]:
         """All of them, the representation's own first, under the system's name."""
-        return (Reading(self.name, printed=self.printed), *self.more)
+        return (Decoding(self.name, printed=self.printed), *self.more)
 
 
 class PrintedGain(NamedTuple):
@@ -130,7 +130,7 @@ class PrintedGain(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Relation:
+class Claim:
     """A claim that one reading scores better than another in one metric, to be confirmed or refuted."""
 
     claim: str
@@ -160,7 +160,7 @@ class Recipe:
     thresholds: tuple[float, ...] = ()  # of pixel accuracy, where a paper reports it
     kid: bool = False  # measure the kernel distance of `labkit.metrics.features`, too
     by_class: bool = False  # measure skill and color bias by class of the test images, too
-    relations: tuple[Relation, ...] = ()
+    claims: tuple[Claim, ...] = ()
     differs: str = ""  # from the paper
 
     def setup(self, system: System, profile: str) -> Setup:
@@ -240,17 +240,17 @@ SKIPS = Recipe(
     ),
     profiles={"test": TOY, "quick": HORSES, "course": HORSES_FULL, "gpu": HORSES_FULL},
     metrics=("mse", "mae", "psnr_mean", "ssim"),
-    relations=(
-        Relation(
+    claims=(
+        Claim(
             "skips help when the network paints RGB",
             "rgb, skips",
             "rgb, no skips",
             paper="qureshi",
             printed=PrintedGain("regression U-Net against CNN"),
         ),
-        Relation("skips help when luma is given", "luma-chroma, skips", "luma-chroma, no skips"),
-        Relation("chroma over the exact luma beats RGB, with skips", "luma-chroma, skips", "rgb, skips"),
-        Relation("giving luma without skips beats RGB with skips", "luma-chroma, no skips", "rgb, skips"),
+        Claim("skips help when luma is given", "luma-chroma, skips", "luma-chroma, no skips"),
+        Claim("chroma over the exact luma beats RGB, with skips", "luma-chroma, skips", "rgb, skips"),
+        Claim("giving luma without skips beats RGB with skips", "luma-chroma, no skips", "rgb, skips"),
     ),
     differs="Both networks have equal depth; in the paper's classification pair the U-Net is deeper as well.",
 )
@@ -276,7 +276,7 @@ QURESHI = Recipe(
             "cnn",
             changes=_epochs(21),
             printed=Printed("3", "regression CNN"),
-            more=(Reading("regression CNN, at 64 pixels", size=64),),
+            more=(Decoding("regression CNN, at 64 pixels", size=64),),
         ),
         System(
             "regression U-Net",
@@ -284,7 +284,7 @@ QURESHI = Recipe(
             "unet",
             changes=_epochs(40),
             printed=Printed("3", "regression U-Net"),
-            more=(Reading("regression U-Net, at 64 pixels", size=64),),
+            more=(Decoding("regression U-Net, at 64 pixels", size=64),),
         ),
         System(
             "classification CNN",
@@ -293,7 +293,7 @@ QURESHI = Recipe(
             network_options={"up_convolutions": 1},
             changes=_epochs(25),
             printed=Printed("6", "classification CNN"),
-            more=(Reading("classification CNN, by mean", {"decode": "mean"}),),
+            more=(Decoding("classification CNN, by mean", {"decode": "mean"}),),
         ),
         System(
             "classification U-Net",
@@ -301,15 +301,15 @@ QURESHI = Recipe(
             "unet",
             changes=_epochs(22),
             printed=Printed("6", "classification U-Net"),
-            more=(Reading("classification U-Net, by mean", {"decode": "mean"}),),
+            more=(Decoding("classification U-Net, by mean", {"decode": "mean"}),),
         ),
         System("ours: luma-chroma U-Net", "luma-chroma", "unet", changes=_epochs(40)),
     ),
     profiles={"test": TOY, "quick": _SMALL_BATCHES, "course": HORSES_FULL, "gpu": HORSES_FULL},
     metrics=("mse", "mae", "psnr_mean", "psnr_pooled", "ssim"),
-    relations=(
+    claims=(
         *(
-            Relation(
+            Claim(
                 f"U-Net beats CNN, {kind}",
                 f"{kind} U-Net",
                 f"{kind} CNN",
@@ -318,24 +318,24 @@ QURESHI = Recipe(
             )
             for kind in ("regression", "classification")
         ),
-        Relation(
+        Claim(
             "regression beats classification by its mode", "regression U-Net", "classification U-Net", paper="qureshi"
         ),
-        Relation("regression beats classification by its mean", "regression U-Net", "classification U-Net, by mean"),
-        Relation(
+        Claim("regression beats classification by its mean", "regression U-Net", "classification U-Net, by mean"),
+        Claim(
             "classification is more colorful than regression",
             "classification U-Net",
             "regression U-Net",
             "colorfulness",
             paper="qureshi",
         ),
-        Relation(
+        Claim(
             "color learned at 32 pixels fits the same horses less well at 64",
             "regression U-Net",
             "regression U-Net, at 64 pixels",
             "skill",
         ),
-        Relation(
+        Claim(
             "without skips it fits them better at 64",
             "regression CNN, at 64 pixels",
             "regression CNN",
@@ -371,9 +371,9 @@ QURESHI_CURVES = Recipe(
         "course": _WATCHED_FULL,
         "gpu": _WATCHED_FULL,
     },
-    relations=(
+    claims=(
         *(
-            Relation(
+            Claim(
                 f"lower validation error after {count} epochs, U-Net against CNN",
                 "regression U-Net",
                 "regression CNN",
@@ -382,7 +382,7 @@ QURESHI_CURVES = Recipe(
             )
             for count, number in (("two", 2), ("eight", 8))
         ),
-        Relation(
+        Claim(
             "more right bins after eight epochs, U-Net against CNN",
             "classification U-Net",
             "classification CNN",
@@ -397,8 +397,8 @@ QURESHI_CURVES = Recipe(
 # decodings: what one trained classifier scores, read in different ways; with and without rebalancing
 
 
-def _read(system: str, *ways: str, **options: Any) -> tuple[Reading, ...]:
-    return tuple(Reading(f"{system}, {way}", options | {"decode": way}) for way in ways)
+def _read(system: str, *ways: str, **options: Any) -> tuple[Decoding, ...]:
+    return tuple(Decoding(f"{system}, {way}", options | {"decode": way}) for way in ways)
 
 
 _WIDER = {profile: {"network": {"width": 32}} for profile in PROFILES[1:]}  # at half resolution that takes no longer
@@ -430,12 +430,12 @@ DECODINGS = Recipe(
     ),
     profiles={"test": TOY, **dict.fromkeys(PROFILES[1:], _SMALL_UNETS)},
     metrics=("mse", "psnr_mean", "ssim", "colorfulness"),
-    relations=(
-        Relation("the mean beats the mode of the same classifier", "24 bins, mean", "24 bins, mode"),
-        Relation("regression beats classification by its mode", "regression to RGB", "24 bins, mode", paper="qureshi"),
-        Relation("regression beats classification by its mean", "regression to RGB", "24 bins, mean"),
-        Relation("rebalancing raises the error", "313 bins, mean", "313 bins rebalanced, mean"),
-        Relation(
+    claims=(
+        Claim("the mean beats the mode of the same classifier", "24 bins, mean", "24 bins, mode"),
+        Claim("regression beats classification by its mode", "regression to RGB", "24 bins, mode", paper="qureshi"),
+        Claim("regression beats classification by its mean", "regression to RGB", "24 bins, mean"),
+        Claim("rebalancing raises the error", "313 bins, mean", "313 bins rebalanced, mean"),
+        Claim(
             "rebalancing raises it still with its weights divided out",
             "313 bins, mean",
             "313 bins rebalanced, divided out, mean",
@@ -470,25 +470,23 @@ def _slr_systems(images: str, not_comparable: Mapping[str, str]) -> tuple[System
     )
 
 
-def _slr_relations(images: str, not_comparable: Mapping[str, str]) -> tuple[Relation, ...]:
+def _slr_relations(images: str, not_comparable: Mapping[str, str]) -> tuple[Claim, ...]:
     return (
-        Relation(
+        Claim(
             "the hybrid beats its baseline, as printed",
             "printed, hybrid",
             "printed, baseline",
             paper="ecs171",
             printed=PrintedGain(images, not_comparable),
         ),
-        Relation("the hybrid beats its baseline, corrected", "corrected, hybrid", "corrected, baseline"),
-        Relation("correcting the decomposition helps the baseline", "corrected, baseline", "printed, baseline"),
+        Claim("the hybrid beats its baseline, corrected", "corrected, hybrid", "corrected, baseline"),
+        Claim("correcting the decomposition helps the baseline", "corrected, baseline", "printed, baseline"),
     )
 
 
 _BY_KERNEL = (
-    Relation("kernels that average to zero help, corrected", "corrected, hybrid", "corrected, identity only"),
-    Relation(
-        "zero-mean kernels alone beat the baseline, corrected", "corrected, zero-mean only", "corrected, baseline"
-    ),
+    Claim("kernels that average to zero help, corrected", "corrected, hybrid", "corrected, identity only"),
+    Claim("zero-mean kernels alone beat the baseline, corrected", "corrected, zero-mean only", "corrected, baseline"),
 )
 SLR = Recipe(
     name="slr",
@@ -502,7 +500,7 @@ SLR = Recipe(
         "gpu": _SLR_128,
     },
     metrics=("mse", "psnr_mean", "ssim"),
-    relations=_slr_relations("CIFAR-10", _SMALL) + _BY_KERNEL,
+    claims=_slr_relations("CIFAR-10", _SMALL) + _BY_KERNEL,
     differs="quick: 32-pixel horses, not rotated. course and gpu: all of CIFAR-10 enlarged to 144 and cropped to 128 "
     "pixels, flipped and turned by up to 10 degrees, as in the paper. It prints validation errors; here, test errors.",
 )
@@ -515,7 +513,7 @@ SLR_FLOWERS = replace(
     name="slr-flowers",
     line="the same on photographs of flowers",
     systems=_slr_systems("Flowers102", _OTHER_FLOWERS),
-    relations=_slr_relations("Flowers102", _OTHER_FLOWERS) + _BY_KERNEL,
+    claims=_slr_relations("Flowers102", _OTHER_FLOWERS) + _BY_KERNEL,
     profiles={
         "test": SLR.profiles["test"],
         "quick": Setup("folder", "flowers17", size=64, fit=_PHOTO_FIT),
@@ -532,7 +530,7 @@ SLR_STL10 = replace(
     name="slr-stl10",
     line="the same on STL-10",
     systems=_slr_systems("STL-10", _SMALL_STL10),
-    relations=_slr_relations("STL-10", _SMALL_STL10) + _BY_KERNEL,
+    claims=_slr_relations("STL-10", _SMALL_STL10) + _BY_KERNEL,
     profiles={
         "test": SLR.profiles["test"],
         "quick": Setup("stl10", size=48, limit=2_500, test_limit=1_000, fit=_SLR_32.fit),
@@ -556,7 +554,7 @@ SLR_MERGED = replace(
         "course": replace(_SLR_128, dataset="cifar10+flowers102+stl10", limit=10_000, fit=_SLR_FLOWERS.fit),
         "gpu": replace(_SLR_128, dataset="cifar10+flowers102+stl10"),
     },
-    relations=_slr_relations("all data sets", dict.fromkeys(PROFILES, "the paper averages over data sets")),
+    claims=_slr_relations("all data sets", dict.fromkeys(PROFILES, "the paper averages over data sets")),
     differs="quick: a thousand images of CIFAR-10, enlarged to 64 pixels, and a folder flowers17. Of all its data sets "
     "the paper prints an average (Table 1), by a rule that it does not tell; here one network learns from all of them.",
 )
@@ -593,20 +591,20 @@ SLR_TRANSFER = Recipe(
         "course": replace(_TRANSFER_128, fit=replace(_TRANSFER_128.fit, epochs=20)),
         "gpu": _TRANSFER_128,
     },
-    relations=(
-        Relation(
+    claims=(
+        Claim(
             "enlarged CIFAR-10 prepares badly for photographs",
             "learned from photographs",
             "from CIFAR-10, enlarged",
             paper="ecs171",
         ),
-        Relation(
+        Claim(
             "because what was lost in resolution does not come back",
             "learned from photographs",
             "from the same, shrunk to 32 and enlarged",
             paper="ecs171",
         ),
-        Relation(
+        Claim(
             "what the images show matters, resolution being equal",
             "from the same, shrunk to 32 and enlarged",
             "from CIFAR-10, enlarged",
@@ -633,14 +631,14 @@ SCENE_BIAS = Recipe(
     profiles={"test": TOY, "quick": _SCENES, "course": _SCENES_FULL, "gpu": _SCENES_FULL},
     metrics=("mse", "colorfulness", "a bias", "b bias"),
     by_class=True,
-    relations=(
-        Relation(
+    claims=(
+        Claim(
             "who learned from pastures paints cats yellower",
             "learned from pastures",
             "learned from sea and sky",
             "b bias",
         ),
-        Relation(
+        Claim(
             "who learned from pastures paints cats redder",
             "learned from pastures",
             "learned from sea and sky",
@@ -658,9 +656,9 @@ SCENE_BIAS = Recipe(
 _SIMPLE = {"depth": 4, "convolutions": 1, "output_activation": "tanh"}
 _COMPLEX = _SIMPLE | {"down": "strided", "up": "transposed"}
 _DEEPER = {"depth": 5}  # at 256 pixels the paper adds a level
-_ZHUANG_TOY = replace(TOY, network={"width": 4, "widest": 16})
-_ZHUANG_QUICK = Setup(limit=40_000, network={"width": 32, "widest": 128}, fit=replace(ONE_CYCLE, epochs=1))
-_ZHUANG_FULL = replace(_ZHUANG_QUICK, network={"width": 64, "widest": 256}, fit=replace(ONE_CYCLE, epochs=20))
+_ZHUANG_TOY = replace(TOY, network={"width": 4, "max_width": 16})
+_ZHUANG_QUICK = Setup(limit=40_000, network={"width": 32, "max_width": 128}, fit=replace(ONE_CYCLE, epochs=1))
+_ZHUANG_FULL = replace(_ZHUANG_QUICK, network={"width": 64, "max_width": 256}, fit=replace(ONE_CYCLE, epochs=20))
 _L1 = {"alpha": 0.0}
 
 
@@ -676,10 +674,10 @@ def _zhuang_systems(more: Mapping[str, Any]) -> tuple[System, ...]:
 
 
 _ZHUANG_RELATIONS = (
-    Relation("UV output beats RGB output, simple U-Net", "simple, UV", "simple, RGB", paper="zhuang"),
-    Relation("UV output beats RGB output, complex U-Net", "complex, UV", "complex, RGB", paper="zhuang"),
-    Relation("the complex U-Net beats the simple one, RGB", "complex, RGB", "simple, RGB"),
-    Relation("L1 paints more colorfully than MSE, UV", "simple, UV, L1", "simple, UV", "colorfulness", paper="dalban"),
+    Claim("UV output beats RGB output, simple U-Net", "simple, UV", "simple, RGB", paper="zhuang"),
+    Claim("UV output beats RGB output, complex U-Net", "complex, UV", "complex, RGB", paper="zhuang"),
+    Claim("the complex U-Net beats the simple one, RGB", "complex, RGB", "simple, RGB"),
+    Claim("L1 paints more colorfully than MSE, UV", "simple, UV, L1", "simple, UV", "colorfulness", paper="dalban"),
 )
 
 ZHUANG = Recipe(
@@ -689,7 +687,7 @@ ZHUANG = Recipe(
     systems=_zhuang_systems({}),
     profiles={"test": _ZHUANG_TOY, "quick": _ZHUANG_QUICK, "course": _ZHUANG_FULL, "gpu": _ZHUANG_FULL},
     metrics=("mse", "psnr_mean", "ssim", "colorfulness"),
-    relations=_ZHUANG_RELATIONS,
+    claims=_ZHUANG_RELATIONS,
     differs="40,000 training and 10,000 test images as in the paper. It prints no number, channels or epochs: 64 "
     "channels are our reading (quick: 32, 1 epoch). Its losses live in two color spaces; here all is scored as RGB.",
 )
@@ -705,24 +703,24 @@ ZHUANG_FLOWERS = Recipe(
             "folder",
             "flowers17",
             size=64,
-            network={"width": 32, "widest": 256},
+            network={"width": 32, "max_width": 256},
             fit=replace(ONE_CYCLE, epochs=5, batch_size=16),
         ),
         "course": Setup(
             "flowers102",
             size=128,
-            network={"width": 64, "widest": 512},
+            network={"width": 64, "max_width": 512},
             fit=replace(ONE_CYCLE, epochs=20, batch_size=16),
         ),
         "gpu": Setup(
             "flowers102",
             size=256,
-            network={"width": 64, "widest": 512},
+            network={"width": 64, "max_width": 512},
             fit=replace(ONE_CYCLE, epochs=50, batch_size=16),
         ),
     },
     metrics=ZHUANG.metrics,
-    relations=_ZHUANG_RELATIONS,
+    claims=_ZHUANG_RELATIONS,
     differs="quick: a folder flowers17 under the data root (else the photographs that lie there) at 64 pixels; gpu: "
     "Flowers102 at 256 pixels, as in the paper.",
 )
@@ -750,8 +748,8 @@ ZHUANG_CLASSES = Recipe(
         "gpu": replace(HORSES, network=_ZHUANG_FULL.network, fit=replace(ONE_CYCLE, epochs=80)),
     },
     metrics=ZHUANG.metrics,
-    relations=(
-        Relation(
+    claims=(
+        Claim(
             "a network trained on one kind of object paints it better",
             "trained on horses",
             "trained on ten classes",
@@ -787,8 +785,8 @@ ZHUANG_SWEEP = Recipe(
     ),
     profiles={"test": _ZHUANG_TOY, "quick": _SWEEP, "course": _SWEEP_FULL, "gpu": _SWEEP_FULL},
     metrics=("mse",),
-    relations=(
-        Relation(
+    claims=(
+        Claim(
             "a bottleneck of 8x8 beats 4x4 at 32 pixels",
             "depth 3",
             "base: no dropout, batch 64, rate .002, depth 4",
@@ -815,7 +813,7 @@ CNN_VS_GAN = Recipe(
             "classification",
             "ab313",
             "unet-half",
-            more=(Reading("classification, by mode", _MODE), Reading("classification, by mean", _MEAN)),
+            more=(Decoding("classification, by mode", _MODE), Decoding("classification, by mean", _MEAN)),
         ),
         System(
             "classification, rebalanced",
@@ -823,8 +821,8 @@ CNN_VS_GAN = Recipe(
             "unet-half",
             {"rebalance": 0.5},
             more=(
-                Reading("classification, rebalanced, by mode", _MODE),
-                Reading("classification, rebalanced, by mean", _MEAN),
+                Decoding("classification, rebalanced, by mode", _MODE),
+                Decoding("classification, rebalanced, by mean", _MEAN),
             ),
         ),
         System(
@@ -855,26 +853,26 @@ CNN_VS_GAN = Recipe(
     ),
     thresholds=(0.02, 0.05, 0.1),
     kid=True,
-    relations=(
-        Relation("the GAN has the better PSNR", "C-DCGAN", "classification", "psnr_mean", paper="gan"),
-        Relation("the GAN has more right pixels", "C-DCGAN", "classification", "accuracy 0.05", paper="gan"),
-        Relation("the GAN looks more real as a set", "C-DCGAN", "classification", KID_NAME, paper="gan"),
-        Relation("the adversary improves PSNR", "C-DCGAN", "generator alone, L1", "psnr_mean"),
-        Relation("the adversary makes more colorful pictures", "C-DCGAN", "generator alone, L1", "colorfulness"),
-        Relation(
+    claims=(
+        Claim("the GAN has the better PSNR", "C-DCGAN", "classification", "psnr_mean", paper="gan"),
+        Claim("the GAN has more right pixels", "C-DCGAN", "classification", "accuracy 0.05", paper="gan"),
+        Claim("the GAN looks more real as a set", "C-DCGAN", "classification", KID_NAME, paper="gan"),
+        Claim("the adversary improves PSNR", "C-DCGAN", "generator alone, L1", "psnr_mean"),
+        Claim("the adversary makes more colorful pictures", "C-DCGAN", "generator alone, L1", "colorfulness"),
+        Claim(
             "rebalancing, which disturbed the paper's training, hurts MSE",
             "classification",
             "classification, rebalanced",
             paper="gan",
         ),
-        Relation(
+        Claim(
             "rebalancing makes more colorful pictures",
             "classification, rebalanced",
             "classification",
             "colorfulness",
         ),
-        Relation("the mean decodes better than the mode", "classification, by mean", "classification, by mode"),
-        Relation(
+        Claim("the mean decodes better than the mode", "classification, by mean", "classification, by mode"),
+        Claim(
             "green is predicted better than red, GAN",
             "C-DCGAN",
             "C-DCGAN",
@@ -882,7 +880,7 @@ CNN_VS_GAN = Recipe(
             "accuracy 0.05 red",
             paper="gan",
         ),
-        Relation(
+        Claim(
             "green is predicted better than red, classification",
             "classification",
             "classification",
@@ -890,7 +888,7 @@ CNN_VS_GAN = Recipe(
             "accuracy 0.05 red",
             paper="gan",
         ),
-        Relation(
+        Claim(
             "blue is predicted better than red, GAN",
             "C-DCGAN",
             "C-DCGAN",
@@ -954,7 +952,7 @@ DALBAN = Recipe(
             _UNET_20M,
             changes={"quick": {"epochs": 4}, "gpu": _LARGE},
             printed=_dalban("U-Net classification"),
-            more=(Reading("U-Net classification, by mean", _MEAN),),
+            more=(Decoding("U-Net classification, by mean", _MEAN),),
         ),
     ),
     profiles={
@@ -968,8 +966,8 @@ DALBAN = Recipe(
         ),
     },
     metrics=("mse", "psnr_mean", "ssim", "colorfulness"),
-    relations=(
-        Relation(
+    claims=(
+        Claim(
             "skips raise PSNR",
             "U-Net RGB",
             "CNN baseline",
@@ -977,25 +975,25 @@ DALBAN = Recipe(
             paper="dalban",
             printed=PrintedGain("U-Net RGB", _PEXELS),
         ),
-        Relation(
+        Claim(
             "LAB paints more colorfully, size and network equal",
             "U-Net LAB, as small",
             "U-Net RGB",
             "colorfulness",
             paper="dalban",
         ),
-        Relation("LAB raises PSNR, size and network equal", "U-Net LAB, as small", "U-Net RGB", "psnr_mean"),
-        Relation(
+        Claim("LAB raises PSNR, size and network equal", "U-Net LAB, as small", "U-Net RGB", "psnr_mean"),
+        Claim(
             "more L1 makes more colorful pictures", "U-Net RGB, alpha .3", "U-Net RGB", "colorfulness", paper="dalban"
         ),
-        Relation(
+        Claim(
             "classification is more colorful than regression",
             "U-Net classification",
             "U-Net LAB",
             "colorfulness",
             paper="dalban",
         ),
-        Relation("regression has the better PSNR", "U-Net LAB", "U-Net classification", "psnr_mean", paper="dalban"),
+        Claim("regression has the better PSNR", "U-Net LAB", "U-Net classification", "psnr_mean", paper="dalban"),
     ),
     differs="The paper's photographs are not public: a folder flowers17 under the data root stands in, else the "
     "photographs that lie there. gpu follows its sizes (96 and 512 pixels) and nearly its parameters: 4.31M, 4.38M, "
@@ -1018,15 +1016,15 @@ BY_CLASS = Recipe(
         *(f"skill {name}" for name in ("deer", "frog", "horse", "automobile", "truck")),
     ),
     by_class=True,
-    relations=(
-        Relation(
+    claims=(
+        Claim(
             "animals of few colors (deer) are painted better than cars",
             "simple, UV",
             "simple, UV",
             "skill deer",
             "skill automobile",
         ),
-        Relation(
+        Claim(
             "ships, on blue water, better than trucks",
             "simple, UV",
             "simple, UV",
@@ -1051,7 +1049,7 @@ def _quick_learner(name: str, network: str, width: int, before: int = 0, **fit: 
         network,
         changes={profile: changes for profile in PROFILES[1:]},
         before={profile: first for profile in PROFILES[1:]} if before else {},
-        more=(Reading(f"{name}, flip-averaged", flip_average=True),),
+        more=(Decoding(f"{name}, flip-averaged", flip_average=True),),
     )
 
 
@@ -1070,13 +1068,13 @@ LABKIT_BEST = Recipe(
     ),
     profiles={"test": TOY, "quick": _BEST, "course": _BEST, "gpu": _BEST},
     metrics=("mse", "mae", "psnr_mean", "ssim"),
-    relations=(
-        Relation(
+    claims=(
+        Claim(
             "an epoch of all classes first helps to paint horses (and takes twice the steps)",
             "full resolution, 1 epoch of all classes, 6 of horses",
             "full resolution, 8 epochs",
         ),
-        Relation(
+        Claim(
             "averaging with the mirrored image's colors helps",
             "full resolution, 8 epochs, flip-averaged",
             "full resolution, 8 epochs",

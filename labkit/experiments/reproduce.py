@@ -38,7 +38,7 @@ from labkit.errors import LabkitError, out_of_memory
 from labkit.experiments import scores
 from labkit.experiments.claims import Finding, claims, examine
 from labkit.experiments.measured import Measured, Row, merge, summarize
-from labkit.experiments.recipes import Reading, Recipe, Setup, System, find_recipes
+from labkit.experiments.recipes import Decoding, Recipe, Setup, System, find_recipes
 from labkit.experiments.tables import comparison, overview
 from labkit.ledger import Entry, Ledger, environment, now
 from labkit.metrics import gray_prediction, skill
@@ -97,11 +97,11 @@ class Run:
 
     def input_hash(self) -> str:
         """SHA-256 over what decides the scores. The version stands for the code: hours of training outlive an edit."""
-        readings = [
+        decodings = [
             (reading.name, dict(reading.options), reading.flip_average, *([reading.size] if reading.size else []))
-            for reading in self.system.readings
+            for reading in self.system.decodings
         ]
-        parts = [self.identity(), readings, self.recipe.thresholds, __version__]
+        parts = [self.identity(), decodings, self.recipe.thresholds, __version__]
         parts += [name for name in ("kid", "by_class") if getattr(self.recipe, name)]  # False: as before they existed
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -121,7 +121,7 @@ class Outcome:
 
     @property
     def findings(self) -> list[Finding]:
-        found = (examine(relation, self.measured) for relation in self.recipe.relations)
+        found = (examine(relation, self.measured) for relation in self.recipe.claims)
         return [finding for finding in found if finding]
 
 
@@ -390,12 +390,12 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
         reading.name: scores.scores_kept(metrics)
         if reading.name == run.system.name and not scores.asks_more(run.recipe)
         else scores.scores(scores.view(trained, reading), _enlarged(images.test, reading), run.recipe)
-        for reading in run.system.readings
+        for reading in run.system.decodings
     }
     if images.validation is not None:
         epochs = scores.of_epochs(metrics["history"], scores.watched(trained, images.validation).gray)
         found[run.system.name] = scores.Scores(*(a | b for a, b in zip(found[run.system.name], epochs, strict=True)))
-    date, enlarged = now(), {reading.name: reading.size for reading in run.system.readings if reading.size}
+    date, enlarged = now(), {reading.name: reading.size for reading in run.system.decodings if reading.size}
     for name, (ours, gray) in found.items():
         for metric, value in ours.items():
             yield Row(
@@ -419,7 +419,7 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
             )
 
 
-def _enlarged(test: Dataset, reading: Reading) -> Dataset:
+def _enlarged(test: Dataset, reading: Decoding) -> Dataset:
     """The test images in the size that the reading asks for."""
     size = reading.size
     if size is None:
@@ -525,7 +525,7 @@ def _figures(runs: Sequence[Run], out: Path, shelf: _Shelf) -> list[report.Figur
             pictures = {"true": test, "gray": gray_prediction(test)}
         trained = Colorizer.load(folder)
         if test.shape == pictures["true"].shape:
-            for reading in (one for one in run.system.readings if one.size is None):
+            for reading in (one for one in run.system.decodings if one.size is None):
                 pictures[reading.name] = scores.view(trained, reading).reconstruct(test)
         losses.append((run.system.name, json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))["history"]))
     names = ", ".join(list(pictures)[2:])

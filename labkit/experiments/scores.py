@@ -17,7 +17,7 @@ from torch import Tensor
 
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
-from labkit.experiments.recipes import Reading, Recipe
+from labkit.experiments.recipes import Decoding, Recipe
 from labkit.metrics import (
     CHUNK_PIXELS,
     KEYS,
@@ -53,7 +53,7 @@ class View:
     reconstruct: Callable[[Tensor], Tensor]
 
 
-def view(trained: Colorizer, reading: Reading) -> View:
+def view(trained: Colorizer, reading: Decoding) -> View:
     """A trained colorizer, read in one way."""
     config = trained.representation.config() | dict(reading.options)
     space = make_representation(str(config.pop("name")), **config)

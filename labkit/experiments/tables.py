@@ -20,7 +20,7 @@ def comparison(
     found = {(row.system, row.metric): row for row in rows}
     table: list[dict[str, Any]] = []
     for system in recipe.systems:
-        for reading in system.readings:
+        for reading in system.decodings:
             mse = found.get((reading.name, "mse"))
             for metric in recipe.metrics:
                 printed = printed_value(recipe, reading.printed, metric)
@@ -58,7 +58,9 @@ def overview(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]]:
     """The same for a narrow screen: a row a reading, a column a metric (means over seeds); gray stands first,
     and again where the images are others (enlarged, for example)."""
     found = {(row.system, row.metric): row for row in rows}
-    names = [reading.name for system in recipe.systems for reading in system.readings if (reading.name, "mse") in found]
+    names = [
+        reading.name for system in recipe.systems for reading in system.decodings if (reading.name, "mse") in found
+    ]
     if not names:
         return []
     table: list[dict[str, Any]] = []

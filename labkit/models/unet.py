@@ -32,18 +32,18 @@ class UNet(Network):
     - Qureshi, Table 1: ``cnn``, 3 outputs, width=64: 1,700,355. Table 2: ``unet``, the same: 1,884,675.
     - Qureshi, Table 4: ``cnn``, 24 outputs, width=64, up_convolutions=1: 1,516,824. Table 5: ``unet``, 24 outputs,
       width=64: 1,886,040. So this pair differs in its skips *and* in its depth.
-    - Zhuang, simple, at 32 px: width=64, depth=4, widest=256, convolutions=1, output_activation="tanh": 2,695k with RGB
-      output, and with UV, but for 65 parameters. Complex: down="strided", up="transposed" as well: 6,432k.
-    - Zhuang at 256 px, one level more: depth=5, widest=512 instead: 10,957k and 26,229k.
+    - Zhuang, simple, at 32 px: width=64, depth=4, max_width=256, convolutions=1, output_activation="tanh": 2,695k with
+      RGB output, and with UV, but for 65 parameters. Complex: down="strided", up="transposed" as well: 6,432k.
+    - Zhuang at 256 px, one level more: depth=5, max_width=512 instead: 10,957k and 26,229k.
 
     Zhuang prints neither channels nor parameters, so width=64 is our reading. Its bottleneck "maintains the number of
-    filters" of the level above, hence ``widest``.
+    filters" of the level above, hence ``max_width``.
 
     Args:
         out_channels: numbers to predict at each output pixel.
         width: channels of the first level.
         depth: number of resolutions, bottleneck included.
-        widest: no level gets more channels than this (None: no limit).
+        max_width: no level gets more channels than this (None: no limit).
         convolutions: 3x3 convolutions per level.
         up_convolutions: the same for the levels of the decoder (None: as many as in the encoder).
         normalization: after each convolution; ``group`` uses groups of 8 channels.
@@ -64,7 +64,7 @@ class UNet(Network):
         *,
         width: int = 32,
         depth: int = 3,
-        widest: int | None = None,
+        max_width: int | None = None,
         convolutions: int = 2,
         up_convolutions: int | None = None,
         normalization: Normalization = "batch",
@@ -81,7 +81,7 @@ class UNet(Network):
         _require("down", down, get_args(Down))
         _require("up", up, get_args(Up))
         _require("output_stride", output_stride, (1, 2))
-        sizes = {"width": width, "depth": depth, "widest": widest}
+        sizes = {"width": width, "depth": depth, "max_width": max_width}
         sizes |= {"convolutions": convolutions, "up_convolutions": up_convolutions}
         for what, value in sizes.items():
             if value is not None and value < 1:
@@ -92,7 +92,7 @@ class UNet(Network):
             "out_channels": out_channels,
             "width": width,
             "depth": depth,
-            "widest": widest,
+            "max_width": max_width,
             "convolutions": convolutions,
             "up_convolutions": up_convolutions,
             "normalization": normalization,
@@ -108,8 +108,8 @@ class UNet(Network):
         self.size_multiple = output_stride * 2 ** (depth - 1)
 
         widths = [width * 2**level for level in range(depth)]
-        if widest is not None:
-            widths = [min(wide, widest) for wide in widths]
+        if max_width is not None:
+            widths = [min(wide, max_width) for wide in widths]
         channels = output_stride**2  # of the unshuffled gray image
         self.encoder = nn.ModuleList()
         self.downs = nn.ModuleList()

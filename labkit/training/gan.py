@@ -26,7 +26,7 @@ from labkit.colorizer import Colorizer
 from labkit.device import autocast, pick_device, pick_precision
 from labkit.errors import LabkitError
 from labkit.models import NoisyUNet, PatchGAN, evaluation_mode
-from labkit.representation import Regression, enlarge
+from labkit.representation import Regression, upsample
 from labkit.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer, with_prefix, without_prefix
 from labkit.training.settings import (
     History,
@@ -42,7 +42,7 @@ from labkit.training.settings import (
     take_batch,
 )
 
-Game = Literal["bce", "lsgan"]
+GanLoss = Literal["bce", "lsgan"]
 WON = 0.1  # of the loss of a discriminator that knows nothing: below, it has won
 CERTAIN = 0.95  # share of the patches that it then judges rightly
 SAME = 0.05  # of the spread of the true colors: below, all pictures are painted alike
@@ -58,26 +58,29 @@ class GanSettings(LoopSettings):
     epochs: int = 20
     batch_size: int = 16
     learning_rate: float = 2e-4
-    game: Game = "bce"  # the usual loss, or lsgan: squared distances from 1 (real) and 0 (painted)
+    gan_loss: GanLoss = "bce"  # the usual loss, or lsgan: squared distances from 1 (real) and 0 (painted)
     lambda_l1: float = 100.0  # weight of the L1 distance from the true color, in the representation's coordinates
     betas: tuple[float, float] = (0.5, 0.999)  # Adam's
-    rest_above: float | None = None  # the discriminator skips its step while it judges more than this share rightly
+    skip_discriminator_above: float | None = (
+        None  # the discriminator skips its step while it judges more than this share rightly
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.game not in get_args(Game):
-            raise LabkitError(f"game must be one of {', '.join(get_args(Game))}. Got {self.game!r}")
+        if self.gan_loss not in get_args(GanLoss):
+            raise LabkitError(f"gan_loss must be one of {', '.join(get_args(GanLoss))}. Got {self.gan_loss!r}")
         if not 0 <= self.lambda_l1 < math.inf:
             raise LabkitError(f"lambda_l1 must be zero or more, and finite. Got {self.lambda_l1}")
-        if self.rest_above is not None and not 0.5 <= self.rest_above <= 1:
-            raise LabkitError(f"rest_above is a share from 0.5 (guessing) to 1, or None. Got {self.rest_above}")
+        if self.skip_discriminator_above is not None and not 0.5 <= self.skip_discriminator_above <= 1:
+            got = self.skip_discriminator_above
+            raise LabkitError(f"skip_discriminator_above must be an accuracy from 0.5 to 1, or None. Got {got}")
 
 
 @dataclass
 class GanHistory(History):
-    """One row an epoch: generator_loss (without L1), l1, discriminator_loss, discriminator_right, variation.
+    """One row an epoch: generator_loss (without L1), l1, discriminator_loss, discriminator_accuracy, variation.
 
-    ``discriminator_right`` is the share of patches, half of them real, that it judged rightly: 0.5 is guessing.
+    ``discriminator_accuracy`` is the share of patches, half of them real, that it judged rightly: 0.5 is guessing.
     ``variation`` is how much the painted colors differ from image to image, relative to the true ones.
     ``signs`` of collapse are sentences, each kind the first time it is seen.
     """
@@ -85,28 +88,28 @@ class GanHistory(History):
     signs: list[str] = field(default_factory=list)
 
 
-def judged(scores: Tensor, real: bool, game: Game = "bce") -> Tensor:
+def adversarial_loss(scores: Tensor, real: bool, gan_loss: GanLoss = "bce") -> Tensor:
     """The loss of calling these scores real (or painted), the mean over all patches.
 
     ``bce``: binary cross-entropy of sigmoid(score), in nats. ``lsgan``: squared distance of the score from 1 (or 0).
     """
     wanted = torch.full_like(scores, float(real))
-    return F.binary_cross_entropy_with_logits(scores, wanted) if game == "bce" else F.mse_loss(scores, wanted)
+    return F.binary_cross_entropy_with_logits(scores, wanted) if gan_loss == "bce" else F.mse_loss(scores, wanted)
 
 
-def discriminator_loss(real_scores: Tensor, fake_scores: Tensor, game: Game = "bce") -> Tensor:
+def discriminator_loss(real_scores: Tensor, fake_scores: Tensor, gan_loss: GanLoss = "bce") -> Tensor:
     """Half of: real judged real, plus painted judged painted. The half is pix2pix's; it slows this player down."""
-    return 0.5 * (judged(real_scores, True, game) + judged(fake_scores, False, game))
+    return 0.5 * (adversarial_loss(real_scores, True, gan_loss) + adversarial_loss(fake_scores, False, gan_loss))
 
 
-def generator_loss(fake_scores: Tensor, game: Game = "bce") -> Tensor:
+def generator_loss(fake_scores: Tensor, gan_loss: GanLoss = "bce") -> Tensor:
     """Painted judged *real*: this form still has a slope when the discriminator is sure (Goodfellow et al. 2014)."""
-    return judged(fake_scores, True, game)
+    return adversarial_loss(fake_scores, True, gan_loss)
 
 
-def ignorance(game: Game) -> float:
+def uninformed_loss(gan_loss: GanLoss) -> float:
     """`discriminator_loss` of one that knows nothing: ln 2 (it says one half), or .25."""
-    return math.log(2) if game == "bce" else 0.25
+    return math.log(2) if gan_loss == "bce" else 0.25
 
 
 def discriminator_for(colorizer: Colorizer, *, layers: int = 2, width: int = 64, seed: int = 0) -> PatchGAN:
@@ -198,26 +201,26 @@ def fit(
             rgb = take_batch(images, plan, batch, settings)  # (B, 3, H, W) uint8
             gray, target = space.encode(rgb, stride)
             gray = gray.contiguous(memory_format=torch.channels_last)
-            true = enlarge(target, gray)
+            true = upsample(target, gray)
             with autocast(precision, device):
                 prediction = painter.network(gray)  # (B, C, h, w)
             prediction = prediction.float()
-            painted = enlarge(prediction, gray)
+            painted = upsample(prediction, gray)
 
             # The discriminator's move. It must not move the generator: hence detach.
             with autocast(precision, device):
                 real_scores, fake_scores = critic.network(gray, true), critic.network(gray, painted.detach())
             real_scores, fake_scores = real_scores.float(), fake_scores.float()
-            critics_loss = discriminator_loss(real_scores, fake_scores, settings.game)
-            right = _share_right(real_scores, fake_scores, settings.game)
-            if settings.rest_above is None or float(right) <= settings.rest_above:
+            critics_loss = discriminator_loss(real_scores, fake_scores, settings.gan_loss)
+            right = _share_right(real_scores, fake_scores, settings.gan_loss)
+            if settings.skip_discriminator_above is None or float(right) <= settings.skip_discriminator_above:
                 critic.step(critics_loss, scaler)
 
             # The generator's move, against the discriminator as it is now.
             critic.network.requires_grad_(False)  # its gradients are not needed
             with autocast(precision, device):
                 fake_scores = critic.network(gray, painted)
-            painters_loss = generator_loss(fake_scores.float(), settings.game)
+            painters_loss = generator_loss(fake_scores.float(), settings.gan_loss)
             l1 = F.l1_loss(prediction, target)
             painter.step(painters_loss + settings.lambda_l1 * l1, scaler)
             critic.network.requires_grad_(True)
@@ -235,7 +238,7 @@ def fit(
                 run.sums.zero_()
                 history.rows.append(row)
                 bar.set_postfix_str(", ".join(f"{k} {v:.4f}" for k, v in row.items() if k.endswith("loss")))
-                for sign in run.new_signs(row, settings.game):
+                for sign in run.new_warnings(row, settings.gan_loss):
                     if progress:
                         bar.write(sign, file=sys.stderr)
                 log(row, colorizer, train)
@@ -252,17 +255,17 @@ def fit(
     return history
 
 
-def signs_of_collapse(row: Mapping[str, float], game: Game = "bce") -> dict[str, str]:
+def collapse_warnings(row: Mapping[str, float], gan_loss: GanLoss = "bce") -> dict[str, str]:
     """What is wrong in an epoch, by kind, in words: one of the players has won, or the generator paints by rote.
 
     ``row`` is a row of `GanHistory`. Empty for a healthy epoch.
     """
     signs = {}
-    if row["discriminator_loss"] < WON * ignorance(game) and row["discriminator_right"] > CERTAIN:
+    if row["discriminator_loss"] < WON * uninformed_loss(gan_loss) and row["discriminator_accuracy"] > CERTAIN:
         signs["discriminator wins"] = (
-            f"the discriminator wins: it judges {row['discriminator_right']:.0%} of the patches rightly, its loss is "
-            f"{row['discriminator_loss']:.3g} (guessing: {ignorance(game):.3g}). The generator learns little from a "
-            "judge whom nothing can fool. Try a discriminator of fewer layers or less width, rest_above, or a larger "
+            "the discriminator separates real from generated almost perfectly: "
+            f"accuracy {row['discriminator_accuracy']:.0%}, loss {row['discriminator_loss']:.3g} "
+            f"(guessing: {uninformed_loss(gan_loss):.3g}). The generator learns little from it. Try a discriminator of fewer layers or less width, skip_discriminator_above, or a larger "
             "lambda_l1"
         )
     if row["variation"] < SAME:
@@ -302,13 +305,13 @@ def _noise(network: nn.Module, seed: int) -> Iterator[None]:
             network.noise_seed = before
 
 
-def _share_right(real_scores: Tensor, fake_scores: Tensor, game: Game) -> Tensor:
+def _share_right(real_scores: Tensor, fake_scores: Tensor, gan_loss: GanLoss) -> Tensor:
     """How many patches are on their side of the line between real and painted, of all."""
-    line = 0.0 if game == "bce" else 0.5
+    line = 0.0 if gan_loss == "bce" else 0.5
     return 0.5 * ((real_scores > line).float().mean() + (fake_scores <= line).float().mean())
 
 
-SUMS = ("generator_loss", "l1", "discriminator_loss", "discriminator_right", "painted spread", "true spread")
+SUMS = ("generator_loss", "l1", "discriminator_loss", "discriminator_accuracy", "painted spread", "true spread")
 
 
 def _row(means: Tensor, epoch: int, rate: float, seconds: float) -> dict[str, float]:
@@ -366,9 +369,9 @@ class _Run:
     step: int = 0
     seen: list[str] = field(default_factory=list)  # kinds of signs of collapse
 
-    def new_signs(self, row: Mapping[str, float], game: Game) -> list[str]:
+    def new_warnings(self, row: Mapping[str, float], gan_loss: GanLoss) -> list[str]:
         """Notes the signs of kinds not seen before, and returns them."""
-        new = {kind: text for kind, text in signs_of_collapse(row, game).items() if kind not in self.seen}
+        new = {kind: text for kind, text in collapse_warnings(row, gan_loss).items() if kind not in self.seen}
         self.seen += new
         signs = [f"epoch {row['epoch']:.0f}: {text}" for text in new.values()]
         self.history.signs += signs

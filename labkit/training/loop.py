@@ -41,14 +41,14 @@ class FitSettings(LoopSettings):
     """How to train; ``learning_rate`` is the peak of the one-cycle schedule. The defaults suit 32x32 on a laptop."""
 
     weight_decay: float = 0.01
-    clip: float = 1.0  # largest norm of all gradients together
+    grad_clip: float = 1.0  # largest norm of all gradients together
     patience: int | None = None  # stop after this many epochs without a better validation loss
     compile: bool = False  # torch.compile: 10 to 50 s of warm-up, which only long runs earn back
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.clip < math.inf:
-            raise LabkitError(f"clip must be above zero and finite. Got {self.clip}")
+        if not 0 < self.grad_clip < math.inf:
+            raise LabkitError(f"grad_clip must be above zero and finite. Got {self.grad_clip}")
         if self.patience is not None and self.patience < 1:
             raise LabkitError(f"patience must be at least 1 epoch, or None. Got {self.patience}")
 
@@ -95,7 +95,7 @@ def fit(
     precision = pick_precision(settings.precision, device)
     space, stride = colorizer.representation, colorizer.network.output_stride
     images = train.to(device)
-    space.learn_colors(images, stride, settings.seed)
+    space.fit(images, stride, settings.seed)
     batches = math.ceil(len(images) / settings.batch_size)  # per epoch
     steps = settings.epochs * batches
 
@@ -139,7 +139,7 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip)
             scaler.step(optimizer)
             scaler.update()
             schedule.step()

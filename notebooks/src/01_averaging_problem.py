@@ -312,7 +312,7 @@ spaces = {
     "RGB": make_representation("rgb"),
     "YUV": make_representation("yuv"),
     "luma-chroma": make_representation("luma-chroma"),
-    "LAB": make_representation("lab", sees="luma"),
+    "LAB": make_representation("lab", input_gray="luma"),
 }
 unshaded = in_ball & (world.shade == 0)
 image, y, x = unshaded.nonzero()[0].tolist()  # one pixel of some ball
@@ -1140,7 +1140,7 @@ else:
 #   painted by the mean is as pale as its skill is low.
 # - A dull picture that wins by MSE and a lively one that loses are both doing what they were told.
 #
-# **Reading**
+# **Decoding**
 #
 # - T. Hastie, R. Tibshirani, J. Friedman, *The Elements of Statistical Learning*, 2nd ed. 2009, section 2.4: which
 #   function minimizes which expected loss.

@@ -826,8 +826,8 @@ spaces = {
     "RGB": RGB(alpha),
     "YUV": YUV(alpha),
     "luma-chroma": LumaChroma(alpha),
-    "LAB from luma": LAB(alpha, sees="luma"),
-    "LAB from L*": LAB(alpha, sees="lightness"),
+    "LAB from luma": LAB(alpha, input_gray="luma"),
+    "LAB from L*": LAB(alpha, input_gray="lightness"),
 }
 settings = FitSettings(epochs=lab.choose(test=1, quick=4, course=8, gpu=20), seed=seed)
 # One thread is the safe choice for batches this small, see lab 01.

@@ -56,15 +56,17 @@ world = toyworld.generate(
 
 # Of the 313 bins of Zhang, Isola and Efros we keep those that toyworld's colors fall into.
 zhang = ab313()
-some = Classification(zhang, sees="luma").target(scenes.images[:500])  # (500, 2, 32, 32)
+some = Classification(zhang, input_gray="luma").target(
+    scenes.images[:500]
+)  # (500, 2, 32, 32)
 bins = Quantizer(zhang.centers[zhang.frequencies(some) > 0], "ab", "toyworld")
-space = Classification(bins, neighbors=1, sees="luma")
+space = Classification(bins, neighbors=1, input_gray="luma")
 
 
 def trained(representation, images):
     """A small U-Net, trained for one pass over the images."""
     model = Colorizer.create(
-        representation, "unet", width=16, widest=32, convolutions=1, seed=lab.seed
+        representation, "unet", width=16, max_width=32, convolutions=1, seed=lab.seed
     )
     settings = training.FitSettings(
         epochs=1, batch_size=8, learning_rate=2e-2, seed=lab.seed
@@ -88,13 +90,13 @@ KIND = {material.name: index for index, material in enumerate(toyworld.MATERIALS
 def painted(logits, gray, how, temperature=1.0):
     """Pictures from logits: "mean", "annealed", "mode" or "sample"."""
     draws = torch.Generator().manual_seed(lab.seed)
-    return space.paint(gray, bins.decode(logits, how, temperature, draws))
+    return space.to_rgb(gray, bins.decode(logits, how, temperature, draws))
 
 
 def bin_colors(level):
     """The colors of all bins at one gray value, (Q, 3)."""
     alone = bins.centers[:, :, None, None]
-    return space.paint(torch.full((len(bins), 1, 1, 1), level), alone).flatten(1)
+    return space.to_rgb(torch.full((len(bins), 1, 1, 1), level), alone).flatten(1)
 
 
 # A scene with one large ball, and nothing else whose color is in doubt, as in lab 01.
@@ -196,7 +198,7 @@ for name, tint in nearest_to_gray.items():
 photos = load("photos", "test", size=lab.choose(test=64, quick=128))
 pictures = photos.images  # (5, 3, 128, 128) uint8
 rgb24 = Classification("rgb24")
-rgb24.learn_colors(pictures)
+rgb24.fit(pictures)
 
 figure, panels = plots.subplots(1, 3, height=2.9, sharex=True, sharey=True)
 centers = rgb24.quantizer.centers
@@ -414,7 +416,7 @@ def round_trip(images, quantizer, neighbors):
     there = Classification(quantizer, neighbors=neighbors)
     target = there.target(images)
     encoded = spread(*there.quantizer.soft_encode(target, neighbors), len(there.quantizer))
-    return there.paint(
+    return there.to_rgb(
         there.gray(images), there.quantizer.decode(encoded.clamp(min=1e-30).log(), "mean")
     )
 
@@ -761,7 +763,7 @@ together = near + 0.01 * torch.eye(len(bins))  # its own votes count a little mo
 def counted_together(logits, gray):
     """The mode, after each bin has got the votes of its neighbors, too."""
     votes = torch.einsum("nqhw,qr->nrhw", logits.softmax(dim=1), together)
-    return space.paint(gray, bins.centers[votes.argmax(dim=1)].movedim(-1, 1))
+    return space.to_rgb(gray, bins.centers[votes.argmax(dim=1)].movedim(-1, 1))
 
 
 plots.show(
@@ -801,7 +803,7 @@ def one_draw(logits, gray):
     u = torch.rand((len(logits), 1, 1), generator=torch.Generator().manual_seed(lab.seed))
     passed = logits.softmax(dim=1).cumsum(dim=1) <= u[:, None]
     chosen = passed.sum(dim=1).clamp(max=len(bins) - 1)  # (N, 32, 32)
-    return space.paint(gray, bins.centers[chosen].movedim(-1, 1))
+    return space.to_rgb(gray, bins.centers[chosen].movedim(-1, 1))
 
 
 pictures_of = {name: painted(logits, gray, how, temperature) for name, how in ways.items()}
@@ -1045,7 +1047,7 @@ check("03-rebalancing", balanced_weights)
 # - (c) badly: the weights disturb its training.
 
 # %%
-tilted_space = Classification(bins, neighbors=1, sees="luma", rebalance=rebalance)
+tilted_space = Classification(bins, neighbors=1, input_gray="luma", rebalance=rebalance)
 rebalanced = trained(tilted_space, scenes.images)
 tilted_logits = rebalanced.predict(gray).cpu()
 weights = tilted_space.weights.cpu()  # (Q,)
@@ -1137,7 +1139,7 @@ for name, quantizer, images in (
     (f"toyworld, {len(bins)} bins", bins, scenes.images[:500]),
     ("five photographs, 313 bins", zhang, pictures),
 ):
-    p = quantizer.frequencies(Classification(quantizer, sees="luma").target(images))
+    p = quantizer.frequencies(Classification(quantizer, input_gray="luma").target(images))
     w = rebalancing_weights(quantizer.smooth(p), rebalance)
     rows.append(
         {
@@ -1389,7 +1391,7 @@ if lab.dataset not in ("toyworld", "photos"):
             for name, how in ways.items():
                 draws = torch.Generator().manual_seed(lab.seed)
                 colors = sees.quantizer.decode(these, how, temperature, draws)
-                yield variant + name, sees.paint(grays, colors)
+                yield variant + name, sees.to_rgb(grays, colors)
         yield "oracle", sees.oracle(unseen.images)
 
     true = color.to_float(unseen.images)
@@ -1428,7 +1430,7 @@ else:
 # - Rebalancing changes the question, not the quality of the answer: it tilts the posterior, and can be divided out
 #   again.
 #
-# **Reading**
+# **Decoding**
 #
 # - R. Zhang, P. Isola, A. A. Efros, "Colorful image colorization", ECCV 2016: 313 bins, soft encoding, rebalancing,
 #   annealed mean.

@@ -397,7 +397,7 @@ for system in SKIPS.systems:
 count = len(found["rgb, skips", "mse"].seeds)
 lab.table(rows, f"{mse.data}; ours: width 32, 8 epochs, {count} seeds", key="horses")
 
-for claim in SKIPS.relations:
+for claim in SKIPS.claims:
     finding = examine(claim, horses)
     gain, margin = (100 * x / finding.worse.mean for x in (finding.gain, finding.margin))
     print(f"{finding.verdict}: {claim.claim}")
@@ -907,7 +907,12 @@ for fact in [
 # of 1/255.
 
 # %%
-ZHUANG = {"depth": 4, "widest": 4 * WIDTH, "convolutions": 1, "output_activation": "tanh"}
+ZHUANG = {
+    "depth": 4,
+    "max_width": 4 * WIDTH,
+    "convolutions": 1,
+    "output_activation": "tanh",
+}
 COMPLEX = {"down": "strided", "up": "transposed"}
 flat = torch.full((1, 1, 64, 64), 0.5)
 
@@ -1241,7 +1246,7 @@ lab.table(
 # - A small map is not little room: position lives on in the channels. With skips, a deep bottleneck costs little.
 # - "Vanishing gradients", "lost detail", "too few features" are measurements waiting to be made.
 #
-# **Reading**
+# **Decoding**
 #
 # - O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image segmentation", MICCAI 2015.
 #   Its task needs the place of borders, and is *not* given them.

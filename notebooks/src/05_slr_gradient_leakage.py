@@ -1265,7 +1265,7 @@ lab.table(
 # - The theorem that is true here gives zero color, not constant color; a constraint can be exact and unwanted.
 # - Keeping the luma is no proof of a right split. Zero chroma should be gray.
 #
-# **Reading**
+# **Decoding**
 #
 # - A. Chan et al., "Image colorization using hybrid SLR-CNN model" (`ecs171` in the published tables), sections 2.2 to
 #   2.4 and Tables 1 to 3.

@@ -86,7 +86,7 @@ def trained_gan(lambda_l1, noise=4):
 
 
 regressor, regressor_history = trained("luma-chroma", "unet", 1e-2)
-classifier, _ = trained(make_representation("ab313", sees="luma"), "unet-half", 1e-2)
+classifier, _ = trained(make_representation("ab313", input_gray="luma"), "unet-half", 1e-2)
 gan, gan_history = trained_gan(lambda_l1)
 
 # %%
@@ -368,7 +368,7 @@ def gan_losses(
 check("06-gan-losses", gan_losses)
 
 # %% [markdown]
-# The whole loop is in `labkit/training/gan.py`, in one visible piece; it uses these losses. (`game="lsgan"` would
+# The whole loop is in `labkit/training/gan.py`, in one visible piece; it uses these losses. (`gan_loss="lsgan"` would
 # replace cross-entropy by squared distances from 1 and 0.) Here is what happened while the GAN of the first picture was
 # trained.
 #
@@ -388,7 +388,7 @@ plots.show(
             "generator": [entry["generator_loss"] for entry in history],
             "L1 distance (not a player)": [entry["l1"] for entry in history],
         },
-        optimum={"knows nothing": gan_training.ignorance("bce")},
+        optimum={"knows nothing": gan_training.uninformed_loss("bce")},
         ylabel="loss per epoch",
     ),
     alt="Three curves over the epochs of the training. The discriminator's loss lies a little below the "
@@ -405,7 +405,7 @@ last = history[-1]
 lab.record(
     discriminator_loss=last["discriminator_loss"],
     generator_loss=last["generator_loss"],
-    share_of_patches_judged_rightly=last["discriminator_right"],
+    share_of_patches_judged_rightly=last["discriminator_accuracy"],
 )
 
 # %% [markdown] answer=true
@@ -423,11 +423,11 @@ lab.record(
 
 # %%
 # NBVAL_CHECK_OUTPUT
-lost = {"discriminator_loss": 0.004, "discriminator_right": 0.999, "variation": 0.02}
-for kind, text in gan_training.signs_of_collapse(lost).items():
+lost = {"discriminator_loss": 0.004, "discriminator_accuracy": 0.999, "variation": 0.02}
+for kind, text in gan_training.collapse_warnings(lost).items():
     print(f"[{kind}] {text}.\n")
-healthy = {"discriminator_loss": 0.6, "discriminator_right": 0.7, "variation": 0.9}
-print("in a healthy epoch:", gan_training.signs_of_collapse(healthy) or "nothing")
+healthy = {"discriminator_loss": 0.6, "discriminator_accuracy": 0.7, "variation": 0.9}
+print("in a healthy epoch:", gan_training.collapse_warnings(healthy) or "nothing")
 
 # %% [markdown]
 # ## 3. What the discriminator can see
@@ -1203,7 +1203,7 @@ lab.table(
 #   opponent.
 # - A setting carries its scale with it: "70x70" judges patches at 256 pixels, and everything at 32.
 #
-# **Reading**
+# **Decoding**
 #
 # - I. Goodfellow and others, "Generative adversarial nets", NeurIPS 2014: the game, its optimal discriminator, and the
 #   generator's loss used here.

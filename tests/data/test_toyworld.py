@@ -253,7 +253,7 @@ def test_select_and_to_carry_the_statistics(world: ToyWorld) -> None:
 
 # --- the optimum ------------------------------------------------------------------------------------------------------
 
-REPRESENTATIONS = [RGB(), LAB(sees="luma"), YUV(), LumaChroma(), LumaChroma(form="printed")]
+REPRESENTATIONS = [RGB(), LAB(input_gray="luma"), YUV(), LumaChroma(), LumaChroma(form="printed")]
 IDS = ["rgb", "lab", "yuv", "luma-chroma", "printed"]
 
 

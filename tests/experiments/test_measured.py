@@ -28,7 +28,7 @@ from labkit.experiments.claims import (
     verdict,
 )
 from labkit.experiments.measured import COLUMNS, Measured, Row, measured, merge, read, summarize
-from labkit.experiments.recipes import RECIPES, PrintedGain, Relation
+from labkit.experiments.recipes import RECIPES, Claim, PrintedGain
 
 ROW = Row(
     recipe="skips",
@@ -130,7 +130,7 @@ def test_committed_rows_belong_to_recipes() -> None:
     """What travels with the course can be measured again: the recipe, the system and the profile are still there."""
     for row in measured():
         recipe = RECIPES[row.recipe]
-        names = [reading.name for system in recipe.systems for reading in system.readings]
+        names = [reading.name for system in recipe.systems for reading in system.decodings]
         assert row.system in names and row.profile in recipe.profiles and row.profile != "test"
         assert row.command.startswith(f"labkit reproduce {row.recipe} --profile {row.profile}")
         assert row.metric != "mse" or 0 < row.mean < 1
@@ -168,10 +168,10 @@ def test_the_band_is_a_prediction_interval() -> None:
 
 
 def test_claims_are_confirmed_refuted_or_left_open() -> None:
-    claim = Relation("A beats B", "A", "B")
+    claim = Claim("A beats B", "A", "B")
     a = [0.0030, 0.0032, 0.0031]
 
-    def found(a: list[float], b: list[float], relation: Relation = claim, metric: str = "mse") -> Any:
+    def found(a: list[float], b: list[float], relation: Claim = claim, metric: str = "mse") -> Any:
         return examine(relation, summarize(rows(a, system="A", metric=metric) + rows(b, system="B", metric=metric)))
 
     result = found(a, [0.0040, 0.0043, 0.0041])
@@ -182,7 +182,7 @@ def test_claims_are_confirmed_refuted_or_left_open() -> None:
     assert found([0.0040, 0.0043, 0.0041], a).verdict == REFUTED
     assert found(a, [0.0033, 0.0030, 0.0032]).verdict == UNDECIDED
     assert found([0.003], [0.004]).verdict == UNDECIDED, "one seed decides nothing"
-    higher = Relation("A beats B", "A", "B", "psnr_mean")
+    higher = Claim("A beats B", "A", "B", "psnr_mean")
     assert found([26.0, 26.1], [24.0, 24.1], higher, "psnr_mean").verdict == CONFIRMED
     assert found([24.0, 24.1], [26.0, 26.1], higher, "psnr_mean").verdict == REFUTED
     assert examine(claim, summarize(rows(a, system="A"))) is None
@@ -193,15 +193,15 @@ def test_claims_are_confirmed_refuted_or_left_open() -> None:
 @pytest.mark.parametrize("metric", ["mae", "validation mse, epoch 2", "KID (labkit features)"])
 def test_errors_are_better_when_lower(metric: str) -> None:
     both = rows([0.1, 0.11], system="A", metric=metric) + rows([0.2, 0.21], system="B", metric=metric)
-    finding = examine(Relation("A beats B", "A", "B", metric), summarize(both))
+    finding = examine(Claim("A beats B", "A", "B", metric), summarize(both))
     assert finding is not None and finding.gain == pytest.approx(0.1)
 
 
 def test_claims_of_the_largest_profile_are_tabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = dataclasses.replace(RECIPES["skips"], relations=RECIPES["skips"].relations[:1])
+    recipe = dataclasses.replace(RECIPES["skips"], claims=RECIPES["skips"].claims[:1])
     monkeypatch.setattr(package, "folder", lambda: tmp_path)
     assert findings(recipe) == []
-    better, worse = recipe.relations[0].better, recipe.relations[0].worse
+    better, worse = recipe.claims[0].better, recipe.claims[0].worse
     for profile, values in (("quick", [0.5, 0.6]), ("course", [0.1, 0.2])):
         both = rows(values, system=better, recipe="skips", profile=profile)
         both += rows([value + 0.3 for value in values], system=worse, recipe="skips", profile=profile)
@@ -217,7 +217,7 @@ def test_claims_of_the_largest_profile_are_tabled(tmp_path: Path, monkeypatch: p
 
 
 def test_two_metrics_of_one_system() -> None:
-    claim = Relation("green is right more often than red", "A", "A", "accuracy green", "accuracy red")
+    claim = Claim("green is right more often than red", "A", "A", "accuracy green", "accuracy red")
     both = rows([0.5, 0.52], system="A", metric="accuracy green") + rows([0.4, 0.41], system="A", metric="accuracy red")
     result = examine(claim, summarize(both))
     assert result is not None and result.gain == pytest.approx(0.105)
@@ -246,14 +246,14 @@ def test_printed_gains_of_one_system_over_another() -> None:
         found = gains(qureshi, both(better, 22.56, "psnr_mean"))
         assert next(g.verdict for g in found if g.metric == "psnr improvement percent") == said
 
-    slr = dataclasses.replace(RECIPES["slr"], relations=RECIPES["slr"].relations[:1])
+    slr = dataclasses.replace(RECIPES["slr"], claims=RECIPES["slr"].claims[:1])
     names = {"a": "printed, hybrid", "b": "printed, baseline"}
     ratio = gains(slr, both(0.005827, 0.007763, recipe="slr", **names))[0]
     assert ratio.metric == "mse ratio" and ratio.mean == pytest.approx(0.7506, abs=1e-4)
     assert ratio.verdict == NOT_COMPARABLE, "quick looks at other images"
-    (relation,) = slr.relations
+    (relation,) = slr.claims
     comparable = dataclasses.replace(
-        slr, relations=(dataclasses.replace(relation, printed=PrintedGain(relation.printed.system)),)
+        slr, claims=(dataclasses.replace(relation, printed=PrintedGain(relation.printed.system)),)
     )
     assert gains(comparable, both(0.005827, 0.007763, recipe="slr", **names))[0].verdict == WITHIN
     assert gains(comparable, both(0.004, 0.008, recipe="slr", **names))[0].verdict == LARGER  # a smaller ratio

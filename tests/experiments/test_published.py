@@ -120,7 +120,7 @@ def test_the_packaged_copy_is_found_without_a_checkout(tmp_path, monkeypatch):
     copy.mkdir(parents=True)
     for path in package.folder().glob("*.csv"):
         (copy / path.name).write_bytes(path.read_bytes())
-    monkeypatch.setattr(package, "__file__", str(copy.parent / "published.py"))
+    monkeypatch.setattr("labkit.artifacts.__file__", str(copy.parent / "artifacts.py"))
     assert package.folder() == copy
     (copy / "qureshi.csv").unlink()
     with pytest.raises(LabkitError, match="install labkit again"):

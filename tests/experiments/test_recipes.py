@@ -34,9 +34,9 @@ def parameters(recipe: Recipe, system: System, profile: str) -> int:
 def test_a_recipe_is_complete(recipe: Recipe) -> None:
     assert tuple(recipe.profiles) == PROFILES
     assert recipe.paper in (*PAPERS, OWN) and recipe.line
-    names = [reading.name for system in recipe.systems for reading in system.readings]
+    names = [reading.name for system in recipe.systems for reading in system.decodings]
     assert len(set(names)) == len(names)
-    for relation in recipe.relations:
+    for relation in recipe.claims:
         assert {relation.better, relation.worse} <= set(names)
         assert (relation.better, relation.metric) != (relation.worse, relation.worse_metric or relation.metric)
     for profile in PROFILES[1:]:
@@ -44,7 +44,7 @@ def test_a_recipe_is_complete(recipe: Recipe) -> None:
         assert len(set(trainings)) == len(trainings), "two systems are the same training"
         assert [parameters(recipe, system, profile) for system in recipe.systems]  # every network can be made
     for system in recipe.systems:
-        for reading in system.readings:
+        for reading in system.decodings:
             make_representation(system.representation, **{**system.representation_options, **reading.options})
             if reading.printed:
                 assert any(printed_value(recipe, reading.printed, metric) is not None for metric in recipe.metrics)
@@ -68,11 +68,11 @@ def test_every_printed_score_is_compared() -> None:
     """Each MSE, MAE, PSNR and SSIM of the papers, and each gain in one of them, meets a number of ours."""
     met = set()
     for recipe in RECIPES.values():
-        for printed in (reading.printed for system in recipe.systems for reading in system.readings):
+        for printed in (reading.printed for system in recipe.systems for reading in system.decodings):
             for metric, word in PRINTED_AS.items():
                 if printed and printed_value(recipe, printed, metric) is not None:
                     met.add((recipe.paper, printed.system, word))
-        for gain, relation in ((gain, r) for r in recipe.relations if r.printed for gain in gains(recipe, [])):
+        for gain, relation in ((gain, r) for r in recipe.claims if r.printed for gain in gains(recipe, [])):
             met.add((recipe.paper, relation.printed.system, gain.metric))
     scores = [word + kind for word in PRINTED_AS.values() for kind in ("", RATIO, PERCENT, DIFFERENCE)]
     asked = {(row.paper, row.system, row.metric) for row in published() if row.value is not None}

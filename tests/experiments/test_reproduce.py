@@ -23,7 +23,7 @@ from labkit.experiments import measured as measured_package
 from labkit.experiments import recipes, tables
 from labkit.experiments import reproduce as module
 from labkit.experiments.measured import measured, read
-from labkit.experiments.recipes import TOY, Printed, Reading, Recipe, Relation, Setup, System
+from labkit.experiments.recipes import TOY, Claim, Decoding, Printed, Recipe, Setup, System
 from labkit.experiments.reproduce import Run, reproduce
 from labkit.experiments.tables import comparison, overview, summary
 from labkit.ledger import Ledger
@@ -39,12 +39,12 @@ TINY = Recipe(
     line="a regression and a classification",
     systems=(
         System("regression", "rgb", "unet", printed=Printed("3", "regression U-Net")),
-        System("bins", "rgb24", "cnn", more=(Reading("bins, by mean", {"decode": "mean"}),)),
-        System("half", "luma-chroma", "unet-half", more=(Reading("half, flipped", flip_average=True),)),
+        System("bins", "rgb24", "cnn", more=(Decoding("bins, by mean", {"decode": "mean"}),)),
+        System("half", "luma-chroma", "unet-half", more=(Decoding("half, flipped", flip_average=True),)),
     ),
     profiles={"test": QUICKLY, "quick": QUICKLY},
     thresholds=(0.05,),
-    relations=(Relation("regression beats bins", "regression", "bins"),),
+    claims=(Claim("regression beats bins", "regression", "bins"),),
     differs="Everything.",
 )
 COUSIN = replace(TINY, name="cousin", systems=TINY.systems[:1])  # shares a training with tiny
@@ -52,7 +52,7 @@ FAILING = replace(
     TINY,
     name="failing",
     systems=(replace(TINY.systems[0], name="wild", changes={"test": {"learning_rate": 1e30}}), TINY.systems[0]),
-    relations=(),
+    claims=(),
 )
 
 
@@ -160,7 +160,7 @@ def test_nothing_is_done_twice(done: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_other_readings_are_scored_without_training(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    more = replace(TINY.systems[1], more=(Reading("bins, sampled", {"decode": "sample"}),))
+    more = replace(TINY.systems[1], more=(Decoding("bins, sampled", {"decode": "sample"}),))
     monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(more,)))
     monkeypatch.setattr(module, "fit", None)
     monkeypatch.setattr(module, "_figures", lambda *args: [])
@@ -169,7 +169,7 @@ def test_other_readings_are_scored_without_training(done: Path, monkeypatch: pyt
 
 
 def test_a_reading_at_a_larger_size(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    larger = replace(TINY.systems[1], more=(Reading("bins, at 64 pixels", size=64),))
+    larger = replace(TINY.systems[1], more=(Decoding("bins, at 64 pixels", size=64),))
     monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(larger,)))
     monkeypatch.setattr(module, "fit", None)
     (outcome,) = reproduce(["tiny"], profile="test", seeds=1, out=done, resume=True)
@@ -192,7 +192,7 @@ def test_other_photographs_are_another_training(tmp_path: Path, monkeypatch: pyt
         for number in range(count):
             colorful(16, number).save(tmp_path / name / f"{number}.png")
     folder = Setup("folder", size=16, network={"width": 4}, fit=replace(QUICKLY.fit, epochs=1))
-    one = replace(TINY, systems=TINY.systems[:1], profiles={"test": folder}, relations=())
+    one = replace(TINY, systems=TINY.systems[:1], profiles={"test": folder}, claims=())
     monkeypatch.setitem(recipes.RECIPES, "tiny", one)
     monkeypatch.setattr(module, "_figures", lambda *args: [])
     for name in ("mine", "yours", "mine"):
@@ -219,7 +219,7 @@ def test_what_was_done_is_tabled_without_its_images(tmp_path: Path, monkeypatch:
     for number in range(12):
         colorful(16, number).save(tmp_path / f"{number}.png")
     folder = Setup("folder", size=16, network={"width": 4}, fit=replace(QUICKLY.fit, epochs=1))
-    one = replace(TINY, systems=TINY.systems[:1], profiles={"test": folder}, relations=())
+    one = replace(TINY, systems=TINY.systems[:1], profiles={"test": folder}, claims=())
     monkeypatch.setitem(recipes.RECIPES, "tiny", one)
     out = tmp_path / "out"
     reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path, out=out)
@@ -243,7 +243,7 @@ def test_a_damaged_training_stops_no_other(done: Path, tmp_path: Path, monkeypat
 
 
 def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = replace(TINY, systems=TINY.systems[:1], relations=())
+    one = replace(TINY, systems=TINY.systems[:1], claims=())
     monkeypatch.setitem(recipes.RECIPES, "tiny", one)
     monkeypatch.setattr(module, "_figures", lambda *args: [])
     write, fitted = train.Checkpoint.write, []
@@ -266,7 +266,7 @@ def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest
 
 def test_two_trainings_in_a_row_survive_a_kill_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     twice = replace(TINY.systems[0], before={"test": {"limit": 8, "epochs": 1}})
-    recipe = replace(TINY, systems=(twice,), relations=())
+    recipe = replace(TINY, systems=(twice,), claims=())
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
     monkeypatch.setattr(module, "_figures", lambda *args: [])
     assert recipe.training(twice, "test", 0)["before"]["fit"]["epochs"] == 1
@@ -419,9 +419,7 @@ def test_more_that_a_recipe_can_ask_for(tmp_path: Path, monkeypatch: pytest.Monk
         profiles={"test": held, "quick": held},
         kid=True,
         by_class=True,
-        relations=(
-            Relation("the second epoch helps", "bins", "bins", "validation mse, epoch 2", "validation mse, epoch 1"),
-        ),
+        claims=(Claim("the second epoch helps", "bins", "bins", "validation mse, epoch 2", "validation mse, epoch 1"),),
     )
     monkeypatch.setattr(recipes, "RECIPES", {"asking": asking})
     (outcome,) = reproduce(["asking"], profile="test", seeds=2, out=tmp_path)

@@ -14,7 +14,7 @@ KINDS = [
     ("unet", {"down": "strided", "up": "transposed", "output_activation": "tanh"}),
     ("unet", {"normalization": "group", "dropout": 0.3, "depth": 4}),
     ("unet", {"normalization": "none", "depth": 1}),
-    ("unet", {"depth": 4, "widest": 32, "convolutions": 1}),
+    ("unet", {"depth": 4, "max_width": 32, "convolutions": 1}),
     ("cnn", {"up_convolutions": 1}),
     ("cnn-plain", {"depth": 3}),
     ("slr-baseline", {}),
@@ -69,8 +69,8 @@ def test_output_activation_bounds_the_output() -> None:
     assert out.min() >= 0 and out.max() <= 1
 
 
-ZHUANG = {"width": 64, "depth": 4, "widest": 256, "convolutions": 1, "output_activation": "tanh"}
-DEEPER = {"depth": 5, "widest": 512}
+ZHUANG = {"width": 64, "depth": 4, "max_width": 256, "convolutions": 1, "output_activation": "tanh"}
+DEEPER = {"depth": 5, "max_width": 512}
 COMPLEX = {"down": "strided", "up": "transposed"}
 
 
@@ -161,7 +161,7 @@ def test_skips_carry_detail_that_the_bottleneck_cannot() -> None:
     [
         ("resnet", {}, "unknown network 'resnet'"),
         ("unet", {"width": 0}, "width must be at least 1. Got 0"),
-        ("unet", {"widest": 0}, "widest must be at least 1. Got 0"),
+        ("unet", {"max_width": 0}, "max_width must be at least 1. Got 0"),
         ("cnn", {"up_convolutions": 0}, "up_convolutions must be at least 1. Got 0"),
         ("cnn-plain", {"depth": 0}, "depth must be at least 1. Got 0"),
         ("cnn-plain", {"skips": True}, "does not take these options"),

@@ -1,4 +1,4 @@
-"""The game: each player's step helps it, runs repeat to the bit and go on after a kill, collapse is seen and said."""
+"""The GAN: each player's step helps it, runs repeat to the bit and go on after a kill, collapse is seen and said."""
 
 import copy
 import dataclasses
@@ -21,13 +21,13 @@ from labkit.training import loop as train_module
 from labkit.training.gan import (
     GanSettings,
     c_dcgan,
+    collapse_warnings,
     discriminator_for,
     discriminator_loss,
     fit,
     generator_loss,
-    ignorance,
     sample,
-    signs_of_collapse,
+    uninformed_loss,
 )
 
 SETTINGS = GanSettings(
@@ -57,25 +57,27 @@ def weights(*networks: torch.nn.Module) -> Tensor:
 # ------------------------------------------------------------------------------------------------ the losses
 
 
-@pytest.mark.parametrize("game", GAMES)
-def test_losses_in_closed_form(game: Any) -> None:
+@pytest.mark.parametrize("gan_loss", GAMES)
+def test_losses_in_closed_form(gan_loss: Any) -> None:
     real, fake = torch.randn(2, 4, 1, 6, 6).double()
-    if game == "bce":
+    if gan_loss == "bce":
         p, q = real.sigmoid(), fake.sigmoid()
         expected = -(p.log().mean() + (1 - q).log().mean()) / 2, -q.log().mean()
     else:
         expected = ((real - 1).square().mean() + fake.square().mean()) / 2, (fake - 1).square().mean()
-    assert discriminator_loss(real, fake, game) == pytest.approx(float(expected[0]))
-    assert generator_loss(fake, game) == pytest.approx(float(expected[1]))
-    nothing_known = torch.full((3, 1), 0.0 if game == "bce" else 0.5)
-    assert float(discriminator_loss(nothing_known, nothing_known, game)) == pytest.approx(ignorance(game))
+    assert discriminator_loss(real, fake, gan_loss) == pytest.approx(float(expected[0]))
+    assert generator_loss(fake, gan_loss) == pytest.approx(float(expected[1]))
+    nothing_known = torch.full((3, 1), 0.0 if gan_loss == "bce" else 0.5)
+    assert float(discriminator_loss(nothing_known, nothing_known, gan_loss)) == pytest.approx(uninformed_loss(gan_loss))
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("gan_loss", GAMES)
 @pytest.mark.parametrize("network", ["unet", "unet-half"])
-def test_each_players_step_lowers_its_own_loss_on_the_same_batch(game: Any, network: str) -> None:
+def test_each_players_step_lowers_its_own_loss_on_the_same_batch(gan_loss: Any, network: str) -> None:
     images = pictures(12)
-    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=12, game=game, flips=False, learning_rate=2e-4)
+    settings = dataclasses.replace(
+        SETTINGS, epochs=1, batch_size=12, gan_loss=gan_loss, flips=False, learning_rate=2e-4
+    )
     colorizer, judge = players(network)
     old_painter, old_judge = copy.deepcopy(colorizer.network).train(), copy.deepcopy(judge).train()
     fit(colorizer, judge, images, settings=settings, progress=False)  # one step each
@@ -84,18 +86,18 @@ def test_each_players_step_lowers_its_own_loss_on_the_same_batch(game: Any, netw
     gray, target = colorizer.representation.encode(images, colorizer.network.output_stride)
 
     def large(color: Tensor) -> Tensor:
-        return adversarial.enlarge(color, gray)
+        return adversarial.upsample(color, gray)
 
     @torch.no_grad()
     def judges_loss(judge: torch.nn.Module) -> float:
         painted = large(old_painter(gray))
-        return float(discriminator_loss(judge(gray, large(target)), judge(gray, painted), game))
+        return float(discriminator_loss(judge(gray, large(target)), judge(gray, painted), gan_loss))
 
     @torch.no_grad()
     def painters_loss(painter: torch.nn.Module) -> float:
         prediction = painter(gray)
         return float(
-            generator_loss(new_judge(gray, large(prediction)), game)
+            generator_loss(new_judge(gray, large(prediction)), gan_loss)
             + settings.lambda_l1 * F.l1_loss(prediction, target)
         )
 
@@ -113,14 +115,14 @@ def test_it_learns_and_says_nothing_of_collapse() -> None:
     assert F.l1_loss(colorizer.reconstruct(images), images / 255) < 0.5 * before
     assert history.signs == []
     assert [row["epoch"] for row in history.rows] == list(range(1, 31))
-    assert {"generator_loss", "l1", "discriminator_loss", "discriminator_right", "variation"} <= set(history.rows[0])
+    assert {"generator_loss", "l1", "discriminator_loss", "discriminator_accuracy", "variation"} <= set(history.rows[0])
     rates = [row["learning_rate"] for row in history.rows]
     assert rates[0] == rates[14] == SETTINGS.learning_rate and rates[-1] == pytest.approx(rates[0] / 120)  # 8 batches
     assert not colorizer.network.training and not judge.training
 
 
 def test_lambda_zero_plays_without_the_true_color() -> None:
-    """Of two generators in one game, the one with L1 ends nearer to the true colors."""
+    """Of two generators in one GAN, the one with L1 ends nearer to the true colors."""
     ends = []
     for weight in (0.0, 100.0):
         colorizer, judge = players()
@@ -139,7 +141,9 @@ class Killed(BaseException):
 @pytest.mark.parametrize("kill_at", [1, 4, 8])
 @pytest.mark.parametrize("network", ["unet-noise", "unet-half"])
 def test_resumed_anywhere_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch, kill_at: int, network: str) -> None:
-    settings = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0, rest_above=0.6)  # a checkpoint after every step
+    settings = dataclasses.replace(
+        SETTINGS, checkpoint_seconds=0.0, skip_discriminator_above=0.6
+    )  # a checkpoint after every step
     data = pictures(20)
 
     def play(seed: int, **how: Any) -> tuple[Tensor, Any]:
@@ -178,22 +182,22 @@ def test_a_checkpoint_of_another_game_is_refused(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------ collapse
 
-HEALTHY = {"epoch": 3.0, "discriminator_loss": 0.6, "discriminator_right": 0.7, "variation": 0.8}
+HEALTHY = {"epoch": 3.0, "discriminator_loss": 0.6, "discriminator_accuracy": 0.7, "variation": 0.8}
 
 
 @pytest.mark.parametrize(
-    ("game", "change", "kinds"),
+    ("gan_loss", "change", "kinds"),
     [
         ("bce", {}, set()),
-        ("bce", {"discriminator_loss": 0.01, "discriminator_right": 0.999}, {"discriminator wins"}),
+        ("bce", {"discriminator_loss": 0.01, "discriminator_accuracy": 0.999}, {"discriminator wins"}),
         ("lsgan", {"discriminator_loss": 0.2}, set()),
-        ("lsgan", {"discriminator_loss": 0.005, "discriminator_right": 0.99}, {"discriminator wins"}),
+        ("lsgan", {"discriminator_loss": 0.005, "discriminator_accuracy": 0.99}, {"discriminator wins"}),
         ("bce", {"variation": 0.01}, {"no variation"}),
         ("bce", {"variation": math.nan}, set()),  # one image a batch: not known
     ],
 )
-def test_signs_of_collapse(game: Any, change: dict[str, float], kinds: set[str]) -> None:
-    signs = signs_of_collapse(HEALTHY | change, game)
+def test_signs_of_collapse(gan_loss: Any, change: dict[str, float], kinds: set[str]) -> None:
+    signs = collapse_warnings(HEALTHY | change, gan_loss)
     assert set(signs) == kinds
     assert all("Try" in text for text in signs.values())
 
@@ -216,7 +220,7 @@ def test_a_discriminator_that_wins_is_noticed() -> None:
     colorizer.network.output[0].bias.requires_grad_(True)  # type: ignore[union-attr, index]
     settings = dataclasses.replace(SETTINGS, epochs=12, learning_rate=5e-3)
     history = fit(colorizer, judge, pictures(32), settings=settings, progress=False)
-    assert any("the discriminator wins" in sign for sign in history.signs)
+    assert any("separates real from generated" in sign for sign in history.signs)
 
 
 def test_a_loss_that_is_not_finite_stops_training() -> None:
@@ -231,7 +235,13 @@ def test_a_resting_discriminator_does_not_move() -> None:
     judge.judge[-1].bias.data.fill_(5.0)  # type: ignore[operator, union-attr]  # calls all real: right half of the time
     before = [p.clone() for p in judge.parameters()]
     settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=8, learning_rate=1e-4)
-    fit(colorizer, judge, pictures(8), settings=dataclasses.replace(settings, rest_above=0.5), progress=False)
+    fit(
+        colorizer,
+        judge,
+        pictures(8),
+        settings=dataclasses.replace(settings, skip_discriminator_above=0.5),
+        progress=False,
+    )
     moved = [not torch.equal(a, b) for a, b in zip(before, judge.parameters(), strict=True)]
     assert all(moved)  # half is not above one half
 
@@ -241,7 +251,13 @@ def test_a_resting_discriminator_does_not_move() -> None:
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patched:
         patched.setattr(adversarial, "_share_right", lambda *scores: torch.tensor(0.9))
-        fit(colorizer, judge, pictures(8), settings=dataclasses.replace(settings, rest_above=0.8), progress=False)
+        fit(
+            colorizer,
+            judge,
+            pictures(8),
+            settings=dataclasses.replace(settings, skip_discriminator_above=0.8),
+            progress=False,
+        )
     assert all(torch.equal(a, b) for a, b in zip(before, judge.parameters(), strict=True))
 
 
@@ -263,7 +279,7 @@ def test_sampling_varies_noise_and_dropout_only() -> None:
 def test_the_papers_settings() -> None:
     assert (GanSettings().learning_rate, GanSettings().betas, GanSettings().lambda_l1) == (2e-4, (0.5, 0.999), 100)
     colorizer, judge, settings = c_dcgan(width=8)
-    assert colorizer.representation.config()["sees"] == "lightness" and settings.game == "bce"
+    assert colorizer.representation.config()["input_gray"] == "lightness" and settings.gan_loss == "bce"
     assert judge.receptive_field == 70 and count_parameters(judge) > 0
     history = fit(colorizer, judge, torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8),
                   settings=dataclasses.replace(settings, epochs=1, device="cpu"), progress=False)  # fmt: skip
@@ -276,6 +292,6 @@ def test_players_that_do_not_fit_are_refused() -> None:
         fit(Colorizer.create("ab313", "unet", width=2), judge, pictures(4), progress=False)
     with pytest.raises(LabkitError, match="judges 3 color channels, luma-chroma has 2"):
         fit(colorizer, PatchGAN(3, layers=1, width=4), pictures(4), progress=False)
-    for wrong in ({"game": "chess"}, {"lambda_l1": -1.0}, {"rest_above": 0.3}, {"epochs": 0}):
+    for wrong in ({"gan_loss": "chess"}, {"lambda_l1": -1.0}, {"skip_discriminator_above": 0.3}, {"epochs": 0}):
         with pytest.raises(LabkitError, match="Got"):
             GanSettings(**wrong)  # type: ignore[arg-type]

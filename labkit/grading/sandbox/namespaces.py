@@ -112,7 +112,7 @@ def separate(tier: str) -> None:
         _call("unshare", CLONE_NEWPID)
 
 
-def furnish(uid: int, limits: Limits, place: Path, workdir: Path, stub: str, extra: Sequence[Path] = ()) -> int:
+def build_rootfs(uid: int, limits: Limits, place: Path, workdir: Path, stub: str, extra: Sequence[Path] = ()) -> int:
     """Leave the machine's file system, network and IPC for a private one; returns a descriptor of the folder SOCKETS.
 
     Args:
@@ -165,7 +165,7 @@ def furnish(uid: int, limits: Limits, place: Path, workdir: Path, stub: str, ext
     return opened
 
 
-def surrender(tier: str, uid: int) -> None:
+def drop_privileges(tier: str, uid: int) -> None:
     """Give up root, all capabilities, the way back to them, and the system calls that no lab needs."""
     if tier == FULL:
         os.setgroups([])
@@ -459,8 +459,8 @@ def _try(tier: str) -> None:
 
 
 def _enter_and_look(tier: str, uid: int, place: Path, workdir: Path) -> None:
-    furnish(uid, Limits(), place, workdir, "")
-    surrender(tier, uid)
+    build_rootfs(uid, Limits(), place, workdir, "")
+    drop_privileges(tier, uid)
     restrict(tier, Limits())
     Path(WORK, "file").write_text("written")
     if not CHECKS.is_dir():

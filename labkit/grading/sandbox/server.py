@@ -416,9 +416,9 @@ def _first(keeper: socket.socket, settings: Settings, uid: int, request: Mapping
         descriptor = os.open(sockets, os.O_RDONLY | os.O_DIRECTORY)
     else:
         show = [Path(folder) for folder in settings.show]
-        descriptor = namespaces.furnish(uid, settings.limits, place / "root", workdir, CHECKS_STUB, show)
+        descriptor = namespaces.build_rootfs(uid, settings.limits, place / "root", workdir, CHECKS_STUB, show)
         home, work, sockets = Path(namespaces.HOME), Path(namespaces.WORK), Path(namespaces.SOCKETS)
-    namespaces.surrender(settings.tier, uid)
+    namespaces.drop_privileges(settings.tier, uid)
     namespaces.die_with_parent()
     namespaces.hide_memory(True)
     socket.send_fds(keeper, [b"{}"], [descriptor])
