@@ -26,9 +26,9 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
-def fenced(info: str) -> list[str]:
-    """Return the code blocks of CONTRIBUTING.md that open with this info string."""
-    return re.findall(rf"^```{info}\n(.*?)^```", CONTRIBUTING, re.DOTALL | re.MULTILINE)
+def fenced(info: str, text: str = CONTRIBUTING) -> list[str]:
+    """Return the code blocks of a page that open with this info string."""
+    return re.findall(rf"^```{info}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 # ------------------------------------------------------------------------------------------ license and citation
@@ -45,7 +45,9 @@ def test_the_citation_names_this_version_and_the_five_papers() -> None:
     assert citation["cff-version"] == "1.2.0" and citation["message"] and citation["authors"]
     assert citation["version"] == __version__ and citation["license"] == "MIT"
     assert tuple(reference["abbreviation"] for reference in citation["references"]) == PAPERS
-    assert all(reference["title"] and reference["authors"] and reference["type"] for reference in citation["references"])
+    assert all(
+        reference["title"] and reference["authors"] and reference["type"] for reference in citation["references"]
+    )
 
 
 def test_the_changelog_has_this_version_or_what_is_unreleased() -> None:
@@ -87,8 +89,10 @@ def check_command(words: list[str]) -> None:
         assert program != "sphinx-build" or (ROOT / "docs" / "conf.py").exists()
     elif program == "pip":
         check_install(arguments)
+    elif program == "pre-commit":
+        assert any(line.startswith("pre-commit") for line in PYPROJECT["project"]["optional-dependencies"]["dev"])
     else:
-        assert program in ("git", "cd", "sudo", "source", "venv", "pre-commit"), f"unknown command {' '.join(words)}"
+        assert program in ("sudo", "source", "venv"), f"unknown command {' '.join(words)}"
 
 
 def check_labkit(arguments: list[str]) -> None:
@@ -173,9 +177,21 @@ def test_the_commands_of_the_page_exist() -> None:
             check_command(words)
 
 
-@pytest.mark.parametrize("code", fenced("python run"), ids=lambda code: re.findall(r"(?:class|def) (\w+)|^(\w+) = ", code)[0])
+def examples() -> list[Any]:
+    """Return the blocks that open with "python run", each under the heading of its section."""
+    sections = re.split(r"^## (.+)\n", CONTRIBUTING, flags=re.MULTILINE)
+    pairs = zip(sections[1::2], sections[2::2], strict=True)
+    return [pytest.param(code, id=title) for title, text in pairs for code in fenced("python run", text)]
+
+
+@pytest.mark.parametrize("code", examples())
 def test_an_example_of_the_page_runs(code: str) -> None:
     exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})
+
+
+def test_each_addition_in_code_has_an_example() -> None:
+    added = ["representation", "network", "exercise", "data set", "recipe"]
+    assert [example.id for example in examples()] == [f"Add a{'n' * (what[0] in 'aeiou')} {what}" for what in added]
 
 
 def test_the_example_of_a_papers_numbers_can_be_read(tmp_path: Path) -> None:
