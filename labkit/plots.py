@@ -273,7 +273,7 @@ def compare(before: Tensor, after: Tensor, titles: tuple[str, str] = ("before", 
 
 def _draw(axes: Axes, picture: np.ndarray) -> None:
     hard = max(picture.shape[:2]) <= PIXEL_ART
-    axes.imshow(picture, interpolation="nearest" if hard else "auto")
+    axes.imshow(picture, interpolation="nearest" if hard else None)
 
 
 def _pictures(images: Images, name: str) -> list[np.ndarray]:
