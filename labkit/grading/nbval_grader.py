@@ -236,7 +236,7 @@ def _grade(task: Task, answer: Answer, grader: Grader, ended: Ended | None) -> E
     )  # fmt: skip
 
 
-@dataclass
+@dataclass(eq=False)  # hashable, as pytest 8 wants its plugins
 class Grader:
     """The plugin: lets nbval run the skeleton's cells, ends what does not end, and judges where a check stands.
 

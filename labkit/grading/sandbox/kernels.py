@@ -33,7 +33,6 @@ from queue import Empty
 from types import TracebackType
 from typing import Any
 
-import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Unicode
@@ -140,7 +139,9 @@ class Kernel:
     def __init__(self, link: Link | OrdinaryLink):
         self._link = link
         # In one context: a client's own would wait for its sockets, perhaps forever, when Python collects both.
-        self.client = BlockingKernelClient(context=zmq.Context.instance(), **link.connection)
+        # Of the class that the client asks for: jupyter_client 7, which the classic notebook needs, wants asyncio's.
+        context = BlockingKernelClient.class_traits()["context"].klass.instance()
+        self.client = BlockingKernelClient(context=context, **link.connection)
         self.client.session.key = link.key.encode()
         self.client.start_channels(hb=False, stdin=False)
         self._greet()
