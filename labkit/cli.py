@@ -365,7 +365,7 @@ def doctor() -> None:
 
     findings = examine()
     show(findings, Console())
-    if any(finding.state == "missing" for finding in findings):
+    if any(finding.state in ("old", "missing") for finding in findings):
         raise typer.Exit(1)
 
 

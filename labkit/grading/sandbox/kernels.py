@@ -140,8 +140,8 @@ class Kernel:
         self._link = link
         # In one context: a client's own would wait for its sockets, perhaps forever, when Python collects both.
         # Of the class that the client asks for: jupyter_client 7, which the classic notebook needs, wants asyncio's.
-        context = BlockingKernelClient.class_traits()["context"].klass.instance()
-        self.client = BlockingKernelClient(context=context, **link.connection)
+        context: Any = BlockingKernelClient.class_traits()["context"]
+        self.client = BlockingKernelClient(context=context.klass.instance(), **link.connection)
         self.client.session.key = link.key.encode()
         self.client.start_channels(hb=False, stdin=False)
         self._greet()
