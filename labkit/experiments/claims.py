@@ -20,7 +20,8 @@ from typing import Any
 
 from labkit.experiments.measured import Measured, measured
 from labkit.experiments.published import published
-from labkit.experiments.recipes import PROFILES, Claim, Printed, Recipe, find_recipes
+from labkit.experiments.recipes import find_recipes
+from labkit.experiments.schema import PROFILES, Claim, Printed, Recipe
 from labkit.metrics import FID_NAME, KID_NAME
 
 LOWER_IS_BETTER = ("mse", "mae", KID_NAME, FID_NAME)

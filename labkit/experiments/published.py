@@ -105,4 +105,7 @@ def _row(fields: list[str], path: Path, line: int) -> Row:
 
 @cache
 def _all_rows() -> tuple[Row, ...]:
-    return tuple(row for paper in PAPERS for row in read(folder() / f"{paper}.csv"))
+    place = folder()
+    if missing := [paper for paper in PAPERS if not (place / f"{paper}.csv").is_file()]:
+        raise LabkitError(f"{place / missing[0]}.csv is missing: install labkit again, or work in a full checkout")
+    return tuple(row for paper in PAPERS for row in read(place / f"{paper}.csv"))

@@ -38,7 +38,8 @@ from labkit.errors import LabkitError, out_of_memory
 from labkit.experiments import scores
 from labkit.experiments.claims import Finding, claims, examine
 from labkit.experiments.measured import Measured, Row, merge, summarize
-from labkit.experiments.recipes import Decoding, Recipe, Setup, System, find_recipes
+from labkit.experiments.recipes import find_recipes
+from labkit.experiments.schema import VALIDATION, Decoding, Recipe, Setup, System
 from labkit.experiments.tables import comparison, overview
 from labkit.ledger import Entry, Ledger, environment, now
 from labkit.metrics import gray_prediction, skill
@@ -548,7 +549,7 @@ def _figures(runs: Sequence[Run], out: Path, shelf: _Shelf) -> list[report.Figur
             "Loss by epoch, first seed. Each system has its own loss; only panels of the same color space compare.",
         ),
     ]
-    if watched := list(dict.fromkeys(n for _, history in losses for n in history[0] if n.startswith(scores.WATCHED))):
+    if watched := list(dict.fromkeys(n for _, history in losses for n in history[0] if n.startswith(VALIDATION))):
         panels = {n: {name: _column(history, n) for name, history in losses if n in history[0]} for n in watched}
         last = [f"{n} of {name} {line[-1]:.3g}" for n, lines in panels.items() for name, line in lines.items()]
         figures.append(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
-from labkit.experiments.recipes import Decoding, Recipe
+from labkit.experiments.schema import VALIDATION, Decoding, Recipe
 from labkit.metrics import (
     CHUNK_PIXELS,
     KEYS,
@@ -35,7 +35,6 @@ from labkit.models import Network, evaluation_mode
 from labkit.representation import Classification, make_representation
 
 BATCH = 64  # images painted at a time, fewer when they are large
-WATCHED = "validation "  # begins the name of what is measured after each epoch
 
 
 class Scores(NamedTuple):
@@ -124,12 +123,12 @@ def watched(colorizer: Colorizer, images: Tensor) -> Scores:
     """What is looked at after an epoch, on images that are not trained on: (N, 3, H, W) uint8."""
     found = evaluate(colorizer, images)
     gray = found.pop("gray")
-    ours, floor = ({WATCHED + name: row[name] for name in ("mse", "mae")} for row in (found, gray))
+    ours, floor = ({VALIDATION + name: row[name] for name in ("mse", "mae")} for row in (found, gray))
     if isinstance(space := colorizer.representation, Classification):
         stride, bins = colorizer.network.output_stride, space.quantizer
         nearest = bins.encode(space.target(images, stride))  # (N, H / stride, W / stride)
-        ours[WATCHED + "right bins"] = _share(_likeliest(colorizer, images) == nearest)
-        floor[WATCHED + "right bins"] = _share(bins.encode(space.target(gray_prediction(images), stride)) == nearest)
+        ours[VALIDATION + "right bins"] = _share(_likeliest(colorizer, images) == nearest)
+        floor[VALIDATION + "right bins"] = _share(bins.encode(space.target(gray_prediction(images), stride)) == nearest)
     return Scores(ours, floor)
 
 
@@ -149,6 +148,6 @@ def of_epochs(history: Sequence[dict[str, float]], gray: dict[str, float]) -> Sc
         f"{name}, epoch {row['epoch']:.0f}": value
         for row in history
         for name, value in row.items()
-        if name.startswith(WATCHED)
+        if name.startswith(VALIDATION)
     }
     return Scores(ours, {name: gray[name.rsplit(",", 1)[0]] for name in ours})

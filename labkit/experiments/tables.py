@@ -8,7 +8,8 @@ from typing import Any
 
 from labkit.experiments.claims import Gain, claims, findings, gains, largest, printed_value, verdict
 from labkit.experiments.measured import Measured
-from labkit.experiments.recipes import RECIPES, Recipe, System
+from labkit.experiments.recipes import RECIPES
+from labkit.experiments.schema import Recipe, System
 from labkit.metrics import skill
 
 

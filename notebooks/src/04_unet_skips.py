@@ -29,7 +29,7 @@ from labkit.data import load, toyworld
 from labkit.experiments.claims import claims_of, examine, printed_value
 from labkit.experiments.measured import measured
 from labkit.experiments.published import published
-from labkit.experiments.recipes import SKIPS
+from labkit.experiments.recipes.qureshi import SKIPS
 from labkit.models import count_parameters, make_network, patchgan
 from labkit.notebook.lab import begin
 from labkit.representation import make_representation

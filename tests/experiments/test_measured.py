@@ -28,7 +28,8 @@ from labkit.experiments.claims import (
     verdict,
 )
 from labkit.experiments.measured import COLUMNS, Measured, Row, measured, merge, read, summarize
-from labkit.experiments.recipes import RECIPES, Claim, PrintedGain
+from labkit.experiments.recipes import RECIPES
+from labkit.experiments.schema import Claim, PrintedGain
 
 ROW = Row(
     recipe="skips",

@@ -23,8 +23,9 @@ from labkit.experiments import measured as measured_package
 from labkit.experiments import recipes, tables
 from labkit.experiments import reproduce as module
 from labkit.experiments.measured import measured, read
-from labkit.experiments.recipes import TOY, Claim, Decoding, Printed, Recipe, Setup, System
+from labkit.experiments.recipes.shared import TOY
 from labkit.experiments.reproduce import Run, reproduce
+from labkit.experiments.schema import Claim, Decoding, Printed, Recipe, Setup, System
 from labkit.experiments.tables import comparison, overview, summary
 from labkit.ledger import Ledger
 from labkit.metrics import color_bias, evaluate, gray_prediction, kid, mse, score
@@ -47,7 +48,7 @@ TINY = Recipe(
     claims=(Claim("regression beats bins", "regression", "bins"),),
     differs="Everything.",
 )
-COUSIN = replace(TINY, name="cousin", systems=TINY.systems[:1])  # shares a training with tiny
+COUSIN = replace(TINY, name="cousin", systems=TINY.systems[:1], claims=())  # shares a training with tiny
 FAILING = replace(
     TINY,
     name="failing",
@@ -161,7 +162,7 @@ def test_nothing_is_done_twice(done: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_other_readings_are_scored_without_training(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = replace(TINY.systems[1], more=(Decoding("bins, sampled", {"decode": "sample"}),))
-    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(more,)))
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(more,), claims=()))
     monkeypatch.setattr(module, "fit", None)
     monkeypatch.setattr(module, "_figures", lambda *args: [])
     (outcome,) = reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
