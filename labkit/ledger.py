@@ -24,7 +24,7 @@ NOT_HASHED = (
     "doctor.py",
     "ledger.py",
     *(f"course/{name}.py" for name in ("run", "report", "build", "source")),
-    *(f"experiments/{name}.py" for name in ("reproduce", "scores", "tables")),
+    *(f"experiments/{name}.py" for name in ("images", "page", "reproduce", "results", "runs", "scores", "tables")),
 )
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "papermill", "nbclient", "ipykernel")
 
@@ -125,6 +125,6 @@ def package_hash() -> str:
     for folder in filter(None, folders):
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
-            if path.suffix in (".py", ".safetensors", ".json", ".csv") and name not in NOT_HASHED:
+            if path.suffix in (".py", ".safetensors", ".json", ".csv", ".npz") and name not in NOT_HASHED:
                 digest.update(f"{name} {artifacts.sha256(path)}\n".encode())
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
@@ -71,7 +72,15 @@ class Measured:
     command: str
 
     @property
+    def images(self) -> int:
+        """Return on how many images the metric was measured: the test images, or those held out of training."""
+        split = "validation" if self.metric.startswith("validation ") else "test"
+        count = re.search(rf"(\d+) {split}", self.data)
+        return int(count[1]) if count else 0
+
+    @property
     def mean(self) -> float:
+        """Return the mean over seeds."""
         return statistics.fmean(self.values)
 
     @property

@@ -15,7 +15,13 @@ from pathlib import Path
 from labkit.artifacts import course_data
 from labkit.errors import LabkitError
 
-PAPERS = ("qureshi", "dalban", "ecs171", "gan", "zhuang")
+PAPERS = {
+    "qureshi": "A. Qureshi, regression and classification on CIFAR-10 horses (2025)",
+    "dalban": "A. Dalban and W. Lakbir, RGB, LAB and 676 bins on photographs",
+    "ecs171": "ECS 171 Group 3, a CNN with fixed kernels (the hybrid, structural linear regression) and one without",
+    "gan": "a summary of a comparison of classification over 313 bins with a conditional DCGAN",
+    "zhuang": "A. Zhuang, A. Zhou and Y. Chen, U-Nets for RGB and YUV",
+}
 COLUMNS = ("paper", "table", "system", "metric", "value", "claim", "place")
 
 

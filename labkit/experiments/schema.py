@@ -143,7 +143,12 @@ class System:
 
 @dataclass(frozen=True)
 class Claim:
-    """State that one decoding scores better than another in one metric."""
+    """State that one decoding scores better than another in one metric.
+
+    `varies` names the one thing that the two sides are meant to differ in, as `labkit.experiments.comparability`
+    names it ("network.name", "representation.alpha"); empty where two metrics of one decoding are compared. Where more
+    differs, the claim is refused, unless `also` lists the rest: by the same names, or in words what no setting shows.
+    """
 
     claim: str
     better: str
@@ -152,6 +157,9 @@ class Claim:
     worse_metric: str | None = None  # where two metrics of one decoding are compared; None: `metric`
     paper: str = OWN
     printed: PrintedGain | None = None
+    varies: str = ""
+    also: tuple[str, ...] = ()
+    headline: bool = False  # among what docs/results.md opens with
 
     @property
     def metrics(self) -> str:
@@ -162,6 +170,9 @@ class Claim:
 @dataclass(frozen=True)
 class Recipe:
     """Name an experiment. `metrics` are those that its table compares; all are measured.
+
+    `paper_profiles` are those that follow the paper's own setting (images, width, epochs): only there can a claim of
+    the paper be contradicted; elsewhere it is contradicted in our setting.
 
     Raises:
         LabkitError: where a reference leads nowhere, naming the recipe: a profile, network, representation or data set
@@ -180,6 +191,7 @@ class Recipe:
     by_class: bool = False  # measure skill and color bias by class of the test images, too
     claims: tuple[Claim, ...] = ()
     differs: str = ""  # from the paper
+    paper_profiles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -235,7 +247,7 @@ class Recipe:
 
     def _check_profiles(self) -> None:
         _one_of("paper", [self.paper], (*PAPERS, OWN))
-        _one_of("profile", self.profiles, PROFILES)
+        _one_of("profile", (*self.profiles, *self.paper_profiles), PROFILES)
         for setup in self.profiles.values():
             _one_of("data set", (*setup.datasets, *setup.of_test().datasets), DATASETS)
 
@@ -249,6 +261,8 @@ class Recipe:
         names = [decoding.name for decoding in self.decodings]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise LabkitError(f"two decodings have the name {twice[0]!r}: name them apart")
+        if bad := [name for name in names if "|" in name]:
+            raise LabkitError(f"the name {bad[0]!r} holds a |, which ends names in files of scores: leave it out")
 
     def _check_printed(self) -> None:
         for decoding in self.decodings:

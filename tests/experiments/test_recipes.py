@@ -10,7 +10,7 @@ import torch
 
 from labkit import LabkitError
 from labkit.data import load
-from labkit.experiments.claims import DIFFERENCE, PERCENT, PRINTED_AS, RATIO, gains, printed_value
+from labkit.experiments.printed import DIFFERENCE, PERCENT, PRINTED_AS, RATIO, compare_gains, printed_value
 from labkit.experiments.published import PAPERS, published
 from labkit.experiments.recipes import RECIPES, find_recipes
 from labkit.experiments.reproduce import make_colorizer
@@ -71,7 +71,7 @@ def test_every_printed_score_is_compared() -> None:
             for metric, word in PRINTED_AS.items():
                 if printed and printed_value(recipe, printed, metric) is not None:
                     met.add((recipe.paper, printed.system, word))
-        for gain, claim in ((gain, c) for c in recipe.claims if c.printed for gain in gains(recipe, [])):
+        for gain, claim in ((gain, c) for c in recipe.claims if c.printed for gain in compare_gains(recipe, [])):
             met.add((recipe.paper, claim.printed.system, gain.metric))
     scores = [word + kind for word in PRINTED_AS.values() for kind in ("", RATIO, PERCENT, DIFFERENCE)]
     asked = {(row.paper, row.system, row.metric) for row in published() if row.value is not None}
@@ -141,10 +141,10 @@ def test_twenty_steps_on_a_batch(recipe: Recipe, system: System) -> None:
         assert losses[-1] < 0.9 * losses[0]
     else:
         options = {**system.gan, "width": 4}
-        critic = adversarial.discriminator_for(colorizer, layers=1, width=options.pop("width"))
+        discriminator = adversarial.discriminator_for(colorizer, layers=1, width=options.pop("width"))
         options.pop("layers")
         settings = adversarial.GanSettings(**{**loop, **options})
-        played = adversarial.fit(colorizer, critic, images, settings=settings, progress=False)
+        played = adversarial.fit(colorizer, discriminator, images, settings=settings, progress=False)
         assert all(math.isfinite(value) for row in played.rows for value in row.values())
     picture = colorizer.reconstruct(images)
     assert picture.shape == images.shape and float(picture.min()) >= 0 and float(picture.max()) <= 1
@@ -192,6 +192,8 @@ def _with_claim(**changes: Any) -> dict[str, Any]:
         (_with_claim(metric="validation mse, epoch 3"), "unknown metric 'validation mse, epoch 3'"),
         (_with_claim(worse_metric="skill deer"), "unknown metric 'skill deer'"),
         (_with_claim(paper="zhang"), "unknown paper of the claim"),
+        (_with_system(more=(Decoding("a|b"),)), r"the name 'a\\|b' holds a \\|"),
+        ({"paper_profiles": ("full",)}, "unknown profile 'full'"),
         (_with_claim(printed=PrintedGain("U-Net over CNN")), "system 'U-Net over CNN'"),
         (_with_claim(printed=PrintedGain("regression U-Net", {"quik": "why"})), "unknown profile 'quik'"),
     ],

@@ -77,17 +77,33 @@ DALBAN = Recipe(
             "psnr_mean",
             paper="dalban",
             printed=PrintedGain("U-Net RGB", _PEXELS),
+            varies="network.name",
+            also=("network.depth", "network.width", "the rest of the architecture"),
         ),
         Claim(
-            "LAB paints more colorfully, size and network equal",
+            "LAB output is more colorful, size and network equal",
             "U-Net LAB, as small",
             "U-Net RGB",
             "colorfulness",
             paper="dalban",
+            varies="representation.name",
+            also=("the color space of the loss",),
         ),
-        Claim("LAB raises PSNR, size and network equal", "U-Net LAB, as small", "U-Net RGB", "psnr_mean"),
         Claim(
-            "more L1 makes more colorful pictures", "U-Net RGB, alpha .3", "U-Net RGB", "colorfulness", paper="dalban"
+            "LAB raises PSNR, size and network equal",
+            "U-Net LAB, as small",
+            "U-Net RGB",
+            "psnr_mean",
+            varies="representation.name",
+            also=("the color space of the loss",),
+        ),
+        Claim(
+            "more L1 makes more colorful pictures",
+            "U-Net RGB, alpha .3",
+            "U-Net RGB",
+            "colorfulness",
+            paper="dalban",
+            varies="representation.alpha",
         ),
         Claim(
             "classification is more colorful than regression",
@@ -95,8 +111,18 @@ DALBAN = Recipe(
             "U-Net LAB",
             "colorfulness",
             paper="dalban",
+            varies="representation.name",
+            also=("representation.decode", "representation.rebalance", "representation.alpha", "fit.epochs"),
         ),
-        Claim("regression has the better PSNR", "U-Net LAB", "U-Net classification", "psnr_mean", paper="dalban"),
+        Claim(
+            "regression has the better PSNR",
+            "U-Net LAB",
+            "U-Net classification",
+            "psnr_mean",
+            paper="dalban",
+            varies="representation.name",
+            also=("representation.decode", "representation.rebalance", "representation.alpha", "fit.epochs"),
+        ),
     ),
     differs="The paper's photographs are not public: a folder flowers17 under the data root stands in, else the "
     "photographs that lie there. gpu follows its sizes (96 and 512 pixels) and nearly its parameters: 4.31M, 4.38M, "
@@ -121,7 +147,7 @@ BY_CLASS = Recipe(
     by_class=True,
     claims=(
         Claim(
-            "animals of few colors (deer) are painted better than cars",
+            "animals of few colors (deer) are predicted better than cars",
             "simple, UV",
             "simple, UV",
             "skill deer",

@@ -41,15 +41,38 @@ def _slr_claims(images: str, not_comparable: Mapping[str, str]) -> tuple[Claim, 
             "printed, baseline",
             paper="ecs171",
             printed=PrintedGain(images, not_comparable),
+            varies="network.name",
         ),
-        Claim("the hybrid beats its baseline, corrected", "corrected, hybrid", "corrected, baseline"),
-        Claim("correcting the decomposition helps the baseline", "corrected, baseline", "printed, baseline"),
+        Claim(
+            "the hybrid beats its baseline, corrected",
+            "corrected, hybrid",
+            "corrected, baseline",
+            varies="network.name",
+        ),
+        Claim(
+            "correcting the decomposition helps the baseline",
+            "corrected, baseline",
+            "printed, baseline",
+            varies="representation.form",
+            also=("the direction of luma and the basis of the chroma plane change together",),
+        ),
     )
 
 
 _BY_KERNEL = (
-    Claim("kernels that average to zero help, corrected", "corrected, hybrid", "corrected, identity only"),
-    Claim("zero-mean kernels alone beat the baseline, corrected", "corrected, zero-mean only", "corrected, baseline"),
+    Claim(
+        "kernels that average to zero help, corrected",
+        "corrected, hybrid",
+        "corrected, identity only",
+        varies="network.kernels",
+    ),
+    Claim(
+        "zero-mean kernels alone beat the baseline, corrected",
+        "corrected, zero-mean only",
+        "corrected, baseline",
+        varies="network.name",
+        also=("network.kernels", "no learned bias beside the kernels, which the paper proposes in section 4.5"),
+    ),
 )
 SLR = Recipe(
     name="slr",
@@ -64,6 +87,7 @@ SLR = Recipe(
     },
     metrics=("mse", "psnr_mean", "ssim"),
     claims=_slr_claims("CIFAR-10", _SMALL) + _BY_KERNEL,
+    paper_profiles=("gpu",),
     differs="quick: 32-pixel horses, not rotated. course and gpu: all of CIFAR-10 enlarged to 144 and cropped to 128 "
     "pixels, flipped and turned by up to 10 degrees, as in the paper. It prints validation errors; here, test errors.",
 )
@@ -83,6 +107,7 @@ SLR_FLOWERS = replace(
         "course": replace(_SLR_FLOWERS, fit=replace(_SLR_FLOWERS.fit, epochs=20)),
         "gpu": _SLR_FLOWERS,
     },
+    paper_profiles=("gpu",),
     differs="quick: a folder flowers17 under the data root (else the photographs that lie there) at 64 pixels. course "
     "and gpu: Flowers102 at 144, cropped to 128 pixels, its official splits. Test errors.",
 )
@@ -100,6 +125,7 @@ SLR_STL10 = replace(
         "course": replace(_SLR_STL10, fit=replace(_SLR_STL10.fit, epochs=20)),
         "gpu": _SLR_STL10,
     },
+    paper_profiles=("gpu",),
     differs="course and gpu: STL-10's 5,000 labeled training images at 144, cropped to 128 pixels. Test errors.",
 )
 
@@ -107,6 +133,7 @@ _BY_FORM = SLR.systems[0], SLR.systems[1], SLR.systems[4], SLR.systems[5]  # bas
 SLR_MERGED = replace(
     SLR,
     name="slr-merged",
+    paper_profiles=(),
     line="the same on data sets put together: CIFAR-10, flowers and STL-10",
     systems=tuple(replace(system, printed=None) for system in _BY_FORM),
     profiles={
@@ -160,17 +187,23 @@ SLR_TRANSFER = Recipe(
             "learned from photographs",
             "from CIFAR-10, enlarged",
             paper="ecs171",
+            varies="data.dataset",
+            also=("data.limit",),
+            headline=True,
         ),
         Claim(
             "because what was lost in resolution does not come back",
             "learned from photographs",
             "from the same, shrunk to 32 and enlarged",
             paper="ecs171",
+            varies="data.shrink",
         ),
         Claim(
             "what the images show matters, resolution being equal",
             "from the same, shrunk to 32 and enlarged",
             "from CIFAR-10, enlarged",
+            varies="data.dataset",
+            also=("data.shrink", "data.limit"),
         ),
     ),
     differs="The paper tells of this in words. The hybrid with the corrected decomposition learns from equally many "
@@ -189,23 +222,26 @@ def _seen(name: str, classes: str) -> System:
 SCENE_BIAS = Recipe(
     name="scene-bias",
     paper="ecs171",
-    line="do the scenes that a network learned from tint the pictures that it paints of other things?",
+    line="do the scenes in the training images tint predictions for other objects?",
     systems=(_seen("learned from sea and sky", _WATER), _seen("learned from pastures", _PASTURE)),
     profiles={"test": TOY, "quick": _SCENES, "course": _SCENES_FULL, "gpu": _SCENES_FULL},
     metrics=("mse", "colorfulness", "a bias", "b bias"),
     by_class=True,
     claims=(
         Claim(
-            "who learned from pastures paints cats yellower",
+            "cats come out yellower after training on pastures",
             "learned from pastures",
             "learned from sea and sky",
             "b bias",
+            varies="data.classes",
+            headline=True,
         ),
         Claim(
-            "who learned from pastures paints cats redder",
+            "cats come out redder after training on pastures",
             "learned from pastures",
             "learned from sea and sky",
             "a bias",
+            varies="data.classes",
         ),
     ),
     differs="The paper supposes it of indoor scenes (warmer, yellower) and outdoor ones, without a number. Here ships "

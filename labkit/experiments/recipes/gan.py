@@ -62,24 +62,34 @@ CNN_VS_GAN = Recipe(
     thresholds=(0.02, 0.05, 0.1),
     kid=True,
     claims=(
-        Claim("the GAN has the better PSNR", "C-DCGAN", "classification", "psnr_mean", paper="gan"),
-        Claim("the GAN has more right pixels", "C-DCGAN", "classification", "accuracy 0.05", paper="gan"),
-        Claim("the GAN looks more real as a set", "C-DCGAN", "classification", KID_NAME, paper="gan"),
-        Claim("the adversary improves PSNR", "C-DCGAN", "generator alone, L1", "psnr_mean"),
-        Claim("the adversary makes more colorful pictures", "C-DCGAN", "generator alone, L1", "colorfulness"),
+        Claim("the GAN has the better PSNR", "C-DCGAN", "classification", "psnr_mean", paper="gan", varies="gan"),
+        Claim("the GAN has more right pixels", "C-DCGAN", "classification", "accuracy 0.05", paper="gan", varies="gan"),
+        Claim("the GAN looks more real as a set", "C-DCGAN", "classification", KID_NAME, paper="gan", varies="gan"),
+        Claim("the adversary improves PSNR", "C-DCGAN", "generator alone, L1", "psnr_mean", varies="gan"),
+        Claim(
+            "the adversary makes more colorful pictures", "C-DCGAN", "generator alone, L1", "colorfulness", varies="gan"
+        ),
         Claim(
             "rebalancing, which disturbed the paper's training, hurts MSE",
             "classification",
             "classification, rebalanced",
             paper="gan",
+            varies="representation.rebalance",
         ),
         Claim(
             "rebalancing makes more colorful pictures",
             "classification, rebalanced",
             "classification",
             "colorfulness",
+            varies="representation.rebalance",
+            headline=True,
         ),
-        Claim("the mean decodes better than the mode", "classification, by mean", "classification, by mode"),
+        Claim(
+            "the mean decodes better than the mode",
+            "classification, by mean",
+            "classification, by mode",
+            varies="representation.decode",
+        ),
         Claim(
             "green is predicted better than red, GAN",
             "C-DCGAN",

@@ -11,7 +11,7 @@ from labkit.experiments.schema import Claim, Decoding, Printed, PrintedGain, Rec
 SKIPS = Recipe(
     name="skips",
     paper="qureshi",
-    line="the same encoder-decoder with and without skips, painting RGB or only the chroma: what do skips carry?",
+    line="the same encoder-decoder with and without skips, predicting RGB or only the chroma: what do skips carry?",
     systems=(
         System("rgb, no skips", "rgb", "cnn", printed=Printed("3", "regression CNN")),
         System("rgb, skips", "rgb", "unet", printed=Printed("3", "regression U-Net")),
@@ -22,16 +22,37 @@ SKIPS = Recipe(
     metrics=("mse", "mae", "psnr_mean", "ssim"),
     claims=(
         Claim(
-            "skips help when the network paints RGB",
+            "skips help when the network predicts RGB",
             "rgb, skips",
             "rgb, no skips",
             paper="qureshi",
             printed=PrintedGain("regression U-Net against CNN"),
+            varies="network.name",
+            headline=True,
         ),
-        Claim("skips help when luma is given", "luma-chroma, skips", "luma-chroma, no skips"),
-        Claim("chroma over the exact luma beats RGB, with skips", "luma-chroma, skips", "rgb, skips"),
-        Claim("giving luma without skips beats RGB with skips", "luma-chroma, no skips", "rgb, skips"),
+        Claim(
+            "skips help when luma is given",
+            "luma-chroma, skips",
+            "luma-chroma, no skips",
+            varies="network.name",
+            headline=True,
+        ),
+        Claim(
+            "chroma over the exact luma beats RGB, with skips",
+            "luma-chroma, skips",
+            "rgb, skips",
+            varies="representation.name",
+            headline=True,
+        ),
+        Claim(
+            "giving luma without skips beats RGB with skips",
+            "luma-chroma, no skips",
+            "rgb, skips",
+            varies="representation.name",
+            also=("network.name",),
+        ),
     ),
+    paper_profiles=("course", "gpu"),
     differs="Both networks have equal depth; in the paper's classification pair the U-Net is deeper as well.",
 )
 
@@ -92,33 +113,53 @@ QURESHI = Recipe(
                 f"{kind} CNN",
                 paper="qureshi",
                 printed=PrintedGain(f"{kind} U-Net against CNN"),
+                varies="network.name",
+                also=("fit.epochs",) if kind == "regression" else ("network.up_convolutions", "fit.epochs"),
+                headline=kind == "regression",
             )
             for kind in ("regression", "classification")
         ),
         Claim(
-            "regression beats classification by its mode", "regression U-Net", "classification U-Net", paper="qureshi"
+            "regression beats classification by its mode",
+            "regression U-Net",
+            "classification U-Net",
+            paper="qureshi",
+            varies="representation.name",
+            also=("fit.epochs",),
         ),
-        Claim("regression beats classification by its mean", "regression U-Net", "classification U-Net, by mean"),
+        Claim(
+            "regression beats classification by its mean",
+            "regression U-Net",
+            "classification U-Net, by mean",
+            varies="representation.name",
+            also=("representation.decode", "fit.epochs"),
+        ),
         Claim(
             "classification is more colorful than regression",
             "classification U-Net",
             "regression U-Net",
             "colorfulness",
             paper="qureshi",
+            varies="representation.name",
+            also=("fit.epochs",),
         ),
         Claim(
             "color learned at 32 pixels fits the same horses less well at 64",
             "regression U-Net",
             "regression U-Net, at 64 pixels",
             "skill",
+            varies="decoding.size",
+            headline=True,
         ),
         Claim(
             "without skips it fits them better at 64",
             "regression CNN, at 64 pixels",
             "regression CNN",
             "skill",
+            varies="decoding.size",
         ),
     ),
+    paper_profiles=("course", "gpu"),
     differs="The paper stops early on a validation split and names no optimizer; here AdamW runs a one-cycle schedule "
     "over all 5,000 training horses, for the paper's epochs (quick: half its width, 8 epochs, and batches of 16, which "
     "score better on validation horses than 64 after so few epochs). Its PSNR is the mean over images. Its SSIM is not "
@@ -156,6 +197,7 @@ QURESHI_CURVES = Recipe(
                 "regression CNN",
                 f"validation mse, epoch {number}",
                 paper="qureshi",
+                varies="network.name",
             )
             for count, number in (("two", 2), ("eight", 8))
         ),
@@ -164,8 +206,10 @@ QURESHI_CURVES = Recipe(
             "classification U-Net",
             "classification CNN",
             "validation right bins, epoch 8",
+            varies="network.name",
         ),
     ),
-    differs="483 of the 5,000 training horses are held out and looked at after each epoch; nothing is chosen by them. "
+    paper_profiles=("course", "gpu"),
+    differs="483 of the 5,000 training horses are held out and scored after each epoch; nothing is chosen by them. "
     "quick: a quarter of the paper's width, 8 epochs.",
 )

@@ -31,10 +31,39 @@ def _zhuang_systems(more: Mapping[str, Any]) -> tuple[System, ...]:
 
 
 _ZHUANG_CLAIMS = (
-    Claim("UV output beats RGB output, simple U-Net", "simple, UV", "simple, RGB", paper="zhuang"),
-    Claim("UV output beats RGB output, complex U-Net", "complex, UV", "complex, RGB", paper="zhuang"),
-    Claim("the complex U-Net beats the simple one, RGB", "complex, RGB", "simple, RGB"),
-    Claim("L1 paints more colorfully than MSE, UV", "simple, UV, L1", "simple, UV", "colorfulness", paper="dalban"),
+    Claim(
+        "UV output beats RGB output, simple U-Net",
+        "simple, UV",
+        "simple, RGB",
+        paper="zhuang",
+        varies="representation.name",
+        also=("the color space of the loss",),
+        headline=True,
+    ),
+    Claim(
+        "UV output beats RGB output, complex U-Net",
+        "complex, UV",
+        "complex, RGB",
+        paper="zhuang",
+        varies="representation.name",
+        also=("the color space of the loss",),
+    ),
+    Claim(
+        "the complex U-Net beats the simple one, RGB",
+        "complex, RGB",
+        "simple, RGB",
+        varies="network.down",
+        also=("network.up",),
+    ),
+    Claim(
+        "L1 is more colorful than MSE, UV",
+        "simple, UV, L1",
+        "simple, UV",
+        "colorfulness",
+        paper="dalban",
+        varies="representation.alpha",
+        headline=True,
+    ),
 )
 
 ZHUANG = Recipe(
@@ -86,7 +115,7 @@ _TEN = {"classes": None, "limit": 40_000, "test_classes": "horse"}
 ZHUANG_CLASSES = Recipe(
     name="zhuang-classes",
     paper="zhuang",
-    line="one class against ten: horses painted by a network that saw only horses, and by one that saw everything",
+    line="one class against ten: a network trained on horses and one trained on everything, both scored on horses",
     systems=(
         System("trained on horses", "yuv", "unet", {}, SIMPLE),
         System(
@@ -107,10 +136,12 @@ ZHUANG_CLASSES = Recipe(
     metrics=ZHUANG.metrics,
     claims=(
         Claim(
-            "a network trained on one kind of object paints it better",
+            "training on one kind of object helps for that kind",
             "trained on horses",
             "trained on ten classes",
             paper="zhuang",
+            varies="data.classes",
+            also=("data.limit", "fit.epochs"),
         ),
     ),
     differs="Both networks take equally many steps. The paper compares flowers with CIFAR-10, by eye, at two sizes.",
@@ -148,6 +179,7 @@ ZHUANG_SWEEP = Recipe(
             "depth 3",
             "base: no dropout, batch 64, rate .002, depth 4",
             paper="zhuang",
+            varies="network.depth",
         ),
     ),
     differs="The paper names what it swept and prints no number. Nothing is chosen here: every value is scored.",
