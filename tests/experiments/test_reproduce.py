@@ -19,6 +19,7 @@ from labkit.colorizer import WEIGHTS_FILE, Colorizer
 from labkit.data import load
 from labkit.data.dataset import resize
 from labkit.data.folder import listing
+from labkit.experiments import images as images_module
 from labkit.experiments import measured as measured_package
 from labkit.experiments import page as page_module
 from labkit.experiments import per_image, recipes, results
@@ -228,7 +229,7 @@ def test_what_was_done_is_tabled_without_its_images(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(recipes.RECIPES, "tiny", one)
     out = tmp_path / "out"
     reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path, out=out)
-    monkeypatch.setattr(module, "load_images", lambda *args: (_ for _ in ()).throw(LabkitError("gone")))
+    monkeypatch.setattr(images_module, "load_images", lambda *args: (_ for _ in ()).throw(LabkitError("gone")))
     (outcome,) = reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path, out=out, resume=True)
     assert outcome.rows and not outcome.failures and "All 1 ended well." in (out / "reproduce.html").read_text()
 
@@ -359,7 +360,7 @@ def test_the_page_of_results(done: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     a, b = (measured("tiny", name, "mse")[0].mean for name in ("regression", "bins"))
     cells = [cell.strip() for cell in line.split("|")]
     assert f"regression: {a:.4g}" in cells and f"bins: {b:.4g}" in cells and cells[-3:-1] == ["2", "8"]
-    assert "seeds only" in cells and "also differs: network.name" in line
+    assert "seeds only" in cells and "also differs: representation.name, network.name" in line
     assert "`labkit reproduce tiny --profile quick --seeds 2`" in page and "8 test; cpu" in page
     assert "| regression | MSE | 0.0038 |" in page and "## `qureshi`: A. Qureshi" in page
     shutil.copy(done / "measured" / "per_image" / "tiny.test.npz", done / "copied" / "per_image" / "tiny.quick.npz")
