@@ -37,7 +37,7 @@ FALSE_DISCOVERY_RATE = 0.05
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What became of a claim: how much better its better side is, and how certain that is."""
+    """Hold what became of a claim: how much better its better side is, and how certain that is."""
 
     claim: Claim
     better: Measured

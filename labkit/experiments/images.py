@@ -28,13 +28,14 @@ class Images:
 
 
 class ImageCache:
-    """Hold the images of every setup that was asked for, each loaded once.
-
-    Args:
-        root: where data sets are; else LABKIT_DATA, else ./data.
-    """
+    """Hold the images of every setup that was asked for, each loaded once."""
 
     def __init__(self, root: Path | None) -> None:
+        """Make an empty cache.
+
+        Args:
+            root: where data sets are; else LABKIT_DATA, else ./data.
+        """
         self.root = root
         self.loaded: dict[str, Images | LabkitError] = {}  # or why they could not be
         self.listed: dict[Path, str] = {}

@@ -61,7 +61,7 @@ def compare_score(ours: Measured, printed: float, why_not: str = "") -> str:
 
 @dataclass(frozen=True)
 class GainComparison:
-    """A printed gain of one system over another, beside ours, seed by seed; no values: not measured."""
+    """Hold a printed gain of one system over another, beside ours, seed by seed; no values: not measured."""
 
     name: str
     metric: str

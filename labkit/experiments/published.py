@@ -1,4 +1,4 @@
-"""The numbers and claims that the five papers print, as data: what "published" means in every results table.
+"""Read the numbers and claims that the five papers print: what "published" means in every results table.
 
 One CSV file a paper, in data/published of a checkout or labkit/_published of an installed wheel. Columns: paper, table,
 system, metric, value (empty where the paper gives no number), claim (in our words), place (where in the paper).
@@ -27,7 +27,7 @@ COLUMNS = ("paper", "table", "system", "metric", "value", "claim", "place")
 
 @dataclass(frozen=True)
 class Row:
-    """One published number or claim. `value` is as printed (percent and dB not converted), None where none is given."""
+    """Hold one published number or claim; `value` is as printed (percent, dB), None where none is given."""
 
     paper: str
     table: str
@@ -44,7 +44,7 @@ def published(
     system: str | None = None,
     metric: str | None = None,
 ) -> list[Row]:
-    """The rows that have the given values, in the papers' order; without arguments all of them.
+    """Return the rows that have the given values, in the papers' order; without arguments all of them.
 
     Raises:
         LabkitError: for a value that no row has (of that paper, when one is given), naming those there are; for a
@@ -75,7 +75,11 @@ def folder() -> Path:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of one file, checked: header, number of fields, paper = file name, finite value or a claim."""
+    """Return the rows of one file.
+
+    Raises:
+        LabkitError: for a faulty header or field, a paper other than the file name, a row without value and claim.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)

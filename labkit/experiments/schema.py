@@ -194,6 +194,7 @@ class Recipe:
     paper_profiles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        """Check every reference."""
         try:
             self._check_profiles()
             self._check_systems()

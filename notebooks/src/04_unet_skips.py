@@ -28,8 +28,8 @@ from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
 from labkit.experiments.claims import claims_of, test_claim
 from labkit.experiments.measured import measured
-from labkit.experiments.published import published
 from labkit.experiments.printed import printed_value
+from labkit.experiments.published import published
 from labkit.experiments.recipes.qureshi import SKIPS
 from labkit.models import count_parameters, make_network, patchgan
 from labkit.notebook.lab import begin

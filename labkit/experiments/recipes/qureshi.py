@@ -58,7 +58,7 @@ SKIPS = Recipe(
 
 
 def _epochs(count: int) -> dict[str, dict[str, Any]]:
-    """As many epochs as the paper trained, in the profiles that follow it."""
+    """Return as many epochs as the paper trained, for the profiles that follow it."""
     return {"course": {"epochs": count}, "gpu": {"epochs": count}}
 
 
