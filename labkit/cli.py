@@ -197,13 +197,15 @@ def reproduce(
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured
         title = f"{recipe.name}, {outcome.profile}: {recipe.line}"
-        columns = ["system", "skill", *recipe.metrics, "oracle mse", "perfect mse", "seeds", "seconds"]
+        columns = ["system", "skill", *recipe.metrics, "oracle mse", "perfect mse", "seeds", "images", "seconds"]
         _print_data(title, means_table(recipe, rows), columns)
         table = printed_table(recipe, rows, outcome.failures)
         if printed := [row for row in table if row["published"] is not None]:
-            _print_data("Beside the paper", printed, ["system", "metric", "published", "ours", "verdict"])
+            _print_data(
+                "Beside the paper", printed, ["system", "metric", "published", "ours", "verdict", "seeds", "images"]
+            )
         if tested := claims_table(outcome.claims):
-            _print_data("Claims tested", tested, ["claim", "gain", "95 % margin", "verdict"])
+            _print_data("Claims tested", tested, ["claim", "gain", "95 % margin", "verdict", "seeds", "images"])
         for title, why in outcome.failures.items():
             print(f"failed: {title}: {why}")
     print(f"page: {out / 'reproduce.html'}   rows: {out / 'measured'}")

@@ -208,7 +208,7 @@ def claims_of(*names: str, about: Sequence[str] = ("",)) -> list[dict[str, Any]]
     Raises:
         LabkitError: for an unknown recipe.
     """
-    columns = ("claim", "recipe", "said by", "metric", "gain", "95 % margin", "verdict")
+    columns = ("claim", "recipe", "said by", "metric", "gain", "95 % margin", "verdict", "seeds", "images")
     recipes = [recipe for recipe in find_recipes(names) if recipe.name in names]  # not all of a paper of that name
     rows = claims_table(result for recipe in recipes for result in measured_claims(recipe))
     return [{name: row[name] for name in columns} for row in rows if any(word in row["claim"] for word in about)]

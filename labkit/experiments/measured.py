@@ -67,6 +67,7 @@ class Measured:
     parameters: int
     seconds: float
     device: str
+    versions: str  # of torch and labkit
     date: str
     data: str
     command: str
@@ -130,6 +131,7 @@ def summarize(rows: Iterable[Row]) -> list[Measured]:
                 parameters=last.parameters,
                 seconds=statistics.fmean(row.seconds for row in group),
                 device=", ".join(dict.fromkeys(row.device for row in group)),
+                versions=", ".join(dict.fromkeys(f"torch {row.torch}, labkit {row.labkit}" for row in group)),
                 date=last.date,
                 data=last.data,
                 command=last.command,

@@ -139,7 +139,7 @@ def _ran(recipe: Recipe, rows: Sequence[Measured]) -> str:
     counts = f"{max(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
     return (
         f"**{recipe.name}** with the {first.profile} profile, {counts} seeds, on {first.data}; {first.device}, "
-        f"{first.date[:10]}: `{first.command}`. {recipe.differs}".rstrip()
+        f"{first.versions}, {first.date[:10]}: `{first.command}`. {recipe.differs}".rstrip()
     )
 
 
