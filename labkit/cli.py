@@ -188,22 +188,24 @@ def reproduce(
     resume: Annotated[bool, typer.Option("--resume", help="Train and score only what is missing.")] = False,
 ) -> None:
     """Train and score what the papers describe, beside what they print. Exit status 1 if a training failed."""
-    from labkit.experiments.claims import claims
+    from labkit.experiments.claims import claims_table
     from labkit.experiments.reproduce import reproduce as reproduce_recipes
-    from labkit.experiments.tables import comparison, overview
+    from labkit.experiments.tables import means_table, printed_table
 
     with _resumable():
         outcomes = reproduce_recipes(names, profile=profile, seeds=seeds, data_root=data_root, out=out, resume=resume)
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured
         title = f"{recipe.name}, {outcome.profile}: {recipe.line}"
-        columns = ["system", "skill", *recipe.metrics, "oracle mse", "seconds"]
-        _print_data(title, overview(recipe, rows), columns)
-        table = comparison(recipe, rows, outcome.failures)
+        columns = ["system", "skill", *recipe.metrics, "oracle mse", "perfect mse", "seeds", "images", "seconds"]
+        _print_data(title, means_table(recipe, rows), columns)
+        table = printed_table(recipe, rows, outcome.failures)
         if printed := [row for row in table if row["published"] is not None]:
-            _print_data("Beside the paper", printed, ["system", "metric", "published", "ours", "verdict"])
-        if tested := claims(outcome.findings):
-            _print_data("Claims tested", tested, ["claim", "gain", "95 % margin", "verdict"])
+            _print_data(
+                "Beside the paper", printed, ["system", "metric", "published", "ours", "verdict", "seeds", "images"]
+            )
+        if tested := claims_table(outcome.claims):
+            _print_data("Claims tested", tested, ["claim", "gain", "95 % margin", "verdict", "seeds", "images"])
         for title, why in outcome.failures.items():
             print(f"failed: {title}: {why}")
     print(f"page: {out / 'reproduce.html'}   rows: {out / 'measured'}")
@@ -214,16 +216,16 @@ def reproduce(
 @app.command()
 def recipes(
     measured: Annotated[
-        bool, typer.Option("--measured", help="The claims tested on the rows of data/measured, in Markdown.")
+        bool, typer.Option("--measured", help="Print docs/results.md, made from data/measured.")
     ] = False,
 ) -> None:
     """List the recipes of `labkit reproduce`, or what was measured with them."""
     from labkit.experiments.recipes import RECIPES
 
     if measured:
-        from labkit.experiments.tables import summary
+        from labkit.experiments.results import results_page
 
-        print(summary())
+        print(results_page(), end="")
         return
     rows = [(recipe.name, recipe.paper, str(len(recipe.systems)), recipe.line) for recipe in RECIPES.values()]
     _print_table("Recipes", ["recipe", "paper", "systems", "what it does"], rows, numbers=(2,))

@@ -1,4 +1,4 @@
-"""`labkit run`: labs executed with papermill, checked before and believed only after a look at the result.
+"""Execute labs with papermill (`labkit run`), check parameters before and results after.
 
 papermill executes a notebook; it does not refuse unknown parameters, cannot resume, and calls a notebook "completed"
 when its kernel died, a cell timed out, or a cell said `sys.exit(0)`. Those three things are what this file adds.
@@ -37,7 +37,7 @@ KERNEL_START_TIMEOUT = 120
 
 @dataclass(frozen=True)
 class Job:
-    """One execution: a lab with its parameters."""
+    """Describe one execution: a lab with its parameters."""
 
     lab: str
     notebook: Path
@@ -47,7 +47,7 @@ class Job:
     key: str  # file name without suffix, unique in a run
 
     def input_hash(self) -> str:
-        """SHA-256 over all that can change the result: cells, parameters, the package."""
+        """Return the SHA-256 of all that can change the result: cells, parameters, the package."""
         cells = [
             (cell["cell_type"], cell["metadata"].get("tags", []), cell["source"])
             for cell in read_notebook(self.notebook)["cells"]
@@ -58,20 +58,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a lab failed. `cell` is the number that Jupyter shows beside the code cell, None if no cell had started."""
+    """Say why a lab failed.
+
+    `cell` is the number that Jupyter shows beside the code cell; None if no cell had started.
+    """
 
     cell: int | None
     line: str
     reason: str
 
     def __str__(self) -> str:
+        """Return the failure in one line."""
         where = f"cell [{self.cell}] `{self.line}`: " if self.cell is not None else ""
         return where + self.reason
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a job."""
+    """Hold what came of a job."""
 
     job: Job
     status: Literal["ok", "failed"]
@@ -95,14 +99,25 @@ def run(
 ) -> list[Result]:
     """Execute labs and leave executed copies, metrics.json and report.html in `out`.
 
-    `labs`: names ("01", "01_averaging_problem") or notebook files; none means all. `parameters`: (name, value as text).
-    `sweeps`: (name, "value,value,..."); several sweeps run every combination. `timeout`: seconds a cell may take, in
-    place of the profile's. With `resume`, a job whose earlier result is good and has the same input is not run again.
-
     A lab that fails does not stop the others; look at each `Result.status`. Ctrl-C ends the lab at hand, writes the
     report of what is done, and is raised again.
-    Raises LabkitError, before anything runs, for an unknown lab or parameter, a value of the wrong type, or an `out`
-    that another process is writing into.
+
+    Args:
+        labs: names ("01", "01_averaging_problem") or notebook files; none means all.
+        profile: test, quick, course, gpu or auto.
+        parameters: (name, value as text).
+        sweeps: (name, "value,value,..."); several sweeps run every combination.
+        out: the folder of results.
+        resume: do not run a job again whose earlier result is good and has the same input.
+        timeout: seconds a cell may take, in place of the profile's.
+        console: where progress is printed.
+
+    Returns:
+        What came of each job.
+
+    Raises:
+        LabkitError: before anything runs, for an unknown lab or parameter, a value of the wrong type, or an `out` that
+            another process is writing into.
     """
     console = console or Console()
     jobs = plan(labs, profile, parameters, sweeps)
@@ -147,7 +162,7 @@ def plan(
     parameters: Sequence[tuple[str, str]],
     sweeps: Sequence[tuple[str, str]],
 ) -> list[Job]:
-    """Every execution asked for, with checked parameters."""
+    """Return every execution asked for, with checked parameters."""
     notebooks = find_labs(labs)
     declared = {lab: lab_parameters(path) for lab, path in notebooks.items()}
     fixed = _by_name(parameters, "-p")
@@ -192,7 +207,7 @@ def _values(name: str, text: str) -> list[str]:
 
 
 def _key(lab: str, swept: Mapping[str, object]) -> str:
-    """A file name without suffix; a hash keeps it unique where a value had to be changed or is long."""
+    """Return a file name without suffix; a hash keeps it unique where a value had to be changed or is long."""
     text = "".join(f".{name}={value}" for name, value in swept.items())
     safe = re.sub(r"[^A-Za-z0-9._=+-]", "_", text)[:100]
     return lab + (safe if safe == text else f"{safe}.{hashlib.sha256(text.encode()).hexdigest()[:6]}")
@@ -203,7 +218,7 @@ def _key(lab: str, swept: Mapping[str, object]) -> str:
 
 
 def _resumed(job: Job, out: Path, ledger: Ledger) -> Result | None:
-    """The earlier result of a job, if it is good and still valid."""
+    """Return the earlier result of a job, if it is good and still valid."""
     entry = ledger.done("run", job.key, job.input_hash())
     if entry is None or entry.output is None:
         return None
@@ -315,12 +330,12 @@ def _execute_once(
 
 
 def _literal(path: Path) -> str:
-    """A path for papermill, which fills in {braces}."""
+    """Return a path for papermill, which fills in {braces}."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def find_failure(notebook: Any) -> Failure | None:
-    """What went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
+    """Return what went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
 
     This is the only sign trusted: papermill's "completed" also stands in notebooks whose kernel died.
     """
@@ -354,7 +369,7 @@ def _explain(
     fate: Mapping[str, int],
     last_words: list[str],
 ) -> Failure:
-    """The failure behind an exception of papermill's."""
+    """Return the failure behind an exception of papermill's."""
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -378,7 +393,7 @@ def _explain(
 
 
 def _death(code: int | None) -> str:
-    """How a kernel died, from its exit code."""
+    """Say how a kernel died, from its exit code."""
     if code is None:
         return "the kernel died"
     if code >= 0:
@@ -416,7 +431,7 @@ def _is_running(pid: int) -> bool:
 
 
 class _Lines:
-    """Progress in plain lines, for a file or a log."""
+    """Report progress in plain lines, for a file or a log."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -435,7 +450,7 @@ class _Lines:
 
 
 class _Live(_Lines):
-    """A line for each finished lab, and a moving one for the lab at hand."""
+    """Report progress with a line for each finished lab, and a moving one for the lab at hand."""
 
     def __init__(self, console: Console, progress: Any):
         super().__init__(console)
@@ -484,7 +499,7 @@ def _in_words(result: Result) -> str:
 
 
 def _write_summary(results: Sequence[Result], out: Path, asked: int) -> None:
-    """metrics.json, report.html and, for a sweep, sweep.csv, from what is done."""
+    """Write metrics.json, report.html and, for a sweep, sweep.csv, from what is done."""
     facts = environment()
     made = now()
     sweeps = [_sweep_of(lab, results) for lab in dict.fromkeys(r.job.lab for r in results if r.job.swept)]

@@ -26,10 +26,11 @@ from labkit.analysis import activations
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
-from labkit.experiments.claims import claims_of, examine, printed_value
+from labkit.experiments.claims import claims_of, test_claim
 from labkit.experiments.measured import measured
+from labkit.experiments.printed import printed_value
 from labkit.experiments.published import published
-from labkit.experiments.recipes import SKIPS
+from labkit.experiments.recipes.qureshi import SKIPS
 from labkit.models import count_parameters, make_network, patchgan
 from labkit.notebook.lab import begin
 from labkit.representation import make_representation
@@ -398,9 +399,9 @@ count = len(found["rgb, skips", "mse"].seeds)
 lab.table(rows, f"{mse.data}; ours: width 32, 8 epochs, {count} seeds", key="horses")
 
 for claim in SKIPS.claims:
-    finding = examine(claim, horses)
-    gain, margin = (100 * x / finding.worse.mean for x in (finding.gain, finding.margin))
-    print(f"{finding.verdict}: {claim.claim}")
+    result = test_claim(SKIPS, claim, horses)
+    gain, margin = (100 * x / result.worse.mean for x in (result.gain, result.margin))
+    print(f"{result.explained}: {claim.claim}")
     interval = f"95 % interval {gain - margin:.1f} to {gain + margin:.1f}"
     print(f"  lowers the MSE by {gain:.1f} %, {interval}")
 
