@@ -17,6 +17,8 @@ bfloat16 under autocast, and in TF32 on some GPUs.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -39,6 +41,26 @@ WHITE = (0.95047, 1.0, 1.08883)
 U_SCALE, V_SCALE = 0.492111, 0.877283
 
 BISECTION_STEPS = 20  # halves the interval 20 times: a scale to 1e-6, a lightness to 1e-4
+
+
+class HasImages(Protocol):
+    """What holds images: a `labkit.data.Dataset`, of which this module knows no more."""
+
+    @property
+    def images(self) -> Tensor:
+        """``(N, 3, H, W)`` uint8."""
+
+
+def image_tensor(images: Tensor | HasImages) -> Tensor:
+    """Return the images of a data set; a tensor is returned as it is.
+
+    Raises:
+        TypeError: neither of both.
+    """
+    found = images if isinstance(images, Tensor) else getattr(images, "images", None)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"expected a torch.Tensor or a data set. Got {type(images).__name__}")
+    return found
 
 
 # ------------------------------------------------------------------------------------------ checks and dtypes
@@ -95,7 +117,7 @@ def to_uint8(rgb: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------- the two grays
 
 
-def luma(rgb: Tensor) -> Tensor:
+def luma(rgb: Tensor | HasImages) -> Tensor:
     """Rec.601 luma Y = .299 R + .587 G + .114 B: (..., 3, H, W) -> (..., 1, H, W) in [0, 1].
 
     From uint8 the sum is taken in integers, so colors of equal 299 R + 587 G + 114 B give bit-equal grays.
@@ -104,7 +126,7 @@ def luma(rgb: Tensor) -> Tensor:
     >>> luma(red_and_green).flatten()
     tensor([0.4627, 0.4627])
     """
-    rgb, dtype = _open(rgb, 3, uint8=True)
+    rgb, dtype = _open(image_tensor(rgb), 3, uint8=True)
     if rgb.dtype == torch.uint8:
         r, g, b = rgb.int().unbind(-3)
         return ((299 * r + 587 * g + 114 * b).to(dtype) / 255_000).unsqueeze(-3)
@@ -249,6 +271,7 @@ def chroma_basis(form: str = "corrected") -> Tensor:
     return torch.tensor(_basis(form), dtype=torch.float32)
 
 
+@cache
 def _basis(form: str) -> list[list[float]]:
     w_r, w_g, w_b = LUMA_WEIGHTS
     u1 = torch.tensor([1, 0, -w_r / w_b], dtype=torch.float64, device="cpu")

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from labkit.color import LUMA_WEIGHTS, at_least_float32, to_float
@@ -48,8 +48,8 @@ FIT_PIXELS = 50_000  # k-means sees at most so many pixels, drawn by seed
 CELL = 5.0  # side of the cells of the look-up table
 
 
-class Quantizer:
-    """A list of colors, the bins.
+class Quantizer(nn.Module):
+    """A list of colors, the bins: a module, so that `.to(device)` moves the colors and their look-up tables.
 
     Args:
         centers: float ``(Q, D)``, Q at least 2.
@@ -62,15 +62,16 @@ class Quantizer:
     def __init__(self, centers: Tensor, space: str, name: str = "custom") -> None:
         if space not in DIMENSIONS:
             raise LabkitError(f"bins lie in the space 'ab' or 'rgb'. Got {space!r}")
-        centers = torch.as_tensor(centers).detach().to("cpu", torch.float32)
+        super().__init__()
+        centers = torch.as_tensor(centers).detach().to(torch.float32)
         if centers.ndim != 2 or len(centers) < 2 or centers.shape[1] != DIMENSIONS[space]:
             raise ValueError(f"{space} bins need centers (Q, {DIMENSIONS[space]}), Q >= 2. Got {tuple(centers.shape)}")
         if not centers.isfinite().all():
             raise ValueError("the centers of bins must be finite numbers. Got nan or infinity")
-        self.centers = centers
+        self.centers: Tensor
+        self.register_buffer("centers", centers, persistent=False)  # a model's card holds them, see `config`
         self.space = space
         self.name = name
-        self._candidates: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.centers)
@@ -127,7 +128,8 @@ class Quantizer:
         What a bin gives away sums to what it had, so that the total stays.
         """
         sigma = SIGMA[self.space] if sigma is None else sigma
-        distance = torch.cdist(self.centers.double(), self.centers.double())
+        centers = self.centers.cpu().double()
+        distance = torch.cdist(centers, centers)
         shares = (-distance.square() / (2 * sigma**2)).softmax(dim=1)  # row q: where the mass of bin q goes
         return (frequencies.to("cpu", torch.float64) @ shares).to(frequencies)
 
@@ -156,25 +158,35 @@ class Quantizer:
         if logits.ndim != 4 or logits.shape[1] != len(self) or not logits.is_floating_point():
             raise ValueError(f"expected float logits (N, {len(self)}, H, W). Got {logits.dtype} {tuple(logits.shape)}")
         n, _, height, width = logits.shape
-        centers = self.centers.to(logits.device)
         chance = torch.rand((n, height, width), generator=generator).to(logits.device) if method == "sample" else None
-        colors = torch.empty((n, centers.shape[1], height, width), device=logits.device)
+        colors = torch.empty((n, self.centers.shape[1], height, width), device=logits.device)
         for images, rows in _pieces(logits):
             part = _part(logits, images, rows).float()  # (n, h, W, Q)
             if method == "mode":
-                out = centers[part.argmax(dim=-1)]
+                out = self.centers[part.argmax(dim=-1)]
             elif chance is not None:
-                out = centers[_draw(part.softmax(dim=-1), chance[images, rows])]
+                out = self.centers[_draw(part.softmax(dim=-1), chance[images, rows])]
             else:
-                out = (part / (temperature if method == "annealed" else 1)).softmax(dim=-1) @ centers
+                out = (part / (temperature if method == "annealed" else 1)).softmax(dim=-1) @ self.centers
             colors[images, :, rows] = out.movedim(-1, 1)
         return colors
 
     # ------------------------------------------------------------------------------------------------- internals
 
+    def prepare(self, count: int) -> Tensor:
+        """Return the look-up table for the ``count`` nearest bins in ab; the first time it is computed, on the CPU.
+
+        `Classification` calls it when it is made: a training step must not wait for the device.
+        """
+        name = f"candidates_{count}"
+        if not hasattr(self, name):
+            table = candidate_table(self.centers.cpu(), count).to(self.centers.device)
+            self.register_buffer(name, table, persistent=False)
+        return getattr(self, name)
+
     def _look_up(self, bins: Tensor) -> Tensor:
         """``int64 (N, H, W) -> (N, D, H, W)``."""
-        return self.centers.to(bins.device)[bins].movedim(-1, 1)
+        return self.centers[bins].movedim(-1, 1)
 
     def _nearest(self, colors: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The ``count`` nearest bins of each color and the squared distances, nearest first: each (N, count, H, W)."""
@@ -192,8 +204,7 @@ class Quantizer:
 
     def _search_all(self, flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Compare with every bin: (P, D) -> bins and squared distances, each (P, count)."""
-        centers = self.centers.to(flat.device)
-        squared = (flat[:, None] - centers).square().sum(dim=-1)  # (P, Q)
+        squared = (flat[:, None] - self.centers).square().sum(dim=-1)  # (P, Q)
         distance, bins = squared.topk(count, dim=1, largest=False)
         return bins, distance
 
@@ -203,34 +214,32 @@ class Quantizer:
         Four times faster than comparing with all 676, and exact. Colors outside the square, where no sRGB color is,
         are first moved to its border.
         """
-        table = self._table(count, flat.device)
+        table = self.prepare(count)
         flat = flat.clamp(AB_LOW, AB_HIGH)
         across = round((AB_HIGH - AB_LOW) / CELL)
         cell = ((flat - AB_LOW) / CELL).long().clamp(max=across - 1)
         candidates = table[cell[:, 0] * across + cell[:, 1]]  # (P, K)
-        squared = (self.centers.to(flat.device)[candidates] - flat[:, None]).square().sum(dim=-1)
+        squared = (self.centers[candidates] - flat[:, None]).square().sum(dim=-1)
         if count == 1:  # of equal distances the first is taken
             best = squared.argmin(dim=1, keepdim=True)
             return candidates.gather(1, best), squared.gather(1, best)
         distance, best = squared.topk(count, dim=1, largest=False)
         return candidates.gather(1, best), distance
 
-    def _table(self, count: int, device: torch.device) -> Tensor:
-        """For each cell of side 5, the bins that can be among the ``count`` nearest of a color in it: (cells, K).
 
-        Seen from the middle of a cell with half diagonal r, a color's distances are off by r at most. So a bin that is
-        farther than the count-th nearest by more than 2 r is not among them anywhere in the cell.
-        """
-        if count not in self._candidates:
-            middles = torch.arange(AB_LOW + CELL / 2, AB_HIGH, CELL)
-            distance = torch.cdist(torch.cartesian_prod(middles, middles).double(), self.centers.double())
-            limit = distance.kthvalue(count, dim=1, keepdim=True).values + CELL * 2**0.5 + 1e-3
-            most = int((distance <= limit).sum(dim=1).max())
-            candidates = distance.topk(most, dim=1, largest=False).indices
-            # Later bins first: a color exactly between two goes to the later one, as half-open cells have it.
-            self._candidates[count] = candidates.sort(dim=1, descending=True).values
-        self._candidates[count] = self._candidates[count].to(device)
-        return self._candidates[count]
+def candidate_table(centers: Tensor, count: int) -> Tensor:
+    """For each cell of side 5, the bins that can be among the ``count`` nearest of a color in it: (cells, K).
+
+    Seen from the middle of a cell with half diagonal r, a color's distances are off by r at most. So a bin that is
+    farther than the count-th nearest by more than 2 r is not among them anywhere in the cell.
+    """
+    middles = torch.arange(AB_LOW + CELL / 2, AB_HIGH, CELL)
+    distance = torch.cdist(torch.cartesian_prod(middles, middles).double(), centers.double())
+    limit = distance.kthvalue(count, dim=1, keepdim=True).values + CELL * 2**0.5 + 1e-3
+    most = int((distance <= limit).sum(dim=1).max())
+    candidates = distance.topk(most, dim=1, largest=False).indices
+    # Later bins first: a color exactly between two goes to the later one, as half-open cells have it.
+    return candidates.sort(dim=1, descending=True).values
 
 
 # ------------------------------------------------------------------------------------------------- the quantizers
@@ -266,7 +275,7 @@ def fit_rgb(images: Tensor, bins: int = 24, seed: int = 0) -> Quantizer:
     centers, _ = kmeans2(pixels.numpy(), bins, iter=30, minit="++", seed=seed)
     found_centers = torch.from_numpy(centers)
     order = (found_centers @ torch.tensor(LUMA_WEIGHTS, dtype=torch.float64)).argsort()
-    return Quantizer(found_centers[order], "rgb", f"rgb{bins}")
+    return Quantizer(found_centers[order].to(images.device, torch.float32), "rgb", f"rgb{bins}")
 
 
 def check_decoding(method: str, temperature: float) -> None:

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit import color
@@ -40,7 +40,7 @@ AB_RANGE = 110.0  # |a| and |b| of sRGB colors stay below 108 (color.py); dividi
 U_RANGE, V_RANGE = 0.436, 0.615  # the largest |U| and |V| of sRGB colors
 
 
-class Representation(ABC):
+class Representation(nn.Module, ABC):
     """Between pictures and the numbers a network predicts.
 
     Images are ``(N, 3, H, W)``, uint8 or float in [0, 1]. Gray is ``(N, 1, H, W)`` in [0, 1].
@@ -88,7 +88,7 @@ class Representation(ABC):
         """``(N, 1, H, W), (N, C, h, w) -> rgb (N, 3, H, W)`` inside [0, 1]. A smaller prediction is enlarged."""
         return self.to_rgb(gray, self.colors(prediction))
 
-    def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:  # noqa: B027 (a choice)
+    def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
         """Takes from training images what the representation needs to know of them; regressions need nothing.
 
         `fit` calls it before the first step. ``images (N, 3, H, W)``; ``stride`` is the network's.
@@ -116,6 +116,7 @@ class Regression(Representation):
     def __init__(self, alpha: float = 1.0) -> None:
         if not 0.0 <= alpha <= 1.0:
             raise LabkitError(f"alpha is the share of MSE in the loss: expected a number from 0 to 1. Got {alpha}")
+        super().__init__()
         self.alpha = alpha
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -262,6 +263,7 @@ class Classification(Representation):
         input_gray: str | None = None,
         seed: int = 0,
     ) -> None:
+        super().__init__()
         self._quantizer: Quantizer | None = None
         if quantizer == "rgb24":
             self.channels, bins_space = 24, "rgb"
@@ -281,7 +283,9 @@ class Classification(Representation):
         self.neighbors = (NEIGHBORS if in_ab else 1) if neighbors is None else neighbors
         self.sigma = sigma
         self.rebalance = rebalance
-        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.weights: Tensor | None
+        given = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.register_buffer("weights", given, persistent=False)  # the model's card holds them
         self.divide_out = divide_out
         self.input_gray = input_gray
         self.seed = seed
@@ -294,6 +298,8 @@ class Classification(Representation):
             raise LabkitError(f"rebalance is a share from 0 to 1, or None. Got {rebalance}")
         if self.weights is not None and len(self.weights) != self.channels:
             raise LabkitError(f"weights must be {self.channels} numbers, one for each bin. Got {len(self.weights)}")
+        if self._quantizer is not None:
+            self._quantizer.prepare(self.neighbors)
 
     @property
     def quantizer(self) -> Quantizer:
@@ -305,13 +311,13 @@ class Classification(Representation):
     def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
         """Fits the RGB bins and computes the rebalancing weights, where they are asked for and not given."""
         if self._quantizer is None:
-            self._quantizer = fit_rgb(images, self.channels, seed)
+            self._quantizer = fit_rgb(images, self.channels, seed)  # on the device of the images, as this module is
         if self.rebalance is not None and self.weights is None:
             frequencies = torch.zeros(self.channels, dtype=torch.float64)
             for part in images.split(64):
                 frequencies += len(part) * self.quantizer.frequencies(self.target(part, stride))
             smooth = self.quantizer.smooth(frequencies / len(images))
-            self.weights = rebalancing_weights(smooth, self.rebalance).float()
+            self.weights = rebalancing_weights(smooth, self.rebalance).to(self.quantizer.centers)  # float32, its device
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         gray, coordinates = self.space.split(rgb)
@@ -323,7 +329,6 @@ class Classification(Representation):
         bins, probability = self.quantizer.soft_encode(target, self.neighbors, self.sigma)
         if self.weights is None:
             return bins, probability, None
-        self.weights = self.weights.to(bins.device)
         return bins, probability, self.weights[bins[:, 0]]
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -334,7 +339,7 @@ class Classification(Representation):
         """Logits ``(N, Q, h, w)`` to ``(N, 2, h, w)`` a and b, or ``(N, 3, h, w)`` RGB, by the decoding chosen."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.divide_out and self.weights is not None:
-            prediction = prediction - self.weights.to(prediction).log()[:, None, None]
+            prediction = prediction - self.weights.log()[:, None, None]
         return self.quantizer.decode(prediction, self.method, self.temperature, generator)
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:

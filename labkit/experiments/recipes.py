@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from labkit.errors import LabkitError
 from labkit.experiments.published import PAPERS
 from labkit.metrics import KID_NAME
-from labkit.training.loop import FitSettings
+from labkit.options import FitSettings
 
 PROFILES = ("test", "quick", "course", "gpu")
 OWN = "labkit"  # the `paper` of our own recipes

@@ -9,8 +9,8 @@ each class. After each epoch, where images are held out: "validation mse", "vali
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -31,7 +31,6 @@ from labkit.metrics import (
     score_with_gray,
     skill,
 )
-from labkit.models import Network, evaluation_mode
 from labkit.representation import Classification, make_representation
 
 BATCH = 64  # images painted at a time, fewer when they are large
@@ -45,32 +44,28 @@ class Scores(NamedTuple):
     gray: dict[str, float]
 
 
-@dataclass(frozen=True)
-class View:
-    """What `labkit.metrics.evaluate` needs of a colorizer."""
-
-    network: Network
-    reconstruct: Callable[[Tensor], Tensor]
+View: TypeAlias = Callable[[Tensor], Tensor]  # images (N, 3, H, W) uint8 -> rgb in [0, 1]: what `evaluate` scores
 
 
 def view(trained: Colorizer, reading: Decoding) -> View:
-    """A trained colorizer, read in one way."""
+    """Return a trained colorizer's predictions, decoded in one way."""
     config = trained.representation.config() | dict(reading.options)
-    space = make_representation(str(config.pop("name")), **config)
-    colorizer = Colorizer(trained.network, space)
-    return View(trained.network, lambda rgb: colorizer.reconstruct(rgb, reading.flip_average))
+    space = make_representation(str(config.pop("name")), **config).to(trained.device)
+    return partial(Colorizer(space, trained.network), flip_average=reading.flip_average)
 
 
 def oracle_view(trained: Colorizer) -> View | None:
-    """What its bins can paint at best: the nearest bin of each true color. None where there are no bins."""
+    """Return the best that its bins can do: the nearest bin of each true color. None where there are no bins."""
     space, stride = trained.representation, trained.network.output_stride
-    return View(trained.network, lambda rgb: space.oracle(rgb, stride)) if isinstance(space, Classification) else None
+    if not isinstance(space, Classification):
+        return None
+    return lambda rgb: space.oracle(rgb.to(trained.device), stride)
 
 
 def scores(seen: View, test: Dataset, recipe: Recipe) -> Scores:
     """Every metric that the recipe asks for, of a view and of gray."""
     if not asks_more(recipe):
-        ours = evaluate(cast(Colorizer, seen), test.images)  # in batches: no picture is kept
+        ours = evaluate(seen, test.images)  # in batches: no picture is kept
         return Scores(ours, ours.pop("gray"))
     pictures = _painted(seen, test.images)
     ours = score_with_gray(pictures, test.images)
@@ -92,8 +87,7 @@ def scores_kept(metrics: Mapping[str, Any]) -> Scores:
 def _painted(seen: View, images: Tensor) -> Tensor:
     """(N, 3, H, W) on the CPU."""
     batch = max(1, min(BATCH, CHUNK_PIXELS // (images.shape[-1] * images.shape[-2])))
-    with evaluation_mode(seen.network):
-        return torch.cat([seen.reconstruct(part).cpu() for part in images.split(batch)])
+    return torch.cat([seen(part).cpu() for part in images.split(batch)])
 
 
 def _of_pictures(pictures: Tensor, test: Dataset, recipe: Recipe) -> dict[str, float]:
@@ -127,6 +121,7 @@ def watched(colorizer: Colorizer, images: Tensor) -> Scores:
     ours, floor = ({WATCHED + name: row[name] for name in ("mse", "mae")} for row in (found, gray))
     if isinstance(space := colorizer.representation, Classification):
         stride, bins = colorizer.network.output_stride, space.quantizer
+        images = images.to(colorizer.device)
         nearest = bins.encode(space.target(images, stride))  # (N, H / stride, W / stride)
         ours[WATCHED + "right bins"] = _share(_likeliest(colorizer, images) == nearest)
         floor[WATCHED + "right bins"] = _share(bins.encode(space.target(gray_prediction(images), stride)) == nearest)
@@ -135,8 +130,8 @@ def watched(colorizer: Colorizer, images: Tensor) -> Scores:
 
 @torch.no_grad()
 def _likeliest(colorizer: Colorizer, images: Tensor) -> Tensor:
-    grays = (colorizer.representation.gray(part.to(colorizer.device)) for part in images.split(BATCH))
-    return torch.cat([colorizer.predict(gray).argmax(dim=1).cpu() for gray in grays])
+    grays = (colorizer.representation.gray(part) for part in images.split(BATCH))
+    return torch.cat([colorizer.predict(gray).argmax(dim=1) for gray in grays])
 
 
 def _share(right: Tensor) -> float:

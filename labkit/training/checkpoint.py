@@ -14,7 +14,7 @@ from labkit.artifacts import write_bytes
 from labkit.errors import LabkitError
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-CHECKPOINT_FORMAT = "1"
+CHECKPOINT_FORMAT = "2"
 
 
 class Checkpoint:
