@@ -21,7 +21,7 @@ from labkit.metrics import Scores, evaluate
 from labkit.models import Network, evaluation_mode, make_network
 from labkit.options import takes
 from labkit.representation import Representation, make_representation
-from labkit.training import History, fit
+from labkit.training import History, dataset_loss, fit
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
 FORMAT = 1  # of model.json; raised when an older labkit could no longer read what a newer one writes
@@ -140,6 +140,14 @@ class Colorizer(nn.Module):
         Returns: the history, one row per epoch.
         """
         return fit(self.network, self.representation, images, validation=validation, **options)
+
+    def loss(self, images: Tensor | HasImages) -> float:
+        """Return the representation's loss of what the network predicts for images: the mean over images.
+
+        Args:
+            images: true ones: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
+        """
+        return dataset_loss(self.network, self.representation, images)
 
     def score(self, images: Tensor | HasImages) -> Scores:
         """Score what it predicts for images, beside the gray baseline.

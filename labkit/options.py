@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from labkit.errors import LabkitError
 
@@ -53,23 +54,22 @@ class Checked:
             _check(item.name, getattr(self, item.name), hints[item.name], item.metadata)
 
 
-def _check(name: str, value: Any, hint: Any, limits: Any) -> None:
+def _check(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> None:
     kinds = get_args(hint) if type(None) in get_args(hint) else (hint,)  # X | None -> X, None
     if value is None and type(None) in kinds:
         return
-    choices = [choice for kind in (hint, *kinds) for choice in get_args(kind) if isinstance(choice, str)]
-    if choices and value not in choices:
-        raise LabkitError(f"{name} must be one of {', '.join(choices)}. Got {value!r}")
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise LabkitError(f"{name} must be one of {', '.join(get_args(hint))}. Got {value!r}")
     number = next((kind for kind in kinds if kind in (int, float)), None)
     if number is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float) if number is float else int):
+    if isinstance(value, bool) or not isinstance(value, Real if number is float else Integral):
         raise TypeError(f"{name} must be {'a number' if number is float else 'a whole number'}. Got {value!r}")
     if not math.isfinite(value):
         raise LabkitError(f"{name} must be finite. Got {value}")
     low, high, above = (limits.get(key) for key in ("min", "max", "above"))
     if (low is not None and value < low) or (high is not None and value > high):
-        wanted = f"from {low:g} to {high:g}" if high is not None and low is not None else f"at least {low:g}"
+        wanted = f"from {low} to {high}" if high is not None and low is not None else f"at least {low:g}"
         raise LabkitError(f"{name} must be {wanted}. Got {value}")
     if above is not None and not value > above:
         raise LabkitError(f"{name} must be above {above:g}. Got {value}")
@@ -85,9 +85,9 @@ class LoopSettings(Checked):
     flips: bool = option(True, "Mirror half of the training images, drawn anew in each epoch.")
     rotation: float = option(0.0, "Rotate each training image by up to so many degrees, either way.", min=0, max=180)
     precision: Precision = option("auto", "Number format of the network; auto: half precision where it is faster.")
-    device: str = option("auto", "auto, cpu, cuda or mps.")
-    seed: int = option(0, "Of the first weights, the batches and dropout.", min=0, max=2**32 - 1)
-    checkpoint_seconds: float = option(30.0, "Between checkpoints inside an epoch; each epoch ends with one.", min=0)
+    device: str = option("auto", "Where to train: auto, cpu, cuda or mps.")
+    seed: int = option(0, "Seed of the first weights, the batches and dropout.", min=0, max=2**32 - 1)
+    checkpoint_seconds: float = option(30.0, "Seconds between checkpoints inside an epoch.", min=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class FitSettings(LoopSettings):
     """Options of `labkit.training.fit`; the defaults suit images of 32x32 pixels on a laptop."""
 
     learning_rate: float = option(4e-3, "Peak of the one-cycle schedule.", above=0)
-    weight_decay: float = option(0.01, "Of AdamW.", min=0)
+    weight_decay: float = option(0.01, "Weight decay of AdamW.", min=0)
     grad_clip: float = option(1.0, "Largest norm of all gradients together.", above=0)
     patience: int | None = option(None, "Stop after so many epochs without a better validation loss.", min=1)
     compile: bool = option(False, "Use torch.compile: takes 10 to 50 s at the start, which long trainings gain back.")
@@ -113,7 +113,7 @@ class GanSettings(LoopSettings):
     learning_rate: float = option(2e-4, "Step size of both optimizers.", above=0)
     gan_loss: GanLoss = option("bce", "Binary cross-entropy, or lsgan: squared distances from 1 (real) and 0.")
     lambda_l1: float = option(100.0, "Weight of the L1 distance from the true color.", min=0)
-    betas: tuple[float, float] = option((0.5, 0.999), "Of Adam.")
+    betas: tuple[float, float] = option((0.5, 0.999), "Betas of Adam.")
     skip_discriminator_above: float | None = option(
         None, "Skip the discriminator's step while its accuracy is above this.", min=0.5, max=1
     )
@@ -131,14 +131,14 @@ class TrainOptions(FitSettings):
     network: str = option("unet-half", "cnn, cnn-plain, unet, unet-half, unet-noise, slr-baseline or slr-hybrid.")
     width: int = option(32, "Channels of the first layer.", min=1)
     epochs: int | None = option(  # type: ignore[assignment]  # None: as many as `patience` allows, 30 at most
-        None, "If given, no validation split is taken, unless with --patience; else it stops by itself.", min=1
+        None, "If given without --patience, no validation split is taken; else it stops by itself.", min=1
     )
     alpha: float = option(1.0, "Loss: alpha * MSE + (1 - alpha) * L1.", min=0, max=1)
     data_root: Path | None = option(None, "Where data sets are; else LABKIT_DATA or ./data.")
     out: Path | None = option(None, "Folder for the model and metrics.json.")
     resume: bool = option(False, "Go on in --out, with the options given before.")
     tensorboard: Path | None = option(None, "Folder for TensorBoard logs.")
-    dtype: Literal["float32", "float16"] = option("float32", "Of the saved weights.")
+    dtype: Literal["float32", "float16"] = option("float32", "Number format of the saved weights.")
     progress: bool = option(True, "Show a progress bar.")
 
     def __post_init__(self) -> None:

@@ -139,7 +139,6 @@ def fit_gan(
     settings = make_options(GanSettings, options)
     images = training_images(images)
     _check_pair(discriminator, representation)
-    stride, threshold = generator.output_stride, settings.skip_discriminator_above
     session = Session(
         settings,
         images,
@@ -150,18 +149,28 @@ def fit_gan(
         progress=progress,
         tensorboard=tensorboard,
     )
-    fused = session.device.type != "mps"
-    optimizer_g = torch.optim.Adam(generator.parameters(), settings.learning_rate, settings.betas, fused=fused)
-    optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.learning_rate, settings.betas, fused=fused)
-    scaler = session.scaler
+    _learn(session, settings, generator, discriminator, representation)
+    return session.history
+
+
+def _learn(
+    session: Session,
+    settings: GanSettings,
+    generator: Network,
+    discriminator: PatchGAN,
+    representation: Representation,
+) -> None:
+    rate, betas, fused = settings.learning_rate, settings.betas, session.device.type != "mps"
+    optimizer_g = torch.optim.Adam(generator.parameters(), rate, betas, fused=fused)
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), rate, betas, fused=fused)
+    scaler, gan_loss, threshold = session.scaler, settings.gan_loss, settings.skip_discriminator_above
 
     with session.keep(optimizer_g=optimizer_g, optimizer_d=optimizer_d):
         for rgb in session.batches():  # (B, 3, H, W) uint8
             rate = settings.learning_rate * min(1.0, 2 - 2 * session.step / session.steps)
             for group in (*optimizer_g.param_groups, *optimizer_d.param_groups):
                 group["lr"] = rate
-
-            gray, target = representation.encode(rgb, stride)
+            gray, target = representation.encode(rgb, generator.output_stride)
             gray = gray.contiguous(memory_format=torch.channels_last)
             true = upsample(target, gray)
             with session.autocast():
@@ -172,10 +181,9 @@ def fit_gan(
             # The discriminator's step. It must not change the generator: hence detach.
             with session.autocast():
                 real_scores, fake_scores = discriminator(gray, true), discriminator(gray, generated.detach())
-            real_scores, fake_scores = real_scores.float(), fake_scores.float()
-            loss_d = discriminator_loss(real_scores, fake_scores, settings.gan_loss)
-            accuracy = _accuracy(real_scores, fake_scores, settings.gan_loss)
-            if threshold is None or float(accuracy) <= threshold:  # this option waits for the device, every step
+            loss_d = discriminator_loss(real_scores.float(), fake_scores.float(), gan_loss)
+            accuracy = _accuracy(real_scores.float(), fake_scores.float(), gan_loss)
+            if threshold is None or float(accuracy) <= threshold:  # with this option every step waits for the device
                 optimizer_d.zero_grad(set_to_none=True)
                 scaler.scale(loss_d).backward()
                 scaler.step(optimizer_d)
@@ -184,29 +192,25 @@ def fit_gan(
             discriminator.requires_grad_(False)  # its gradients are not needed
             with session.autocast():
                 fake_scores = discriminator(gray, generated)
-            loss_g = generator_loss(fake_scores.float(), settings.gan_loss)
-            l1 = F.l1_loss(prediction, target)
+            loss_g, l1 = generator_loss(fake_scores.float(), gan_loss), F.l1_loss(prediction, target)
             optimizer_g.zero_grad(set_to_none=True)
             scaler.scale(loss_g + settings.lambda_l1 * l1).backward()
             scaler.step(optimizer_g)
             discriminator.requires_grad_(True)
             scaler.update()
 
-            session.record(
-                generator_loss=loss_g,
-                l1=l1,
-                discriminator_loss=loss_d,
-                discriminator_accuracy=accuracy,
-                generated_spread=_spread(prediction),
-                true_spread=_spread(target),
-            )
+            losses = {"generator_loss": loss_g, "l1": l1, "discriminator_loss": loss_d}
+            spreads = {"generated_spread": _spread(prediction), "true_spread": _spread(target)}
+            session.record(**losses, discriminator_accuracy=accuracy, **spreads)
             if session.epoch_ended:
-                row = session.means()
-                generated_spread, true_spread = row.pop("generated_spread"), row.pop("true_spread")
-                row["variation"] = math.sqrt(generated_spread / true_spread) if true_spread > 0 else math.inf
-                session.warn(collapse_warnings(row, settings.gan_loss))
+                row = _epoch_row(session.means())
+                session.warn(collapse_warnings(row, gan_loss))
                 session.end_epoch(row | {"learning_rate": rate})
-    return session.history
+
+
+def _epoch_row(means: dict[str, float]) -> dict[str, float]:
+    generated, true = means.pop("generated_spread"), means.pop("true_spread")
+    return means | {"variation": math.sqrt(generated / true) if true > 0 else math.inf}
 
 
 def collapse_warnings(row: Mapping[str, float], gan_loss: GanLoss = "bce") -> dict[str, str]:

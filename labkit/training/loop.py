@@ -64,7 +64,6 @@ def fit(
     held_out = None if validation is None else training_images(validation, "validation")
     if settings.patience is not None and held_out is None:
         raise LabkitError("patience needs validation images. Pass validation=, or patience=None")
-    stride = network.output_stride
     session = Session(
         settings,
         images,
@@ -77,20 +76,28 @@ def fit(
         fingerprint={"validation images": None if held_out is None else digest(held_out)},
         patience=settings.patience,
     )
-    representation.fit(session.images, stride, settings.seed)
+    representation.fit(session.images, network.output_stride, settings.seed)
+    _learn(session, settings, network, representation, held_out, watch)
+    return session.history
+
+
+def _learn(
+    session: Session,
+    settings: FitSettings,
+    network: Network,
+    representation: Representation,
+    validation: Tensor | None,
+    watch: Callable[[], Mapping[str, float]] | None,
+) -> None:
     forward = torch.compile(network) if settings.compile else network
-    optimizer = torch.optim.AdamW(
-        network.parameters(),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        fused=session.device.type != "mps",
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=max(2, session.steps))
+    rate, fused = settings.learning_rate, session.device.type != "mps"
+    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=fused)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=max(2, session.steps))
     scaler = session.scaler
 
     with session.keep(optimizer=optimizer, schedule=schedule):
         for rgb in session.batches():  # (B, 3, H, W) uint8
-            gray, target = representation.encode(rgb, stride)
+            gray, target = representation.encode(rgb, network.output_stride)
             with session.autocast():
                 prediction = forward(gray.contiguous(memory_format=torch.channels_last))
             loss = representation.loss(prediction.float(), target)
@@ -106,9 +113,8 @@ def fit(
             session.record(train_loss=loss)
             if session.epoch_ended:
                 row = session.means() | {"learning_rate": float(schedule.get_last_lr()[0])}
-                if held_out is not None:
-                    row["validation_loss"] = dataset_loss(network, representation, held_out)
+                if validation is not None:
+                    row["validation_loss"] = dataset_loss(network, representation, validation)
                 if watch is not None:
                     row |= watch()
-                session.end_epoch(row, logged=held_out)
-    return session.history
+                session.end_epoch(row, logged=validation)
