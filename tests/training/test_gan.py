@@ -1,4 +1,4 @@
-"""The GAN: each network's step lowers its loss, runs repeat to the bit and go on after a kill, collapse is warned of."""
+"""The GAN: each step lowers its loss, runs repeat to the bit and go on after a kill, collapse is warned of."""
 
 import copy
 import dataclasses
