@@ -62,6 +62,7 @@ class Colorizer(nn.Module):
         about: Mapping[str, object] | None = None,
         **options: Any,
     ) -> None:
+        """Make what is given by name, and check that both fit."""
         super().__init__()
         if isinstance(representation, str):
             # 1 is the default; classifications have no alpha

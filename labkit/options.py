@@ -49,6 +49,7 @@ class Checked:
     """A base of options classes: values are checked when an object is made."""
 
     def __post_init__(self) -> None:
+        """Refuse values of another type or outside their limits."""
         hints = get_type_hints(type(self))
         for item in fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
             _check(item.name, getattr(self, item.name), hints[item.name], item.metadata)
@@ -142,6 +143,7 @@ class TrainOptions(FitSettings):
     progress: bool = option(True, "Show a progress bar.")
 
     def __post_init__(self) -> None:
+        """Accept text as paths, then check."""
         for name in ("data_root", "out", "tensorboard"):
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(path))

@@ -67,6 +67,7 @@ class Splits:
     """
 
     def __init__(self, name: str, **choices: Any) -> None:
+        """Keep the name and the choices of `load`; nothing is loaded yet."""
         self.name = name
         self._choices = choices
 
@@ -86,6 +87,7 @@ class Splits:
         return load(self.name, "test", **self._choices)
 
     def __repr__(self) -> str:
+        """Return the name, what was chosen, and what there is."""
         choices = "".join(f", {key}={value!r}" for key, value in self._choices.items() if value not in (None, 0))
         return f"<data set {self.name}{choices}: .train, .validation, .test>"
 

@@ -39,6 +39,7 @@ class Scores:
         return cls(own, dict(evaluated["gray"]))
 
     def __getitem__(self, name: str) -> float:
+        """Return one of the model's own scores."""
         return self.ours[name]
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -46,6 +47,7 @@ class Scores:
         return [(LABELS.get(name, name), f"{value:.4g}", f"{self.gray[name]:.4g}") for name, value in self.ours.items()]
 
     def __str__(self) -> str:
+        """Return the table as text."""
         rows = [("", "ours", "gray"), *self.rows()]
         width = max(len(label) for label, _, _ in rows)
         return "\n".join(f"{label:<{width}}  {ours:>8}  {gray:>8}" for label, ours, gray in rows)

@@ -125,8 +125,10 @@ def fit_gan(
             shown the enlarged colors.
         representation: a regression.
         images: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
-        out, resume, progress, tensorboard: as in `labkit.training.fit`. Resumed on a CPU, the result is bit-identical
-            to that of an uninterrupted run. Warnings are written to standard error, with ``progress``.
+        out: folder of the checkpoint, as in `labkit.training.fit`.
+        resume: continue from it. On a CPU the result is bit-identical to that of an uninterrupted run.
+        progress: show a progress bar on standard error, and warnings of collapse.
+        tensorboard: folder for TensorBoard logs.
         **options: see `labkit.options.GanSettings`.
 
     Returns: the history, one row per epoch.

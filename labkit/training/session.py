@@ -95,6 +95,7 @@ class Session:
         fingerprint: Mapping[str, object] | None = None,
         patience: int | None = None,
     ) -> None:
+        """Choose device and precision and move everything there."""
         self.settings, self.representation, self.networks = settings, representation, dict(networks)
         self.resume, self.progress, self.tensorboard, self.patience = resume, progress, tensorboard, patience
         self.device = pick_device(settings.device)
