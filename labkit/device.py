@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from labkit.errors import LabkitError
-
-Precision = Literal["auto", "float32", "bf16", "fp16"]
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.color import to_uint8
+from labkit.color import HasImages, image_tensor, to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -251,6 +251,30 @@ def image_grid(
                 _draw(_panel(figure, left, top, cell, row_height), picture)
             top += row_height + gap
     return figure
+
+
+def show_images(**rows: Images | HasImages) -> None:
+    """Show rows of images, each with its name before it: in a notebook, or in matplotlib's window.
+
+    Args:
+        **rows: name -> images ``(N, 3 | 1, H, W)``, or a `Dataset`; all of the same number.
+
+    Raises:
+        ValueError: other shapes, or rows of unequal length.
+    """
+    from IPython.core.getipython import get_ipython
+
+    pictures = {name: row if isinstance(row, Sequence) else image_tensor(row) for name, row in rows.items()}
+    figure = image_grid(pictures)
+    if get_ipython() is not None:
+        show(figure, f"Rows of images: {', '.join(rows)}.")
+        return
+    import matplotlib.pyplot as plt
+
+    pixels = _render(figure, DISPLAY_DPI)
+    window = plt.figure(figsize=(pixels.shape[1] / DISPLAY_DPI, pixels.shape[0] / DISPLAY_DPI))
+    window.figimage(pixels)
+    plt.show()
 
 
 def compare(before: Tensor, after: Tensor, titles: tuple[str, str] = ("before", "after"), scale: float = 1.0) -> Figure:

@@ -7,6 +7,7 @@ import labkit
 
 ORDER = [
     "errors",
+    "options",
     "artifacts",
     "ledger",
     "device",
@@ -15,9 +16,10 @@ ORDER = [
     "representation",
     "models",
     "data",
-    "colorizer",
+    "images",
     "training",
     "metrics",
+    "colorizer",
     "training.run",
     "plots",
     "widgets",

@@ -98,7 +98,7 @@ class GradientNorms:
     """Records how large the gradient of each layer's weights is, at every backward pass inside a ``with`` block::
 
         with GradientNorms(colorizer.network) as norms:
-            train.fit(colorizer, images)
+            colorizer.fit(images)
         norms.layers  # names, from input to output
         norms.values()  # (steps, layers)
 

@@ -14,7 +14,7 @@ from labkit.data.dataset import check_colored, resize
 from labkit.data.folder import listing
 from labkit.errors import LabkitError
 from labkit.experiments.schema import Setup
-from labkit.training.loop import FitSettings
+from labkit.options import FitSettings
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def _figures(runs: Sequence[Run], out: Path, cache: ImageCache) -> list[report.F
         trained = Colorizer.load(folder)
         if test.shape == pictures["true"].shape:
             for decoding in (one for one in run.system.decodings if one.size is None):
-                pictures[decoding.name] = scores.decoded(trained, decoding).reconstruct(test)
+                pictures[decoding.name] = scores.decoded(trained, decoding)(test)
         losses.append((run.system.name, json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))["history"]))
     names = ", ".join(list(pictures)[2:])
     grid = _figure(

@@ -38,9 +38,10 @@ from labkit.experiments.schema import Decoding, Recipe
 from labkit.ledger import Entry, Ledger, now
 from labkit.metrics import skill
 from labkit.notebook.lab import resolve_profile
+from labkit.options import LoopSettings
 from labkit.representation import make_representation
-from labkit.training import gan as adversarial
-from labkit.training.loop import History, LoopSettings, fit
+from labkit.training import History, fit_gan
+from labkit.training.gan import discriminator_for
 from labkit.training.run import finished, score_and_save
 
 FIRST = "first"  # folder of the checkpoint of a first training, while there is one
@@ -178,33 +179,31 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
         if first:
             # When it is done its checkpoint stays until the end, so that a resumed run finds its weights there.
             earlier = cache.images(first).train
-            before = replace(first.fit, seed=run.seed)
-            spent = fit(
-                colorizer, earlier, settings=before, out=folder / FIRST, resume=resume, progress=progress
-            ).seconds
-        history = fit(
-            colorizer,
+            before = vars(replace(first.fit, seed=run.seed))
+            spent = colorizer.fit(earlier, out=folder / FIRST, resume=resume, progress=progress, **before).seconds
+        history = colorizer.fit(
             images.train,
             validation=held_out,
-            settings=settings,
-            watch=None if held_out is None else lambda so_far: scores.validation_scores(so_far, held_out).ours,
+            watch=None if held_out is None else lambda: scores.validation_scores(colorizer, held_out).ours,
             out=folder,
             resume=resume,
             progress=progress,
+            **vars(settings),
         )
         history.seconds += spent
     else:
         options = dict(run.system.gan)
-        discriminator = {name: options.pop(name) for name in ("layers", "width") if name in options}
+        of_discriminator = {name: options.pop(name) for name in ("layers", "width") if name in options}
         loop = {item.name: getattr(settings, item.name) for item in fields(LoopSettings)}
-        history = adversarial.fit(
-            colorizer,
-            adversarial.discriminator_for(colorizer, seed=run.seed, **discriminator),
+        history = fit_gan(
+            colorizer.network,
+            discriminator_for(colorizer.representation, seed=run.seed, **of_discriminator),
+            colorizer.representation,
             images.train,
-            settings=adversarial.GanSettings(**(loop | options)),
             out=folder,
             resume=resume,
             progress=progress,
+            **(loop | options),
         )
     metrics = score_and_save(
         colorizer, history, images.train, images.test.images, validation=held_out, identity=identity, out=folder
@@ -217,7 +216,7 @@ def make_colorizer(training: Mapping[str, Any], seed: int) -> Colorizer:
     """Return a fresh colorizer as `Recipe.training` describes it."""
     space = dict(training["representation"])
     network = dict(training["network"])
-    return Colorizer.create(make_representation(space.pop("name"), **space), network.pop("name"), seed=seed, **network)
+    return Colorizer(make_representation(space.pop("name"), **space), network.pop("name"), seed=seed, **network)
 
 
 def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -> tuple[list[Row], per_image.Scores]:
@@ -227,7 +226,7 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
     system's own decoding has the scores that `score_and_save` wrote beside it.
     """
     trained = Colorizer.load(folder)
-    trained.network.to(metrics["device"])
+    trained.to(metrics["device"])
     best = scores.oracle(trained)
     oracle = scores.score_decoding(best, images.test, run.recipe).ours if best else {}
     rows: list[Row] = []

@@ -19,8 +19,8 @@ from labkit.errors import LabkitError
 from labkit.experiments.published import PAPERS, published
 from labkit.metrics import KEYS, KID_NAME
 from labkit.models import NETWORKS
+from labkit.options import FitSettings
 from labkit.representation import REPRESENTATIONS
-from labkit.training.loop import FitSettings
 
 PROFILES = ("test", "quick", "course", "gpu")
 OWN = "labkit"  # the `paper` of our own recipes

@@ -9,8 +9,8 @@ each class. After each epoch, where images are held out: "validation mse", "vali
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -38,7 +38,6 @@ from labkit.metrics import (
     skill,
     ssim,
 )
-from labkit.models import Network, evaluation_mode
 from labkit.representation import Classification, make_representation
 
 BATCH = 64  # images predicted at a time, fewer when they are large
@@ -51,34 +50,28 @@ class Scores(NamedTuple):
     gray: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """Hold what `labkit.metrics.evaluate` needs of a colorizer."""
-
-    network: Network
-    reconstruct: Callable[[Tensor], Tensor]
+Decoded: TypeAlias = Callable[[Tensor], Tensor]  # images (N, 3, H, W) uint8 -> rgb in [0, 1]: what `evaluate` scores
 
 
 def decoded(trained: Colorizer, decoding: Decoding) -> Decoded:
     """Return a trained colorizer with the options of one decoding."""
     config = trained.representation.config() | dict(decoding.options)
-    space = make_representation(str(config.pop("name")), **config)
-    colorizer = Colorizer(trained.network, space)
-    return Decoded(trained.network, lambda rgb: colorizer.reconstruct(rgb, decoding.flip_average))
+    space = make_representation(str(config.pop("name")), **config).to(trained.device)
+    return partial(Colorizer(space, trained.network), flip_average=decoding.flip_average)
 
 
 def oracle(trained: Colorizer) -> Decoded | None:
     """Return what its bins can predict at best, the nearest bin of each true color; None where there are no bins."""
     space, stride = trained.representation, trained.network.output_stride
-    return (
-        Decoded(trained.network, lambda rgb: space.oracle(rgb, stride)) if isinstance(space, Classification) else None
-    )
+    if not isinstance(space, Classification):
+        return None
+    return lambda rgb: space.oracle(rgb.to(trained.device), stride)
 
 
 def score_decoding(how: Decoded, test: Dataset, recipe: Recipe) -> Scores:
     """Return every metric that the recipe asks for, of a decoding and of gray."""
     if not asks_more(recipe):
-        ours = evaluate(cast(Colorizer, how), test.images)  # in batches: no picture is kept
+        ours = evaluate(how, test.images)  # in batches: no picture is kept
         return Scores(ours, ours.pop("gray"))
     pictures = torch.cat(list(_predicted(how, test.images)))
     ours = score_with_gray(pictures, test.images)
@@ -135,9 +128,8 @@ def _batch(images: Tensor) -> int:
 @torch.no_grad()
 def _predicted(how: Decoded, images: Tensor) -> Iterator[Tensor]:
     """Yield predicted pictures batch by batch, on the CPU."""
-    with evaluation_mode(how.network):
-        for part in images.split(_batch(images)):
-            yield how.reconstruct(part).cpu()
+    for part in images.split(_batch(images)):
+        yield how(part).cpu()
 
 
 def _more_scores(pictures: Tensor, test: Dataset, recipe: Recipe) -> dict[str, float]:
@@ -174,6 +166,7 @@ def validation_scores(colorizer: Colorizer, images: Tensor) -> Scores:
     ours, floor = ({VALIDATION + name: row[name] for name in ("mse", "mae")} for row in (found, gray))
     if isinstance(space := colorizer.representation, Classification):
         stride, bins = colorizer.network.output_stride, space.quantizer
+        images = images.to(colorizer.device)
         nearest = bins.encode(space.target(images, stride))  # (N, H / stride, W / stride)
         ours[VALIDATION + "right bins"] = _fraction(_likeliest(colorizer, images) == nearest)
         floor[VALIDATION + "right bins"] = _fraction(
@@ -184,8 +177,8 @@ def validation_scores(colorizer: Colorizer, images: Tensor) -> Scores:
 
 @torch.no_grad()
 def _likeliest(colorizer: Colorizer, images: Tensor) -> Tensor:
-    grays = (colorizer.representation.gray(part.to(colorizer.device)) for part in images.split(BATCH))
-    return torch.cat([colorizer.predict(gray).argmax(dim=1).cpu() for gray in grays])
+    grays = (colorizer.representation.gray(part) for part in images.split(BATCH))
+    return torch.cat([colorizer.predict(gray).argmax(dim=1) for gray in grays])
 
 
 def _fraction(right: Tensor) -> float:

@@ -32,6 +32,7 @@ from labkit.metrics.pixel import (
     skill,
     ssim,
 )
+from labkit.metrics.scores import Scores
 
 __all__ = [
     "CHUNK_PIXELS",
@@ -44,6 +45,7 @@ __all__ = [
     "SSIM_SIGMA",
     "SSIM_WINDOW",
     "Kid",
+    "Scores",
     "color_bias",
     "colorfulness",
     "evaluate",

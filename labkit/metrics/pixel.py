@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from labkit.color import at_least_float32, luma, rgb_to_lab, to_float
+from labkit.color import HasImages, at_least_float32, image_tensor, luma, rgb_to_lab, to_float
 from labkit.errors import LabkitError
 from labkit.metrics import features as labkit_features
 from labkit.models import evaluation_mode
-
-if TYPE_CHECKING:
-    from labkit.colorizer import Colorizer
 
 PSNR_CAP = 50.0  # dB; about 1 % of the CIFAR-10 test images are exactly gray and would otherwise score infinity
 SSIM_WINDOW = 11  # pixels; Wang's 11-tap Gaussian window
@@ -267,28 +265,28 @@ def score_with_gray(pred: Tensor, true: Tensor) -> dict[str, Any]:
     return _with_gray(score(pred, true), score(gray_prediction(true), true))
 
 
-def evaluate(colorizer: Colorizer, images: Tensor, batch_size: int = 64) -> dict[str, Any]:
-    """Scores a colorizer on true color images, beside the gray baseline.
-
-    Each image is made gray, colorized and compared with itself, in batches and without gradients; the network
-    is in evaluation mode meanwhile and is put back afterwards. Returns the six keys of `score`, "skill", and
-    "gray": the same seven numbers for the gray baseline (its skill is 0).
+def evaluate(model: Callable[[Tensor], Tensor], images: Tensor | HasImages, batch_size: int = 64) -> dict[str, Any]:
+    """Score what a model predicts for true color images, beside the gray baseline; in batches, without gradients.
 
     Args:
-        colorizer: anything with `.network` and `.reconstruct(images) -> rgb (N, 3, H, W) in [0, 1]`.
-        images: uint8 (N, 3, H, W).
+        model: ``images (N, 3, H, W) uint8 -> rgb (N, 3, H, W) in [0, 1]``: a `Colorizer` or any function. A module is
+            in evaluation mode meanwhile, and is put back afterwards.
+        images: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
         batch_size: images at a time; fewer when the images are large. A few stay in a processor's cache.
             (Colors that are sampled are drawn anew in each batch: their scores depend on it a little.)
+
+    Returns: the six keys of `score`, "skill", and "gray": the same seven numbers for the gray baseline (its skill
+        is 0).
     """
-    _checked(images, "images")
-    device = next((p.device for p in colorizer.network.parameters()), images.device)
+    images = _checked(image_tensor(images), "images")
     pixels = images.shape[-1] * images.shape[-2]
     batch_size = max(1, min(batch_size, CHUNK_PIXELS // pixels))
     ours, gray = [], []
-    with torch.no_grad(), evaluation_mode(colorizer.network):
+    with torch.no_grad(), evaluation_mode(model) if isinstance(model, nn.Module) else nullcontext():
         for batch in images.split(batch_size):
-            batch = batch.to(device)
-            ours.append(_per_image(colorizer.reconstruct(batch), batch))
+            predicted = model(batch)
+            batch = batch.to(predicted.device)
+            ours.append(_per_image(predicted, batch))
             gray.append(_per_image(gray_prediction(batch), batch))
     return _with_gray(_average(ours), _average(gray))
 

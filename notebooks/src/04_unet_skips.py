@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from labkit import color, metrics, plots, training
+from labkit import color, metrics, plots
 from labkit.analysis import activations
 from labkit.checks import check
 from labkit.colorizer import Colorizer
@@ -70,11 +70,8 @@ def pictures(split, count):
 @cache  # a network that is asked for again is not trained again
 def fitted(representation, network, seed, **options):
     """A colorizer of these parts, trained."""
-    made = Colorizer.create(
-        representation, network, seed=seed, **({"width": WIDTH} | options)
-    )
-    settings = training.FitSettings(**SETTINGS, seed=seed)
-    training.fit(made, seen, settings=settings)
+    made = Colorizer(representation, network, seed=seed, **({"width": WIDTH} | options))
+    made.fit(seen, **SETTINGS, seed=seed)
     return made
 
 
@@ -86,7 +83,7 @@ gray = color.luma(unseen.images)  # (N, 1, 32, 32): all that a network gets
 blurred, sharp = fitted("rgb", "cnn", lab.seed), fitted("rgb", "unet", lab.seed)
 
 # %%
-painted = [made.reconstruct(unseen.images).cpu() for made in (blurred, sharp)]
+painted = [made(unseen.images).cpu() for made in (blurred, sharp)]
 lost = (color.luma(painted[0]) - gray).square()  # where the blur costs most
 scene = int(lost.mean(dim=(1, 2, 3)).argsort()[len(lost) // 2])  # a scene of middling loss
 window = F.avg_pool2d(lost[scene], 12, stride=1)[0]
@@ -232,7 +229,7 @@ gray_mse = gray_score["mse"]
 @cache
 def scores(made):
     """MSE, SSIM, the MSE of the luma alone, and the MSE once the true luma is pasted in."""
-    picture = made.reconstruct(unseen.images).cpu()
+    picture = made(unseen.images).cpu()
     mse = float(metrics.mse(picture, truth).mean())
     wrong_luma = color.luma(picture) - gray
     pasted = color.scale_to_gamut(picture - wrong_luma)
@@ -286,7 +283,7 @@ chosen = [scene, *[i for i in range(len(unseen)) if i != scene][:4]]
 plots.show(
     plots.image_grid(
         {
-            kind: networks[0].reconstruct(unseen.images[chosen]).cpu()
+            kind: networks[0](unseen.images[chosen]).cpu()
             for kind, networks in two_by_two.items()
         }
         | {"true": truth[chosen]},
@@ -641,7 +638,7 @@ y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
 distance = ((x - place[:, :1, None]) ** 2 + (y - place[:, 1:, None]) ** 2).sqrt()
 disks = 0.45 + 0.3 * torch.sigmoid(2 * (3 - distance))[:, None]  # (N, 1, 32, 32)
 
-fresh = Colorizer.create("luma-chroma", "cnn", width=WIDTH, depth=4, seed=lab.seed)
+fresh = Colorizer("luma-chroma", "cnn", width=WIDTH, depth=4, seed=lab.seed)
 looked_at = {
     "RGB, no skips": blurred,
     "RGB, skips": sharp,
@@ -773,14 +770,13 @@ plots.show(
 rows, profiles = [], {}
 for normalization in ("batch", "none"):
     for skips, network in {"no skips": "cnn", "skips": "unet"}.items():
-        made = Colorizer.create(
+        made = Colorizer(
             "rgb", network, width=WIDTH, normalization=normalization, seed=lab.seed
         )
         made.network.to(lab.device)
         with activations.GradientNorms(made.network) as norms:
             few = seen[: lab.choose(test=24, quick=160)]
-            settings = training.FitSettings(**(SETTINGS | {"epochs": 1}), seed=lab.seed)
-            training.fit(made, few, settings=settings)
+            made.fit(few, **(SETTINGS | {"epochs": 1}), seed=lab.seed)
         first_steps = norms.values()[:5]
         relative = (first_steps / first_steps[:, -1:]).median(dim=0).values
         name = f"{'batch norm' if normalization == 'batch' else 'no norm'}, {skips}"
@@ -936,7 +932,7 @@ for output, representation in {"RGB": "rgb", "UV": "yuv"}.items():
             {
                 "painted by": f"{kind} U-Net, {output}",
                 "parameters": count_parameters(made.network),
-                "own loss": training.dataset_loss(made, unseen.images),
+                "own loss": made.loss(unseen.images),
                 "MSE": score["MSE"],
                 "skill": score["skill"],
                 "checkerboard": checkered(made.colorize(flat).cpu()),

@@ -15,7 +15,6 @@ from labkit.analysis.activations import (
 from labkit.colorizer import Colorizer
 from labkit.data import toyworld
 from labkit.models import make_network
-from labkit.training import loop as train
 
 
 @pytest.fixture
@@ -129,11 +128,11 @@ def test_gradient_norms_are_those_of_each_backward_pass() -> None:
 def test_gradient_norms_go_with_fit() -> None:
     """One row per step; the run itself is the same as without."""
     images = toyworld.generate(40).images
-    settings = train.FitSettings(epochs=2, batch_size=16, precision="float32", device="cpu")
-    plain, watched = (Colorizer.create("luma-chroma", "unet-half", width=4) for _ in range(2))
-    train.fit(plain, images, settings=settings, progress=False)
+    settings = {"epochs": 2, "batch_size": 16, "precision": "float32", "device": "cpu", "progress": False}
+    plain, watched = (Colorizer("luma-chroma", "unet-half", width=4) for _ in range(2))
+    plain.fit(images, **settings)
     with GradientNorms(watched.network) as norms:
-        train.fit(watched, images, settings=settings, progress=False)
+        watched.fit(images, **settings)
     assert norms.values().shape == (2 * 3, len(norms.layers)) and norms.layers[0] == "encoder.0.0"
     assert norms.layers[-1] == "output.0" and (norms.values() > 0).all()
     for one, other in zip(plain.network.parameters(), watched.network.parameters(), strict=True):

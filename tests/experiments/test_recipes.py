@@ -16,9 +16,9 @@ from labkit.experiments.recipes import RECIPES, find_recipes
 from labkit.experiments.reproduce import make_colorizer
 from labkit.experiments.schema import OWN, PROFILES, Claim, Decoding, Printed, PrintedGain, Recipe, Setup, System
 from labkit.models import count_parameters, make_network
+from labkit.options import FitSettings
 from labkit.representation import make_representation
-from labkit.training import gan as adversarial
-from labkit.training.loop import FitSettings, fit
+from labkit.training.gan import discriminator_for, fit_gan
 
 EACH = [pytest.param(recipe, id=recipe.name) for recipe in RECIPES.values()]
 ALL = [(recipe, system) for recipe in RECIPES.values() for system in recipe.systems]
@@ -136,17 +136,17 @@ def test_twenty_steps_on_a_batch(recipe: Recipe, system: System) -> None:
     loop = {"epochs": 20, "batch_size": 8, "flips": False, "device": "cpu", "precision": "float32"}
     if system.gan is None:
         # 20 steps are few: a constant rate that any of the networks survives
-        history = fit(colorizer, images, settings=FitSettings(**loop, learning_rate=0.02), progress=False)
+        history = colorizer.fit(images, **loop, learning_rate=0.02, progress=False)
         losses = [row["train_loss"] for row in history.rows]
         assert losses[-1] < 0.9 * losses[0]
     else:
         options = {**system.gan, "width": 4}
-        discriminator = adversarial.discriminator_for(colorizer, layers=1, width=options.pop("width"))
+        space = colorizer.representation
+        discriminator = discriminator_for(space, layers=1, width=options.pop("width"))
         options.pop("layers")
-        settings = adversarial.GanSettings(**{**loop, **options})
-        played = adversarial.fit(colorizer, discriminator, images, settings=settings, progress=False)
+        played = fit_gan(colorizer.network, discriminator, space, images, **(loop | options), progress=False)
         assert all(math.isfinite(value) for row in played.rows for value in row.values())
-    picture = colorizer.reconstruct(images)
+    picture = colorizer(images)
     assert picture.shape == images.shape and float(picture.min()) >= 0 and float(picture.max()) <= 1
 
 

@@ -34,9 +34,9 @@ from labkit.experiments.schema import Claim, Decoding, Printed, Recipe, Setup, S
 from labkit.experiments.tables import means_table, printed_table
 from labkit.ledger import Ledger
 from labkit.metrics import color_bias, evaluate, gray_prediction, kid, mse, score
+from labkit.options import FitSettings
 from labkit.representation import Classification
-from labkit.training import loop as train
-from labkit.training.loop import FitSettings
+from labkit.training.checkpoint import Checkpoint
 
 QUICKLY = replace(TOY, limit=16, test_limit=8, fit=FitSettings(epochs=2, batch_size=8, device="cpu"))
 TINY = Recipe(
@@ -136,9 +136,9 @@ def test_the_numbers_are_those_of_the_kept_models(done: Path) -> None:
 
     (folder,) = (done / "models").glob("luma-chroma-unet-half-seed1-*")
     half = Colorizer.load(folder)
-    flipped = score(half.reconstruct(images, flip_average=True), images)
+    flipped = score(half(images, flip_average=True), images)
     assert rows["half, flipped", "mse"].value == pytest.approx(flipped["mse"], rel=1e-5)
-    right = ((half.reconstruct(images) - images / 255).abs() <= 0.05).all(dim=1).float().mean()
+    right = ((half(images) - images / 255).abs() <= 0.05).all(dim=1).float().mean()
     assert rows["half", "accuracy 0.05"].value == pytest.approx(float(right), rel=1e-4)
 
 
@@ -252,17 +252,17 @@ def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest
     one = replace(TINY, systems=TINY.systems[:1], claims=())
     monkeypatch.setitem(recipes.RECIPES, "tiny", one)
     monkeypatch.setattr(page_module, "_figures", lambda *args: [])
-    write, fitted = train.Checkpoint.write, []
+    write, fitted = Checkpoint.write, []
 
     def killed(*args: Any, **kwargs: Any) -> None:
         write(*args, **kwargs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train.Checkpoint, "write", killed)
+    monkeypatch.setattr(Checkpoint, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut")
     assert not (tmp_path / "cut" / "measured").exists() and not (tmp_path / "cut" / "ledger.jsonl").exists()
-    monkeypatch.setattr(train.Checkpoint, "write", lambda *args, **kwargs: fitted.append(write(*args, **kwargs)))
+    monkeypatch.setattr(Checkpoint, "write", lambda *args, **kwargs: fitted.append(write(*args, **kwargs)))
     reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut", resume=True)
     assert len(fitted) == 1  # the second of two epochs
     reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "whole")
@@ -276,15 +276,15 @@ def test_two_trainings_in_a_row_survive_a_kill_as_well(tmp_path: Path, monkeypat
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
     monkeypatch.setattr(page_module, "_figures", lambda *args: [])
     assert recipe.training(twice, "test", 0)["before"]["fit"]["epochs"] == 1
-    write, written = train.Checkpoint.write, []
+    write, written = Checkpoint.write, []
 
-    def killed(self: train.Checkpoint, *args: Any) -> None:
+    def killed(self: Checkpoint, *args: Any) -> None:
         write(self, *args)
         written.append(self.file.parent.name)
         if len(written) == 2:  # after the first epoch of the second training
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train.Checkpoint, "write", killed)
+    monkeypatch.setattr(Checkpoint, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut")
     reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut", resume=True)
@@ -446,7 +446,7 @@ def test_more_that_a_recipe_can_ask_for(tmp_path: Path, monkeypatch: pytest.Monk
     rows = {(row.system, row.metric): row for row in outcome.rows if row.seed == 0}
     trained = Colorizer.load(tmp_path / Run(asking, asking.systems[0], "test", 0, "").folder)
     test = load("toyworld", "test", limit=12)
-    predicted, gray = trained.reconstruct(test.images), gray_prediction(test.images)
+    predicted, gray = trained(test.images), gray_prediction(test.images)
 
     assert rows["bins", "KID (labkit features)"].value == pytest.approx(kid(predicted, test.images).mean, abs=1e-5)
     assert rows["bins", "a bias"].value == pytest.approx(

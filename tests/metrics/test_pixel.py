@@ -413,15 +413,16 @@ def test_wrong_types_are_refused():
         metrics.colorfulness(image.long())
 
 
-class Fake:
-    """A colorizer whose answer is the true image, dimmed by its network."""
+class Fake(nn.Module):
+    """A colorizer that predicts the true image, a little darker."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Dropout())
         self.network[1].eval()  # frozen on purpose
         self.sizes: list[int] = []
 
-    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         assert not any(module.training for module in self.network.modules())
         assert not torch.is_grad_enabled()
         self.sizes.append(len(images))
@@ -450,7 +451,7 @@ def test_evaluate_takes_fewer_large_images_at_a_time(monkeypatch):
 
 def test_evaluate_restores_the_mode_after_an_error():
     fake = Fake()
-    fake.reconstruct = lambda images: 1 / 0
+    fake.forward = lambda images: 1 / 0
     with pytest.raises(ZeroDivisionError):
         metrics.evaluate(fake, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
     assert fake.network.training

@@ -80,7 +80,7 @@ def test_configuration_makes_it_again_and_wrong_ones_are_refused() -> None:
 
 
 def test_noise_is_fresh_in_training_and_repeatable_in_evaluation(tmp_path: Path) -> None:
-    colorizer = Colorizer.create("luma-chroma", "unet-noise", width=4, noise=3)
+    colorizer = Colorizer("luma-chroma", "unet-noise", width=4, noise=3)
     network, (gray, _) = colorizer.network, pair(16)
     assert isinstance(network, NoisyUNet)
     assert not torch.equal(network(gray), network(gray))

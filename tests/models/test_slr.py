@@ -68,7 +68,7 @@ def test_width_must_be_positive(name: str) -> None:
 
 @pytest.mark.parametrize("space", ["luma-chroma", "lab", "rgb"])
 def test_a_colorizer_saves_and_loads_it(space: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    colorizer = Colorizer.create(space, "slr-hybrid", width=8, kernels=["sobel-x", "identity"])
+    colorizer = Colorizer(space, "slr-hybrid", width=8, kernels=["sobel-x", "identity"])
     colorizer.save(tmp_path)
     image = torch.rand(3, 21, 30)
     assert torch.equal(Colorizer.load(tmp_path).colorize(image), colorizer.colorize(image))

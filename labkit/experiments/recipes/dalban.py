@@ -7,7 +7,7 @@ from dataclasses import replace
 from labkit.experiments.recipes.shared import MEAN, ONE_CYCLE, TOY
 from labkit.experiments.recipes.zhuang import FORTY_THOUSAND, FORTY_THOUSAND_FULL, SIMPLE
 from labkit.experiments.schema import PROFILES, Claim, Decoding, Printed, PrintedGain, Recipe, Setup, System
-from labkit.training.loop import FitSettings
+from labkit.options import FitSettings
 
 _PEXELS = dict.fromkeys(PROFILES, "the paper's photographs (Pexels) are not public; another folder stands in")
 _CNN_4M = {"network": {"width": 64}}  # 4.31M parameters, the paper says 4.3M

@@ -8,7 +8,7 @@ from typing import Any
 
 from labkit.experiments.recipes.shared import ONE_CYCLE, TOY
 from labkit.experiments.schema import PROFILES, Claim, Printed, PrintedGain, Recipe, Setup, System
-from labkit.training.loop import FitSettings
+from labkit.options import FitSettings
 
 _ZERO_MEAN = {"kernels": ["sobel-x", "sobel-y", "laplacian"]}
 _PRINTED = {"form": "printed"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from labkit.experiments.recipes.shared import TOY
 from labkit.experiments.schema import OWN, PROFILES, Claim, Decoding, Recipe, Setup, System
-from labkit.training.loop import FitSettings
+from labkit.options import FitSettings
 
 
 def _decoded(system: str, *ways: str, **options: Any) -> tuple[Decoding, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from labkit.experiments.schema import Setup
-from labkit.training.loop import FitSettings
+from labkit.options import FitSettings
 
 TOY = Setup(dataset="toyworld", limit=48, test_limit=16, network={"width": 4}, fit=FitSettings(epochs=1, batch_size=16))
 ONE_CYCLE = FitSettings(epochs=8, batch_size=64, learning_rate=2e-3)

@@ -142,7 +142,7 @@ def _stand_in_for_checks() -> None:
     module.__path__ = []  # a package without modules
     exec(CHECKS_STUB, module.__dict__)
     sys.modules[module.__name__] = module
-    labkit.checks = module  # type: ignore[attr-defined]
+    labkit.checks = module
 
 
 def _run(body: Callable[[], None], report: socket.socket) -> NoReturn:
