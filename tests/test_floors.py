@@ -18,6 +18,7 @@ ORDER = [
     "colorizer",
     "training",
     "metrics",
+    "training.features",
     "training.run",
     "plots",
     "widgets",

@@ -19,7 +19,6 @@ from labkit.colorizer import Colorizer
 from labkit.data import Dataset
 from labkit.experiments.recipes import Decoding, Recipe
 from labkit.metrics import (
-    CHUNK_PIXELS,
     KEYS,
     KID_NAME,
     color_bias,
@@ -31,6 +30,7 @@ from labkit.metrics import (
     score_with_gray,
     skill,
 )
+from labkit.metrics.inputs import chunk_length
 from labkit.models import Network, evaluation_mode
 from labkit.representation import Classification, make_representation
 
@@ -91,7 +91,7 @@ def scores_kept(metrics: Mapping[str, Any]) -> Scores:
 @torch.no_grad()
 def _painted(seen: View, images: Tensor) -> Tensor:
     """(N, 3, H, W) on the CPU."""
-    batch = max(1, min(BATCH, CHUNK_PIXELS // (images.shape[-1] * images.shape[-2])))
+    batch = min(BATCH, chunk_length(images))
     with evaluation_mode(seen.network):
         return torch.cat([seen.reconstruct(part).cpu() for part in images.split(batch)])
 
