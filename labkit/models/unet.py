@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.errors import LabkitError
-from labkit.models.network import Network
+from labkit.models.network import Network, check_choice, check_counts
 
 Normalization = Literal["batch", "group", "none"]
 Down = Literal["max-pool", "strided"]
@@ -23,7 +23,7 @@ OUTPUT_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid"
 
 
 class UNet(Network):
-    """Encoder, bottleneck, decoder; a skip connection carries each encoder level across to the decoder.
+    """A U-Net: encoder, bottleneck, decoder, and a skip connection from each encoder level to its decoder level.
 
     Widths double from level to level: ``width=64, depth=3`` works at 64, 128 and 256 channels.
 
@@ -47,9 +47,9 @@ class UNet(Network):
         convolutions: 3x3 convolutions per level.
         up_convolutions: the same for the levels of the decoder (None: as many as in the encoder).
         normalization: after each convolution; ``group`` uses groups of 8 channels.
-        dropout: share of bottleneck channels dropped in training.
+        dropout: fraction of bottleneck channels dropped in training.
         output_activation: after the last layer.
-        down: ``max-pool``, or ``strided`` convolution (Zhuang's complex U-Net).
+        down: ``max-pool``, or ``strided`` convolution.
         up: nearest ``upsample``, or ``transposed`` convolution.
         skips: without them this is the encoder-decoder of equal depth.
         output_stride: 2 folds each 2x2 pixels of the input into 4 channels and predicts at half resolution:
@@ -75,19 +75,17 @@ class UNet(Network):
         skips: bool = True,
         output_stride: int = 1,
     ) -> None:
+        """Build the layers; the class lists the arguments."""
         super().__init__()
-        _require("normalization", normalization, get_args(Normalization))
-        _require("output_activation", output_activation, get_args(Activation))
-        _require("down", down, get_args(Down))
-        _require("up", up, get_args(Up))
-        _require("output_stride", output_stride, (1, 2))
-        sizes = {"width": width, "depth": depth, "max_width": max_width}
-        sizes |= {"convolutions": convolutions, "up_convolutions": up_convolutions}
-        for what, value in sizes.items():
-            if value is not None and value < 1:
-                raise LabkitError(f"{what} must be at least 1. Got {value}")
+        check_choice("normalization", normalization, get_args(Normalization))
+        check_choice("output_activation", output_activation, get_args(Activation))
+        check_choice("down", down, get_args(Down))
+        check_choice("up", up, get_args(Up))
+        check_choice("output_stride", output_stride, (1, 2))
+        check_counts(out_channels=out_channels, width=width, depth=depth, max_width=max_width)
+        check_counts(convolutions=convolutions, up_convolutions=up_convolutions)
         if not 0 <= dropout < 1:
-            raise LabkitError(f"dropout is a share from 0 to below 1. Got {dropout}")
+            raise LabkitError(f"dropout out of range: got {dropout}, expected a fraction from 0 to below 1")
         self.options: dict[str, object] = {
             "out_channels": out_channels,
             "width": width,
@@ -128,6 +126,7 @@ class UNet(Network):
         self.output = nn.Sequential(nn.Conv2d(channels, out_channels, 1), OUTPUT_ACTIVATIONS[output_activation]())
 
     def predict(self, gray: Tensor) -> Tensor:
+        """Predict, for sides that are multiples of ``size_multiple``: (N, 1, H, W) -> (N, channels, H / s, W / s)."""
         x = F.pixel_unshuffle(gray, self.output_stride)  # (N, s*s, H/s, W/s)
         across: list[Tensor] = []
         for level, encode in enumerate(self.encoder):
@@ -142,6 +141,7 @@ class UNet(Network):
         return self.output(x)
 
     def config(self) -> dict[str, object]:
+        """Return the arguments of `make_network` that make this network again."""
         return {"name": self.name} | self.options
 
 
@@ -176,8 +176,3 @@ def _up(kind: Up, channels: int) -> nn.Module:
     if kind == "upsample":
         return nn.Upsample(scale_factor=2, mode="nearest")
     return nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1)
-
-
-def _require(what: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise LabkitError(f"{what} must be one of {', '.join(map(str, allowed))}. Got {value}")

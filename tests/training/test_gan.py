@@ -232,7 +232,7 @@ def test_a_loss_that_is_not_finite_stops_training() -> None:
 
 def test_a_resting_discriminator_does_not_move() -> None:
     colorizer, judge = players()
-    judge.judge[-1].bias.data.fill_(5.0)  # type: ignore[operator, union-attr]  # calls all real: right half of the time
+    judge.convolutions[-1].bias.data.fill_(5.0)  # type: ignore[operator, union-attr]  # calls all real: right half of the time
     before = [p.clone() for p in judge.parameters()]
     settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=8, learning_rate=1e-4)
     fit(
@@ -245,8 +245,8 @@ def test_a_resting_discriminator_does_not_move() -> None:
     moved = [not torch.equal(a, b) for a, b in zip(before, judge.parameters(), strict=True)]
     assert all(moved)  # half is not above one half
 
-    judge.judge[-1].weight.data.mul_(0)  # type: ignore[operator, union-attr]
-    judge.judge[-1].bias.data.fill_(-5.0)  # type: ignore[operator, union-attr]
+    judge.convolutions[-1].weight.data.mul_(0)  # type: ignore[operator, union-attr]
+    judge.convolutions[-1].bias.data.fill_(-5.0)  # type: ignore[operator, union-attr]
     before = [p.clone() for p in judge.parameters()]
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patched:
