@@ -85,7 +85,7 @@ def bars(
 
 
 def _bar(axes: Axes, y: float, height: float, value: float | None, i: int, marked: bool, label: str | None) -> None:
-    """One bar in the color and hatch of series i, or gray and hatched."""
+    """Draw one bar in the color and hatch of series i, or gray and hatched."""
     axes.barh(
         y,
         0 if value is None else value,
@@ -99,7 +99,7 @@ def _bar(axes: Axes, y: float, height: float, value: float | None, i: int, marke
 
 
 def _write_number(axes: Axes, y: float, value: float | None, number: str, log: bool) -> None:
-    """The number at the end of its bar."""
+    """Write the number at the end of its bar."""
     axes.annotate(
         "not given" if value is None else number.format(value),
         (0 if value is None or (log and value <= 0) else value, y),
@@ -114,7 +114,7 @@ def _write_number(axes: Axes, y: float, value: float | None, number: str, log: b
 
 
 def _reference_line(axes: Axes, label: str, value: float, number: str) -> None:
-    """A dashed line across all bars, with its label and number above."""
+    """Draw a dashed line across all bars, with its label and number above."""
     axes.axvline(value, color=INK, linewidth=1.2, linestyle="--")
     axes.annotate(
         f"{label}: {number.format(value)}",

@@ -86,7 +86,7 @@ def swatches(
 def _row_length(
     chips: Mapping[str, np.ndarray], labels: Sequence[str] | None, probabilities: Sequence[float] | Tensor | None
 ) -> int:
-    """The number of colors in each row, after checking that everything else has it too."""
+    """Return the number of colors in each row, after checking that everything else has it too."""
     counts = {label: len(row) for label, row in chips.items()}
     if len(set(counts.values())) != 1:
         raise LabkitError(f"rows differ in length: got {counts}, expected the same number of colors")
@@ -153,7 +153,7 @@ def posterior_bars(
 
 
 def _color_bars(axes: Axes, colors: np.ndarray, p: np.ndarray, names: Sequence[str]) -> None:
-    """Vertical bars of heights p, filled with their colors, with the heights over them and names under them."""
+    """Draw bars of heights p, filled with their colors, with the heights over them and names under them."""
     axes.set_axis_on()
     for x, (color, height) in enumerate(zip(colors, p, strict=True)):
         axes.bar(x, height, width=0.78, color=tuple(color / 255), edgecolor=INK, linewidth=0.8)
@@ -179,7 +179,7 @@ def _chip(axes: Axes, color: np.ndarray, show_gray: bool) -> None:
 
 
 def _values(color: np.ndarray, one_line: bool) -> str:
-    """The RGB values in 0..255, on one line or on three."""
+    """Return the RGB values in 0..255 as text, on one line or on three."""
     return (", " if one_line else "\n").join(str(int(v)) for v in color)
 
 

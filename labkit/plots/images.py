@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from labkit.data import Dataset
+
 PIXEL_ART = 64  # images up to this many pixels a side are drawn with hard pixel edges
 MIN_CELL = 0.1  # inches: an image drawn smaller than this cannot be seen
 GAP = 0.06  # inches between images
@@ -30,7 +32,7 @@ FILE_FORMATS: dict[str, dict[str, object]] = {".png": {"format": "PNG"}, ".jpg":
 Images = Tensor | Sequence[Tensor]
 
 
-def show_rows(**rows: Images) -> Figure | None:
+def show_rows(**rows: Images | Dataset) -> Figure | None:
     """Show rows of images one above the other, each named by its keyword; single images stand side by side.
 
     For example::
@@ -41,8 +43,8 @@ def show_rows(**rows: Images) -> Figure | None:
     script it is returned. Nothing is saved; a returned figure can be, by ``figure.savefig("figure.png")``.
 
     Args:
-        rows: name -> (N, C, H, W), (C, H, W) or a list of these, C = 3 or 1, uint8 or float in [0, 1]; the same number
-            of images in each. An underscore in a name is shown as a space.
+        rows: name -> (N, C, H, W), (C, H, W) or a list of these, C = 3 or 1, uint8 or float in [0, 1]; or a data set.
+            The same number of images in each. An underscore in a name is shown as a space.
 
     Returns:
         The figure; None in a notebook, where it has been displayed.
@@ -128,7 +130,7 @@ def _grid(
 
 
 def _row_length(pictures: Mapping[str, list[np.ndarray]], columns: Sequence[str] | None) -> int:
-    """The number of images in each row, after checking that it is one number, and that of the titles."""
+    """Return the number of images in each row, after checking that it is one number, and that of the titles."""
     counts = {label: len(row) for label, row in pictures.items()}
     if not counts or len(set(counts.values())) != 1 or 0 in counts.values():
         raise LabkitError(f"rows differ in length: got {counts}, expected the same number of images, at least one")
@@ -202,11 +204,11 @@ def save_image(image: Tensor, path: str | Path) -> None:
 
 def _draw(axes: Axes, picture: np.ndarray) -> None:
     hard = max(picture.shape[:2]) <= PIXEL_ART
-    axes.imshow(picture, interpolation="nearest" if hard else "auto")
+    axes.imshow(picture, interpolation="nearest" if hard else None)  # None: antialiased
 
 
 def _in_words(pictures: Mapping[str, list[np.ndarray]]) -> str:
-    """What a figure of `show_rows` shows: names of the rows, numbers and sizes of images, and rows without color."""
+    """Say what a figure of `show_rows` shows: names of rows, numbers and sizes of images, rows without color."""
     count = len(next(iter(pictures.values())))
     sizes = {name: {f"{p.shape[1]} x {p.shape[0]} pixels" for p in row} for name, row in pictures.items()}
     every = sorted(set().union(*sizes.values()))
@@ -225,8 +227,9 @@ def _in_words(pictures: Mapping[str, list[np.ndarray]]) -> str:
     return f"{what}{size}: {listed}."
 
 
-def _pictures(images: Images, name: str) -> list[np.ndarray]:
-    """Any accepted form -> list of uint8 (H, W, 3)."""
+def _pictures(images: Images | Dataset, name: str) -> list[np.ndarray]:
+    """Return any accepted form as a list of uint8 arrays (H, W, 3)."""
+    images = getattr(images, "images", images)  # of a data set
     if isinstance(images, (list, tuple)):
         return [picture for image in images for picture in _pictures(image, name)]
     if not isinstance(images, Tensor):

@@ -7,6 +7,7 @@ from figures import decode, labels, photographs
 from PIL import Image
 
 from labkit import LabkitError, plots
+from labkit.color import luma
 from labkit.plots import images
 
 
@@ -150,6 +151,14 @@ def test_single_images_stand_side_by_side_under_their_names():
     left, right = (axes.get_position() for axes in figure.axes)
     assert left.y0 == pytest.approx(right.y0)
     assert left.x1 < right.x0
+
+
+def test_show_rows_takes_data_sets(notebook, outputs):
+    from labkit.data import load
+
+    data = load("toyworld", "test", limit=3)
+    plots.show_rows(gray=luma(data.images), true=data)
+    assert outputs[0].data["text/plain"].startswith("2 rows of 3 images each, 32 x 32 pixels: gray (without color)")
 
 
 def test_show_rows_refuses():
