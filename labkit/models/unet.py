@@ -5,7 +5,8 @@ Every network here is made of three blocks: ``_level`` (convolutions at one reso
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,14 @@ Down = Literal["max-pool", "strided"]
 Up = Literal["upsample", "transposed"]
 Activation = Literal["none", "sigmoid", "tanh"]
 
+CHOICES: dict[str, tuple[object, ...]] = {
+    "normalization": get_args(Normalization),
+    "output_activation": get_args(Activation),
+    "down": get_args(Down),
+    "up": get_args(Up),
+    "output_stride": (1, 2),
+}
+COUNTS = ("out_channels", "width", "depth", "max_width", "convolutions", "up_convolutions")  # 1 or more, or None
 OUTPUT_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
@@ -77,16 +86,7 @@ class UNet(Network):
     ) -> None:
         """Build the layers; the class lists the arguments."""
         super().__init__()
-        check_choice("normalization", normalization, get_args(Normalization))
-        check_choice("output_activation", output_activation, get_args(Activation))
-        check_choice("down", down, get_args(Down))
-        check_choice("up", up, get_args(Up))
-        check_choice("output_stride", output_stride, (1, 2))
-        check_counts(out_channels=out_channels, width=width, depth=depth, max_width=max_width)
-        check_counts(convolutions=convolutions, up_convolutions=up_convolutions)
-        if not 0 <= dropout < 1:
-            raise LabkitError(f"dropout out of range: got {dropout}, expected a fraction from 0 to below 1")
-        self.options: dict[str, object] = {
+        self.options: dict[str, Any] = {
             "out_channels": out_channels,
             "width": width,
             "depth": depth,
@@ -101,6 +101,7 @@ class UNet(Network):
             "skips": skips,
             "output_stride": output_stride,
         }
+        _check(self.options)
         self.skips = skips
         self.output_stride = output_stride
         self.size_multiple = output_stride * 2 ** (depth - 1)
@@ -143,6 +144,14 @@ class UNet(Network):
     def config(self) -> dict[str, object]:
         """Return the arguments of `make_network` that make this network again."""
         return {"name": self.name} | self.options
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    for name, allowed in CHOICES.items():
+        check_choice(name, options[name], allowed)
+    check_counts(**{name: options[name] for name in COUNTS})
+    if not 0 <= options["dropout"] < 1:
+        raise LabkitError(f"dropout out of range: got {options['dropout']}, expected a fraction from 0 to below 1")
 
 
 def _level(channels: int, width: int, convolutions: int, normalization: Normalization) -> nn.Sequential:
