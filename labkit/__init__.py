@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from labkit.data import Dataset, load
     from labkit.images import read_image, save_image
     from labkit.models import make_network
-    from labkit.plots import show_images as show
+    from labkit.plots import show_rows as show
     from labkit.representation import make_representation
     from labkit.training import fit
 
@@ -40,7 +40,7 @@ _DEFINED_IN = {
     "make_representation": "labkit.representation:make_representation",
     "read_image": "labkit.images:read_image",
     "save_image": "labkit.images:save_image",
-    "show": "labkit.plots:show_images",
+    "show": "labkit.plots:show_rows",
 }
 
 __all__ = [

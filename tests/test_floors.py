@@ -7,10 +7,11 @@ import labkit
 
 ORDER = [
     "errors",
-    "options",
+    "printing",
     "artifacts",
     "ledger",
     "device",
+    "options",
     "color",
     "quantize",
     "representation",
@@ -19,6 +20,7 @@ ORDER = [
     "images",
     "training",
     "metrics",
+    "training.features",
     "colorizer",
     "training.run",
     "plots",
@@ -33,6 +35,7 @@ ORDER = [
     "course.student",
     "doctor",
     "cli",
+    "__main__",
 ]
 PACKAGE = Path(labkit.__file__).parent
 # Rooms that must not know of one another, whatever the order says. What a room may use of the other stands behind it.

@@ -22,7 +22,6 @@ from labkit.data import Dataset
 from labkit.experiments.per_image import GRAY_MSE, MEANS
 from labkit.experiments.schema import VALIDATION, Decoding, Recipe
 from labkit.metrics import (
-    CHUNK_PIXELS,
     KEYS,
     KID_NAME,
     color_bias,
@@ -122,7 +121,7 @@ def _accuracies(pred: Tensor, true: Tensor, thresholds: Sequence[float]) -> dict
 
 
 def _batch(images: Tensor) -> int:
-    return max(1, min(BATCH, CHUNK_PIXELS // (images.shape[-1] * images.shape[-2])))
+    return min(BATCH, chunk_length(images))
 
 
 @torch.no_grad()

@@ -574,7 +574,7 @@ def look(level, picture):
         found = activations.activations(made.network, gray[[picture]], [level])[level]
         rows[name] = [
             gray[picture],
-            *activations.as_pictures(found[0], min(8, found.shape[1])),
+            *activations.channel_images(found[0], min(8, found.shape[1])),
         ]
     channels, height, breadth = found.shape[1:]
     title = f"{level}: {min(8, channels)} of {channels} channels, {height} x {breadth} pixels each"
@@ -659,7 +659,7 @@ def bottleneck(made, images):
 rows = []
 for name, made in looked_at.items():
     inside = bottleneck(made, disks)
-    read = activations.linear_readout(inside, place)
+    read = activations.linear_probe(inside, place)
     error = (read - place[count // 2 :]).square().sum(dim=1).mean().sqrt()
 
     inside = bottleneck(made, gray[:100])
@@ -668,14 +668,14 @@ for name, made in looked_at.items():
     under = F.avg_pool2d(gray[:100], cell).flatten()[
         :, None
     ]  # (cells, 1): luma of the cell
-    read = activations.linear_readout(each, under)
+    read = activations.linear_probe(each, under)
     rows.append(
         {
             "bottleneck of": name,
             "map": f"{inside.shape[-1]} x {inside.shape[-1]}",
             "pixels a cell": cell,
             "place: error in pixels": float(error),
-            "luma of a cell: share read": activations.explained(
+            "luma of a cell: share read": activations.r_squared(
                 read, under[len(under) // 2 :]
             ),
         }

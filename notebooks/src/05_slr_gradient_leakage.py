@@ -428,9 +428,9 @@ lab.table(
         {
             "network": name,
             "leakage index": index[name],
-            "within 3x3": float(p.share[:2].sum()),
-            "2 to 4 away": float(p.share[2:5].sum()),
-            "5 and more": float(p.share[5:].sum()),
+            "within 3x3": float(p.fraction[:2].sum()),
+            "2 to 4 away": float(p.fraction[2:5].sum()),
+            "5 and more": float(p.fraction[5:].sum()),
         }
         for name, p in profiles.items()
     ],

@@ -244,7 +244,7 @@ def test_a_loss_that_is_not_finite_stops_training() -> None:
 
 def test_a_skipped_discriminator_does_not_change() -> None:
     colorizer, discriminator = networks()
-    discriminator.judge[-1].bias.data.fill_(5.0)  # type: ignore[operator, union-attr]  # calls all real: right half of the time
+    discriminator.convolutions[-1].bias.data.fill_(5.0)  # type: ignore[operator, union-attr]  # calls all real: right half of the time
     before = [p.clone() for p in discriminator.parameters()]
     settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=8, learning_rate=1e-4)
     train(
@@ -256,8 +256,8 @@ def test_a_skipped_discriminator_does_not_change() -> None:
     moved = [not torch.equal(a, b) for a, b in zip(before, discriminator.parameters(), strict=True)]
     assert all(moved)  # half is not above one half
 
-    discriminator.judge[-1].weight.data.mul_(0)  # type: ignore[operator, union-attr]
-    discriminator.judge[-1].bias.data.fill_(-5.0)  # type: ignore[operator, union-attr]
+    discriminator.convolutions[-1].weight.data.mul_(0)  # type: ignore[operator, union-attr]
+    discriminator.convolutions[-1].bias.data.fill_(-5.0)  # type: ignore[operator, union-attr]
     before = [p.clone() for p in discriminator.parameters()]
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patched:
