@@ -17,7 +17,7 @@ from rich.console import Console
 from labkit import LabkitError
 from labkit.grading import gradebook
 from labkit.grading.nbval_grader import Graded
-from labkit.grading.sandbox.namespaces import Tier
+from labkit.grading.sandbox import Tier
 from labkit.ledger import Ledger
 
 Grade = Callable[..., list[Graded]]
