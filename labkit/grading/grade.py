@@ -21,9 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -45,6 +44,9 @@ from labkit.grading.submission import (
     read_template,
 )
 from labkit.ledger import Entry, Ledger, package_hash
+
+if TYPE_CHECKING:  # Windows does not have it
+    from multiprocessing.context import ForkServerContext
 
 TIMEOUT = 30.0  # seconds that one cell, or one check, of a submission may take
 MEMORY = 4 << 30  # bytes that a process which reads and judges a submission may use
@@ -87,6 +89,8 @@ def grade(
         LabkitError: for a wrong argument, a sandbox that is not safe without ``unsafe``, or an ``out`` that another
             process is writing into.
     """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
     console = console or Console()
     template = read_template(lab, root)
     due = parse_time(deadline, "--deadline") if deadline else None
@@ -254,8 +258,6 @@ def _private_places(submissions: Path, out: Path, root: Path | None) -> list[Pat
 
 def _context() -> ForkServerContext:
     """Processes forked from one that has imported what grading takes, and nothing else: importing is what is slow."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
     context = multiprocessing.get_context("forkserver")
     modules = [f"labkit.checks.{module.name}" for module in pkgutil.iter_modules(labkit.checks.__path__)]
     context.set_forkserver_preload(["labkit.grading.nbval_grader", *modules])

@@ -11,9 +11,14 @@ from pathlib import Path
 from labkit.grading.sandbox.linux import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, mount, unshare
 
 
-def main() -> None:
+def own_mounts() -> None:
+    """Let what this process mounts be seen by it and its children only."""
     unshare(CLONE_NEWNS)
     mount(None, "/", None, MS_REC | MS_PRIVATE)
+
+
+def become_nobody() -> None:
+    """Give up root, with a Python that can still be read."""
     for prefix in {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve()}:
         closed = [folder for folder in reversed(prefix.parents) if not folder.stat().st_mode & 0o001]
         if closed:
@@ -24,8 +29,10 @@ def main() -> None:
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)
     os.setresuid(65534, 65534, 65534)
+
+
+if __name__ == "__main__":
+    own_mounts()
+    become_nobody()
     os.environ["HOME"] = "/nonexistent"
     os.execv(sys.argv[1], sys.argv[1:])
-
-
-main()
