@@ -108,6 +108,13 @@ READS = {
     "git": "os.listdir(root + '/.git')",
     "tests": "os.listdir(root + '/tests')",
     "checks": "open(root + '/labkit/checks/averaging_problem.py')",
+    "grader": "open(root + '/labkit/grading/grade.py')",
+    "builder": "open(root + '/labkit/course/build.py')",
+    "other branches": "open(root + '/.git')",
+    "usual place of a course in a container": "os.listdir('/usr/src')",
+    "local files of the machine": "os.listdir('/usr/local/src')",
+    "optional programs": "os.listdir('/opt')",
+    "environment's folder": "os.listdir(python + '/share')",
     "compiled checks": "os.listdir(root + '/labkit/checks/__pycache__')",
     "import of checks": "__import__('labkit.checks.averaging_problem')",
     "server's files": "os.listdir(private)",
@@ -271,6 +278,14 @@ thread.start(); thread.join()
     assert said[0] == f"None {len([*(ROOT / 'data').glob('*/*.csv')])}"
     rest = set(said[1:]) - {"from a child"}  # that may come later; what matters is that the child does not hang
     assert rest == {"1,2 1000", "3 [1, 2]", "7 student", "from a shell", "from a thread"}
+
+
+def test_a_machine_where_something_private_can_be_read_is_not_called_safe() -> None:
+    private = Path(os.__file__).parent / "json"
+    tier = best_tier([private])
+    assert not tier.safe
+    assert any(f"__init__.py can be read from inside: move {private} out of" in line for line in tier.missing)
+    assert best_tier([Path("/nonexistent"), Path(os.path.expanduser("~/.ssh"))]).safe
 
 
 def test_tiers_are_ordered_and_say_what_is_missing() -> None:

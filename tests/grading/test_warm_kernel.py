@@ -18,7 +18,7 @@ from kernel_talk import LIGHT, answer, say
 from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit import LabkitError
-from labkit.grading.sandbox import Limits, Sandbox, Tier, best_tier, probe, tiers
+from labkit.grading.sandbox import Limits, Sandbox, Tier, best_tier, probe, server, tiers
 from labkit.grading.sandbox.box import PRELOAD
 from labkit.grading.sandbox.keeper import descendants, processor_time
 from labkit.grading.sandbox.kernels import Kernel, Link
@@ -283,6 +283,23 @@ def test_one_kernel_knows_nothing_of_another(kernels: Sandbox, tmp_path: Path) -
     second.stop()
 
 
+def test_random_numbers_and_the_order_of_sets_are_the_same_in_every_kernel(
+    kernels: Sandbox, kernel: Kernel, tmp_path: Path
+) -> None:
+    """However often a client asked for the kernel's banner before (slow machines ask again), and in every server."""
+    code = "import random, numpy; print(random.random(), numpy.random.rand(), set('abcdefgh'), hash('a'))"
+    said = answer(kernel, code)
+    asked = kernels.start(tmp_path)
+    for _ in range(5):
+        asked.client.kernel_info(reply=True, timeout=20)
+    assert answer(asked, code) == said
+    asked.stop()
+    with Sandbox(best_tier(), LIMIT, preload=LIGHT) as others:
+        other = others.start(tmp_path)
+        assert answer(other, code) == said
+        other.stop()
+
+
 def test_files_in_the_work_folder_are_not_run_and_shadow_nothing(kernels: Sandbox, tmp_path: Path) -> None:
     names = ["labkit.py", "numpy.py", "random.py", "zmq.py", "ipykernel.py", "sitecustomize.py", "usercustomize.py"]
     names += ["conftest.py", "ipython_config.py", "ipython_kernel_config.py", "json.py", "colorsys.py", "x.pth"]
@@ -443,6 +460,19 @@ def test_a_server_that_cannot_start_says_why(
     monkeypatch.setattr(probe.site, "getusersitepackages", lambda: str(tmp_path))
     with pytest.raises(LabkitError, match=message), Sandbox(best_tier(), LIMIT, preload=preload):
         pass
+
+
+def test_a_server_that_has_loaded_the_checks_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "labkit.checks.framework", sys)
+    with pytest.raises(RuntimeError, match=r"labkit\.checks.* is loaded in the server of kernels"):
+        server._stand_in_for_checks()
+
+
+def test_a_kernel_that_could_read_something_private_does_not_start(tmp_path: Path) -> None:
+    private = Path(os.__file__)
+    refused = pytest.raises(LabkitError, match=f"{private} can be read from inside: move {private} out of")
+    with Sandbox(best_tier(), LIMIT, private=[private], preload=LIGHT) as kernels, refused:
+        kernels.start(tmp_path)
 
 
 def test_a_work_folder_that_is_too_large_is_refused(kernels: Sandbox, tmp_path: Path) -> None:
