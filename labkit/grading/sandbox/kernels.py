@@ -39,6 +39,7 @@ class Link:
     """A connection to a kernel's keeper: starts it, says whether and why it has ended, ends it."""
 
     def __init__(self, server: str, place: Path):
+        """Prepare a kernel of the server that listens at ``server``, with an empty folder ``place`` of its own."""
         self.server, self.place, self.key = server, place, secrets.token_hex(16)
         self.process: int | None = None  # in whose descendants the kernel is
         self._socket: socket.socket | None = None
@@ -137,6 +138,7 @@ class Kernel:
     """
 
     def __init__(self, link: Link | OrdinaryLink):
+        """Connect to a kernel that was started, and wait until it answers."""
         self._link = link
         # In one context: a client's own would wait for its sockets, perhaps forever, when Python collects both.
         self.client = BlockingKernelClient(context=zmq.Context.instance(), **link.connection)
@@ -208,6 +210,7 @@ class OrdinaryLink:
     """What `Link` is, for an ordinary kernel (tier "none")."""
 
     def __init__(self, kernels: Path, name: str):
+        """Prepare a kernel of the kernelspec ``name`` in the folder ``kernels``."""
         from jupyter_client.kernelspec import KernelSpecManager
         from jupyter_client.manager import KernelManager
 
@@ -217,22 +220,26 @@ class OrdinaryLink:
         self._killed = False
 
     def start(self, workdir: Path) -> None:
+        """Start it in ``workdir``."""
         self._manager.start_kernel(cwd=str(workdir))
 
     def poll(self) -> str:
+        """Return why the kernel has ended; nothing while it runs."""
         if self._manager.is_alive():
             return ""
         return "killed" if self._killed else f"exited with status {self._manager.provisioner.process.returncode}"
 
     def kill(self) -> None:
+        """End it."""
         self._killed = self._killed or not self.poll()
         self._manager.shutdown_kernel(now=True)
 
     def close(self) -> None:
-        pass
+        """Do nothing: there is nothing to let go of."""
 
     @property
     def connection(self) -> dict[str, Any]:
+        """Return where the kernel's channels are, as a connection file says it."""
         return dict(self._manager.get_connection_info(session=True))
 
 
@@ -242,11 +249,13 @@ class WarmProvisioner(KernelProvisionerBase):
     server = Unicode(help="path of the server's socket").tag(config=True)
 
     def __init__(self, **traits: Any):
+        """Prepare, as jupyter_client asks."""
         super().__init__(**traits)
         self._link: Link | None = None
 
     @property
     def has_process(self) -> bool:
+        """Tell whether a kernel was started, as jupyter_client asks."""
         return self._link is not None
 
     def reason(self) -> str:
@@ -270,31 +279,37 @@ class WarmProvisioner(KernelProvisionerBase):
         return dict(await super().pre_launch(cmd=[], **options))
 
     async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
+        """Start the kernel in the folder ``cwd``; there is no command to run."""
         assert self._link is not None
         await asyncio.to_thread(self._link.start, Path(options.get("cwd") or "."))
         return self.connection_info
 
     async def poll(self) -> int | None:
+        """Return 1 if the kernel has ended, else None."""
         return 1 if self._link is None or self._link.poll() else None
 
     async def wait(self) -> int | None:
+        """Wait for the end of the kernel."""
         while await self.poll() is None:
             await asyncio.sleep(0.02)
         return 1
 
     async def send_signal(self, signum: int) -> None:
-        """Signals that end a kernel do; an interrupt comes as a message (interrupt_mode)."""
+        """End the kernel where the signal would; an interrupt comes as a message (interrupt_mode)."""
         if signum in (signal.SIGTERM, signal.SIGKILL):
             await self.kill()
 
     async def kill(self, restart: bool = False) -> None:
+        """End the kernel and everything it started."""
         if self._link is not None:
             await asyncio.to_thread(self._link.kill)
 
     async def terminate(self, restart: bool = False) -> None:
+        """End the kernel: there is no gentle way."""
         await self.kill(restart)
 
     async def cleanup(self, restart: bool = False) -> None:
+        """Remove what was made for the kernel, unless it will be restarted."""
         if self._link is not None and not restart:
             self._link.close()
             self._link = None

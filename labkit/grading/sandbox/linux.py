@@ -18,12 +18,12 @@ from pathlib import Path
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces named by ``flags`` (``CLONE_NEW...``) for new ones."""
+    """Leave the namespaces that ``flags`` names (``CLONE_NEW...``) for new ones."""
     call("unshare", flags)
 
 
 def mount(source: str | Path | None, target: str | Path, kind: str | None, flags: int, data: str = "") -> None:
-    """Mount ``source`` at ``target``; see mount(2)."""
+    """Show ``source`` at ``target``, as the system call of this name does."""
     words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
     call("mount", *words, ctypes.c_ulong(flags), data.encode() or None)
 

@@ -254,8 +254,11 @@ class Watch:
 
 def _can_read(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            file.read(1)
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its other end
+        try:
+            os.read(opened, 1)
+        finally:
+            os.close(opened)
     except OSError:
         return False
     return True
