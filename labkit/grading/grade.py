@@ -208,7 +208,7 @@ def _grade_all(
             # When an answer ends its kernel, the others run again without it: at most once for each exercise.
             patience = (limits.seconds + 20) * (len(template.tasks) + 1)
             show.say(f"time: {timeout:g} s for a cell or a call, so at most {patience / 60:.0f} min for a submission")
-            private = [*private, *{path.resolve().parent for one in waiting for path in one.files}]
+            private = [*private, *_folder_of_all(waiting)]
             context = _context()  # whose first process imports while the kernels' server does
             running: list[Worker] = []
             with Sandbox(tier, limits, private=private) as kernels, _none_left(running):
@@ -254,6 +254,12 @@ def _private_places(submissions: Path, out: Path, root: Path | None) -> list[Pat
             courses.add(find(root))
     checks = [Path(path) for path in os.environ.get("LABKIT_CHECKS", "").split(os.pathsep) if path]
     return [*(place for course in sorted(courses) for place in course_places(course)), submissions, out, *checks]
+
+
+def _folder_of_all(found: Sequence[Submission]) -> list[Path]:
+    """Return the folder that holds all files, which a CSV may list from anywhere; not each: names would be told."""
+    folders = {str(path.resolve().parent) for submission in found for path in submission.files}
+    return [Path(os.path.commonpath(folders))] if folders else []
 
 
 def _context() -> ForkServerContext:

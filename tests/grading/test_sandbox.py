@@ -15,7 +15,7 @@ import pytest
 from kernel_talk import LIGHT, answer
 
 import labkit
-from labkit.grading.sandbox import Limits, Sandbox, best_tier, namespaces, probe, tiers
+from labkit.grading.sandbox import Limits, Sandbox, best_tier, probe, tiers, visible
 from labkit.grading.sandbox.kernels import Kernel
 from labkit.grading.sandbox.namespaces import FULL, LIMITS, NONE, USER
 
@@ -247,8 +247,8 @@ print(len(found), seen > 50_000_000)
 
 def test_sees_only_its_own_processes_files_and_variables(kernel: Kernel) -> None:
     assert answer(kernel, "print(sorted(int(p) for p in os.listdir('/proc') if p.isdigit()))") == "[1, 2]\n"
-    assert answer(kernel, "print(sorted(os.listdir('.')), os.getcwd())") == f"['data.csv'] {namespaces.WORK}\n"
-    assert answer(kernel, "print(os.listdir('/home'), os.path.expanduser('~'))") == f"['student'] {namespaces.HOME}\n"
+    assert answer(kernel, "print(sorted(os.listdir('.')), os.getcwd())") == f"['data.csv'] {visible.WORK}\n"
+    assert answer(kernel, "print(os.listdir('/home'), os.path.expanduser('~'))") == f"['student'] {visible.HOME}\n"
     variables = answer(kernel, "print(*os.environ)").split()
     assert "LABKIT_TEST_SECRET" not in variables and not [
         name for name in variables if "PATH" in name and name != "PATH"

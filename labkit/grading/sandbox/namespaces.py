@@ -18,11 +18,8 @@ from pathlib import Path
 
 from . import linux, visible
 from .linux import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, make_read_only, mount
-from .visible import View
+from .visible import HOME, SOCKETS, View
 
-HOME = "/home/student"  # inside; the work folder, /tmp and /dev/shm are parts of it
-WORK = f"{HOME}/work"
-SOCKETS = "/run/kernel"  # inside: where the kernel's channels are
 FIRST_UID, UIDS = 61184, 4000  # systemd keeps these numbers for users that exist only while a service runs
 OPEN_FILES = 256
 FULL, USER, LIMITS, NONE = "namespaces+uid", "namespaces", "limits", "none"

@@ -24,7 +24,6 @@ from .namespaces import (
     LIMITS,
     NONE,
     USER,
-    WORK,
     Limits,
     build_rootfs,
     drop_privileges,
@@ -160,7 +159,7 @@ def _enter_and_look(tier: str, uid: int, place: Path, workdir: Path, private: Se
     build_rootfs(uid, Limits(), place, workdir, "", view)
     drop_privileges(tier, uid)
     set_limits(tier, Limits())
-    Path(WORK, "file").write_text("written")
+    Path(visible.WORK, "file").write_text("written")
     package = Path(__file__).parents[2]
     if not (package / "checks").is_dir():
         raise OSError(f"{package} is out of sight from inside, which has a /tmp of its own: move it elsewhere")

@@ -229,7 +229,7 @@ def _first(
         descriptor = os.open(sockets, os.O_RDONLY | os.O_DIRECTORY)
     else:
         descriptor = namespaces.build_rootfs(uid, settings.limits, place / "root", workdir, CHECKS_STUB, view)
-        home, work, sockets = Path(namespaces.HOME), Path(namespaces.WORK), Path(namespaces.SOCKETS)
+        home, work, sockets = (Path(name) for name in (visible.HOME, visible.WORK, visible.SOCKETS))
     namespaces.drop_privileges(settings.tier, uid)
     if settings.tier != LIMITS:  # the probe has looked once; a folder may have been moved or mounted since
         watch.check()

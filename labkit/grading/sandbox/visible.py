@@ -23,6 +23,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+HOME = "/home/student"  # inside; the work folder, /tmp and /dev/shm are parts of it
+WORK = f"{HOME}/work"
+SOCKETS = "/run/kernel"  # inside: where the kernel's channels are
+
 # Folders that a package manager fills. Not /usr itself: containers keep courses in /usr/src or /usr/local.
 SYSTEM = (
     "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32",
@@ -93,14 +97,16 @@ def _interpreter() -> list[Path]:
     """Return the files of this Python: programs, standard library, shared libraries, folders that pip installs into."""
     found = [Path(sys.executable), Path(getattr(sys, "_base_executable", sys.executable))]
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for prefix in {Path(sys.base_prefix), Path(sys.base_exec_prefix)}:
+        found += [prefix / "lib" / version, prefix / "lib64" / version]
     for prefix in {Path(p) for p in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)}:
-        found += [prefix / "bin", prefix / "pyvenv.cfg", prefix / "lib" / version, prefix / "lib64" / version]
+        found += [prefix / "bin", prefix / "pyvenv.cfg"]
         if (prefix / "conda-meta").is_dir():
             found.append(prefix / "lib")  # a thousand shared libraries, put there by the package manager
         else:
             found += [file for folder in ("lib", "lib64") for file in (prefix / folder).glob("*.so*") if file.is_file()]
     paths = sysconfig.get_paths()
-    return [*found, *(Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")), *site_folders()]
+    return [*found, *(Path(paths[name]) for name in ("stdlib", "purelib", "platlib")), *site_folders()]
 
 
 def site_folders() -> list[Path]:
@@ -202,7 +208,8 @@ class Watch:
         """Return a watch over private places, with the names of files in them if ``by_name``."""
         own = [entry for package in package_folders() for entry in package_entries(package)]
         stubs = [package / "checks" / "__init__.py" for package in package_folders()]
-        watch = cls(list(places), [], [*view.shown, *own, *stubs])
+        writable = [Path(name) for name in (HOME, SOCKETS, "/tmp", "/dev/shm")]  # where the kernel's own files are
+        watch = cls(list(places), [], [*view.shown, *own, *stubs, *writable])
         names = [path for place in watch.places for path in watch._names_in(place)] if by_name else []
         return cls(watch.places, names, watch.visible)
 
