@@ -225,7 +225,7 @@ def _names_of(executable: str) -> set[str]:
 
 def sandbox() -> list[Finding]:
     """How far a submission can be kept from everything else when a class is graded."""
-    from labkit.grading.sandbox.namespaces import best_tier
+    from labkit.grading.sandbox import best_tier
 
     tier = best_tier()
     if tier.safe:
