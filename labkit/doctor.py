@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labkit import LabkitError, __version__
+from labkit.printing import say
 
 DOWNLOADED = ("cifar10", "stl10", "flowers102")  # those that must be downloaded; toyworld and photos come with labkit
 FREE_GB = 2.0  # enough for a data set with its archive
@@ -66,8 +67,7 @@ def show(findings: list[Finding], console: Any) -> None:
     console.print(table)
     for finding in findings:
         if finding.advice:
-            line = f"{finding.topic}: {finding.advice}"
-            console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"- {finding.topic}: {finding.advice}")
 
 
 def machine() -> list[Finding]:

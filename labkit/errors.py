@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 
@@ -25,17 +25,23 @@ class SomeFailed(LabkitError):
     The command line lists them and exits with status 1.
     """
 
-    def __init__(self, failures: Mapping[str, str], total: int) -> None:
+    def __init__(self, failures: Mapping[str, str], total: int, done: Sequence[str] = ()) -> None:
         """Collect what failed.
 
         Args:
             failures: name of each item that failed -> why, in one line.
             total: number of items.
+            done: what was made of the others, a line each.
         """
+        self.done = list(done)
         self.failures = dict(failures)
         self.total = total
-        told = "; ".join(reason if name in reason else f"{name}: {reason}" for name, reason in self.failures.items())
-        super().__init__(f"{len(self.failures)} of {total} failed: {told}")
+        super().__init__(f"{len(self.failures)} of {total} failed: {'; '.join(self.lines)}")
+
+    @property
+    def lines(self) -> list[str]:
+        """Each failure as one line that names the item."""
+        return [reason if name in reason else f"{name}: {reason}" for name, reason in self.failures.items()]
 
 
 @contextmanager
