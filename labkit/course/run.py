@@ -68,6 +68,7 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
+        """Return it as one line."""
         where = f"cell [{self.cell}] `{self.line}`: " if self.cell is not None else ""
         return where + self.reason
 

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from labkit.artifacts import replacing
+from labkit.data.dataset import check_size
 from labkit.errors import LabkitError, one_line
 
 EXTENSIONS = frozenset(
@@ -50,6 +51,8 @@ def read_rgb(path: Path, size: int | None = None) -> np.ndarray:
     Raises:
         LabkitError: the file is absent, damaged, truncated, too large or of no kind that Pillow reads; it is named.
     """
+    if size is not None:
+        size = check_size(size)
     with _guard(path), Image.open(path, formats=_formats()) as image:
         if size is not None and image.format == "JPEG" and image.mode == "RGB":
             image.draft("RGB", (2 * size, 2 * size))  # decode large photographs at a fraction of their size

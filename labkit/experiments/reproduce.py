@@ -34,7 +34,7 @@ from labkit.data import data_root as find_root
 from labkit.data import merge as merge_datasets
 from labkit.data.dataset import check_colored, resize
 from labkit.data.folder import listing
-from labkit.errors import LabkitError, in_words
+from labkit.errors import LabkitError, out_of_memory
 from labkit.experiments import scores
 from labkit.experiments.claims import Finding, claims, examine
 from labkit.experiments.measured import Measured, Row, merge, summarize
@@ -43,7 +43,6 @@ from labkit.experiments.tables import comparison, overview
 from labkit.ledger import Entry, Ledger, environment, now
 from labkit.metrics import gray_prediction, skill
 from labkit.notebook.lab import resolve_profile
-from labkit.printing import say, show_any_character
 from labkit.representation import make_representation
 from labkit.training import gan as adversarial
 from labkit.training.loop import FitSettings, History, LoopSettings, fit
@@ -145,7 +144,6 @@ def reproduce(
     Raises LabkitError for unknown names and for an `out` that holds runs when `resume` is false, or that another
     process is writing into.
     """
-    show_any_character()
     console = console or Console()
     recipes, profile, out = find_recipes(names), resolve_profile(profile), Path(out)
     if seeds < 1:
@@ -175,11 +173,11 @@ def reproduce(
                 rows, note = _run(run, out, shelf, resume)
             except _Failed as failure:
                 outcome.failures[run.title] = str(failure)
-                say(console, f"{title}  FAILED: {failure}")
+                _say(console, f"{title}  FAILED: {failure}")
                 continue
             merge(out / "measured" / f"{run.recipe.name}.{profile}.csv", rows)
             outcome.rows += rows
-            say(console, f"{title}  {note}")
+            _say(console, f"{title}  {note}")
         _write(outcomes, out, shelf, [run for _, run in runs])
     return outcomes
 
@@ -302,14 +300,14 @@ def _run(run: Run, out: Path, shelf: _Shelf, resume: bool) -> tuple[list[Row], s
         if metrics is None:
             metrics = _train(run, images, folder, shelf, resume)
         rows = list(_score(run, images, folder, metrics))
-    except Exception as error:
-        note = in_words(error)
-        if note is None:
+    except (LabkitError, MemoryError, RuntimeError) as error:
+        note = str(error) if isinstance(error, LabkitError) else out_of_memory(error)
+        if not note:
             raise
         ledger.append(Entry(kind="reproduce", key=run.key, input_hash=run.input_hash(), status="failed", note=note))
         raise _Failed(note) from None
     output = out / "results" / f"{run.key}.json"
-    artifacts.write_json(output, {"rows": [asdict(row) for row in rows]})
+    artifacts.write_text(output, json.dumps({"rows": [asdict(row) for row in rows]}, indent=2) + "\n")
     ledger.append(
         Entry(
             kind="reproduce",
@@ -430,10 +428,7 @@ def _enlarged(test: Dataset, reading: Decoding) -> Dataset:
 
 
 def _rows_of(result: Path) -> list[Row]:
-    """Read the rows of a run; null is how JSON writes a number that is not finite."""
-    rows = json.loads(result.read_text(encoding="utf-8"))["rows"]
-    numbers = ("value", "gray")
-    return [Row(**{k: math.nan if v is None and k in numbers else v for k, v in row.items()}) for row in rows]
+    return [Row(**row) for row in json.loads(result.read_text(encoding="utf-8"))["rows"]]
 
 
 def _in_words(rows: Sequence[Row]) -> str:
@@ -452,6 +447,10 @@ def _slug(name: str) -> str:
 
 def _command(recipe: Recipe, profile: str, seeds: int) -> str:
     return f"labkit reproduce {recipe.name} --profile {profile} --seeds {seeds}"
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -479,7 +478,7 @@ def _write(outcomes: Sequence[Outcome], out: Path, shelf: _Shelf, runs: Sequence
             for o in outcomes
         ],
     }
-    artifacts.write_json(out / "reproduce.json", data)
+    artifacts.write_text(out / "reproduce.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     pages = [
         _page(o, tables[o.recipe.name], out, shelf, [run for run in runs if run.recipe is o.recipe]) for o in outcomes
     ]

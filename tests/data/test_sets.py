@@ -149,7 +149,7 @@ def test_classes_and_limit(cifar: Path) -> None:
 def test_size(cifar: Path) -> None:
     small = load("cifar10", "test", size=16, limit=4, root=cifar)
     assert small.images.shape == (4, 3, 16, 16) and small.images.dtype == torch.uint8
-    with pytest.raises(LabkitError, match="size=0 is no image size"):
+    with pytest.raises(LabkitError, match="size must be a whole number from 1 to 4096. Got 0"):
         load("cifar10", "test", size=0, root=cifar)
 
 
