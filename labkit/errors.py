@@ -36,7 +36,8 @@ class SomeFailed(LabkitError):
         self.done = list(done)
         self.failures = dict(failures)
         self.total = total
-        super().__init__(f"{len(self.failures)} of {total} failed: {'; '.join(self.lines)}")
+        several = f"{len(self.failures)} of {total} failed: " if total > 1 else ""
+        super().__init__(several + "; ".join(self.lines))
 
     @property
     def lines(self) -> list[str]:
