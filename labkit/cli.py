@@ -6,7 +6,9 @@ Imports stand inside the commands, so that `labkit --help` does not wait for tor
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -16,11 +18,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from labkit import LabkitError, __version__
-from labkit.errors import out_of_memory
+from labkit.errors import SomeFailed, in_words, noting
 from labkit.options import TrainOptions, keywords
+from labkit.printing import show_any_character
 
 app = typer.Typer(
     help="Labs on automatic image colorization, and the library under them.",
+    epilog="Exit status: 0 all is well; 1 something failed, or is wrong, and all the rest was done; 2 the request was "
+    "refused; 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,21 +35,44 @@ Labs = Annotated[list[str] | None, typer.Argument(metavar="[LAB]...", help="01 o
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. A mistake of the user's is one line on stderr and exit status 2."""
+    """Run the command line.
+
+    A mistake of the user's is one line on stderr and exit status 2; where some of many items failed, the status is 1.
+
+    Args:
+        arguments: without the program's name; None: those of this process.
+    """
+    show_any_character()
+    # What Pillow finds odd in a picture is no news; that a picture cannot be read is said in labkit's words.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
         app(args=_join_pairs(sys.argv[1:] if arguments is None else arguments))
-    except (LabkitError, OSError) as error:  # OSError: a full disk, a folder without permission, a lost network
-        print(f"labkit: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except (MemoryError, RuntimeError) as error:  # torch says it with a RuntimeError
-        if not (reason := out_of_memory(error)):
+    except SomeFailed as error:
+        for line in error.done:
+            print(line)
+        _tell_failures(error)
+        sys.exit(1)
+    except Exception as error:
+        reason = in_words(error)
+        if reason is None:
             raise
         print(f"labkit: {reason}", file=sys.stderr)
         sys.exit(2)
 
 
+def _tell_failures(error: SomeFailed) -> None:
+    """Print what failed on stderr: one item in one line, several as a list."""
+    if error.total == 1:
+        print(f"labkit: {error.lines[0]}", file=sys.stderr)
+        return
+    print(f"labkit: {len(error.failures)} of {error.total} failed:", file=sys.stderr)
+    for line in error.lines:
+        print(f"  {line}", file=sys.stderr)
+
+
 def _join_pairs(arguments: Sequence[str]) -> list[str]:
-    """`-p NAME VALUE` as `-p NAME=VALUE`, which typer can read (it has no repeatable option of two values)."""
+    """Return `-p NAME VALUE` as `-p NAME=VALUE`, for typer has no repeatable option of two values."""
     joined: list[str] = []
     rest = list(arguments)
     while rest:
@@ -85,6 +113,11 @@ def _typer_option(parameter: inspect.Parameter, kind: type) -> inspect.Parameter
 
 
 def _pairs(texts: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
+    """Return (name, value) of each NAME=VALUE.
+
+    Raises:
+        LabkitError: a text without a value.
+    """
     pairs = []
     for text in texts or []:
         name, equals, value = text.partition("=")
@@ -96,7 +129,7 @@ def _pairs(texts: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
 
 @contextmanager
 def _resumable() -> Iterator[None]:
-    """Ctrl-C is no error of a command that has --resume."""
+    """Let Ctrl-C end a command that has --resume without a traceback."""
     try:
         yield
     except KeyboardInterrupt:
@@ -120,7 +153,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing, failed or changed.")] = False,
     timeout: Annotated[int | None, typer.Option(min=1, help="Seconds that one cell may take.")] = None,
 ) -> None:
-    """Execute labs and write a report. Exit status 1 if a lab failed."""
+    """Execute labs and write a report. Exit status 1 if a lab failed; the others are run all the same."""
     from labkit.course.run import run as run_labs
 
     with _resumable():
@@ -133,8 +166,9 @@ def run(
             resume=resume,
             timeout=timeout,
         )
-    if any(result.status == "failed" for result in results):
-        raise typer.Exit(1)
+    failures = {result.job.key: str(result.failure) for result in results if result.status == "failed"}
+    if failures:
+        raise SomeFailed(failures, len(results))
 
 
 @app.command()
@@ -191,6 +225,7 @@ def reproduce(
 
     with _resumable():
         outcomes = reproduce_recipes(names, profile=profile, seeds=seeds, data_root=data_root, out=out, resume=resume)
+    failures: dict[str, str] = {}
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured
         title = f"{recipe.name}, {outcome.profile}: {recipe.line}"
@@ -204,10 +239,10 @@ def reproduce(
         if tested := claims_table(outcome.claims):
             _print_data("Claims tested", tested, ["claim", "gain", "95 % margin", "verdict", "seeds", "images"])
         for title, why in outcome.failures.items():
-            print(f"failed: {title}: {why}")
+            failures[title] = why
     print(f"page: {out / 'reproduce.html'}   rows: {out / 'measured'}")
-    if any(outcome.failures for outcome in outcomes):
-        raise typer.Exit(1)
+    if failures:
+        raise SomeFailed(failures, sum(len(outcome.recipe.systems) * seeds for outcome in outcomes))
 
 
 @app.command()
@@ -239,7 +274,7 @@ def colorize(
         int, typer.Option(min=0, help="Shorter side of what the network sees, in pixels; 0: the photo's own size.")
     ] = 96,
 ) -> None:
-    """Colorize photographs at their own size, each as NAME.colorized.png.
+    """Colorize photographs at their own size, each as NAME.colorized.png. Exit status 1 if one of them failed.
 
     Networks know things at the scale they were trained on, so they look at a small copy; luma stays full size.
     """
@@ -250,14 +285,32 @@ def colorize(
     colorizer = Colorizer.load(model) if model else Colorizer.starter()
     if out:
         make_folder(out)
+    targets = _targets(photos, out)
+    failures: dict[str, str] = {}
+    for target, photo in targets.items():
+        with noting(failures, str(photo)):
+            save_image(colorizer.colorize(photo, working_size=working_size or None), target)
+            print(target)
+    if failures:
+        raise SomeFailed(failures, len(targets))
+
+
+def _targets(photos: Sequence[Path], out: Path | None) -> dict[Path, Path]:
+    """Return result -> photo.
+
+    Raises:
+        LabkitError: two photos have one result, or a result is a photo that is to be colorized itself.
+    """
     targets: dict[Path, Path] = {}
     for photo in photos:
         target = (out or photo.parent) / f"{photo.stem}.colorized.png"
         if (other := targets.setdefault(target, photo)) != photo:
             raise LabkitError(f"{other} and {photo} would both become {target}: colorize them into two folders")
+    given = {photo.resolve() for photo in photos}
     for target, photo in targets.items():
-        save_image(colorizer.colorize(photo, working_size=working_size or None), target)
-        print(target)
+        if target.resolve() in given:
+            raise LabkitError(f"the result of {photo} would overwrite {target}, a photo to be colorized: choose --out")
+    return targets
 
 
 @app.command()
@@ -273,19 +326,26 @@ def start(
 
 
 @app.command()
-def check(notebook: Annotated[Path, typer.Argument(help="Your working copy.")]) -> None:
+def check(notebooks: Annotated[list[Path], typer.Argument(metavar="NOTEBOOK...", help="Your working copies.")]) -> None:
     """Say which exercises of a notebook are right, wrong or to be done. Exit status 1 if one is wrong."""
     from labkit.course.student import WRONG, check_notebook
 
-    results = check_notebook(notebook)
-    rows = [(r.id, r.title, r.status, f"{r.points} of {r.max_points}") for r in results]
-    _print_table(str(notebook), ["exercise", "title", "status", "points"], rows)
-    for result in results:
-        if result.message:
-            print(f"\n{result.id}: {result.message}")
-    earned, highest = sum(r.points for r in results), sum(r.max_points for r in results)
-    print(f"\nscore by the public checks: {earned} of {highest} points")
-    if any(result.status == WRONG for result in results):
+    failures: dict[str, str] = {}
+    wrong = False
+    for notebook in notebooks:
+        with noting(failures, str(notebook)):
+            results = check_notebook(notebook)
+            rows = [(r.id, r.title, r.status, f"{r.points} of {r.max_points}") for r in results]
+            _print_table(str(notebook), ["exercise", "title", "status", "points"], rows)
+            for result in results:
+                if result.message:
+                    print(f"\n{result.id}: {result.message}")
+            earned, highest = sum(r.points for r in results), sum(r.max_points for r in results)
+            print(f"\nscore by the public checks: {earned} of {highest} points")
+            wrong = wrong or any(result.status == WRONG for result in results)
+    if failures:
+        raise SomeFailed(failures, len(notebooks))
+    if wrong:
         raise typer.Exit(1)
 
 
@@ -294,7 +354,7 @@ def build(
     labs: Labs = None,
     check: Annotated[bool, typer.Option("--check", help="Only compare with the sources; execute nothing.")] = False,
 ) -> None:
-    """Make the student and solution notebooks from notebooks/src."""
+    """Make the student and solution notebooks from notebooks/src. Exit status 1 if one cannot be made, or differs."""
     from labkit.course.build import build as build_labs
 
     lines = build_labs(labs, check=check, progress=lambda line: print(line, flush=True))
@@ -309,7 +369,7 @@ def release(
     labs: Annotated[list[str], typer.Argument(metavar="LAB...", help="01 or 01_averaging_problem.")],
     out: Annotated[Path, typer.Option(help="Folder for the student copies and their zip files.")] = Path("release"),
 ) -> None:
-    """Write student copies for handing out, without solutions and hidden tests; refuse if one would leak."""
+    """Write student copies for handing out, without solutions and hidden tests. Exit status 1 if one would leak."""
     from labkit.course.release import release as release_labs
 
     for path in release_labs(labs, out, progress=lambda line: print(line, flush=True)):
@@ -347,8 +407,9 @@ def grade(
             seed=seed,
             timeout=timeout,
         )
-    if any(graded.status == "grader-error" for graded in results):
-        raise typer.Exit(1)
+    failures = {graded.student: graded.reason for graded in results if graded.status == "grader-error"}
+    if failures:
+        raise SomeFailed(failures, len(results))
 
 
 @app.command()
@@ -371,7 +432,7 @@ def version() -> None:
 
 
 def _print_data(title: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Some columns of rows of data; a column that no row has is left out."""
+    """Print some columns of rows of data; a column that no row has is left out."""
     from labkit.notebook.lab import format_cell
 
     shown = [name for name in columns if any(row.get(name) is not None for row in rows)]
@@ -382,14 +443,15 @@ def _print_data(title: str, rows: Sequence[dict[str, Any]], columns: Sequence[st
 def _print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()
 ) -> None:
+    """Print a table; ``numbers`` are the columns set flush right. Text is shown as it is: no markup, no emoji."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for index, column in enumerate(columns):
         options: dict[str, Any] = {"justify": "right"} if index in numbers else {"overflow": "fold"}
-        table.add_column(column, **options)
+        table.add_column(Text(column), **options)
     for row in rows:
         table.add_row(*(Text(entry) for entry in row))
     Console().print(table)

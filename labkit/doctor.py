@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labkit import LabkitError, __version__
+from labkit.printing import say
 
 DOWNLOADED = ("cifar10", "stl10", "flowers102")  # those that must be downloaded; toyworld and photos come with labkit
 FREE_GB = 2.0  # enough for a data set with its archive
@@ -73,12 +74,11 @@ def show(findings: list[Finding], console: Any) -> None:
     console.print(table)
     for finding in findings:
         if finding.advice:
-            line = f"{finding.topic}: {finding.advice}"
-            console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"- {finding.topic}: {finding.advice}")
 
 
 def machine() -> list[Finding]:
-    """Cores, memory and disk, as far as this process may use them."""
+    """Report cores, memory and disk, as far as this process may use them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = [Finding("machine", f"{platform.system()} {platform.machine()}, {cores} cores")]
     memory = _memory_gb()
@@ -106,7 +106,7 @@ def machine() -> list[Finding]:
 
 
 def _memory_gb() -> float | None:
-    """Physical memory; psutil comes with Jupyter's kernel."""
+    """Return the physical memory; psutil comes with Jupyter's kernel."""
     try:
         import psutil
     except ImportError:
@@ -115,7 +115,7 @@ def _memory_gb() -> float | None:
 
 
 def python() -> list[Finding]:
-    """The interpreter."""
+    """Report labkit and the interpreter."""
     virtual = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
     where = f"{platform.python_version()} at {sys.executable}"
     return [
@@ -152,7 +152,7 @@ def packages() -> list[Finding]:
 
 
 def devices() -> list[Finding]:
-    """What torch can compute on, and whether half precision pays there."""
+    """Report what torch can compute on, and whether half precision pays there."""
     import torch
 
     from labkit.device import pick_precision
@@ -174,12 +174,12 @@ def devices() -> list[Finding]:
     bf16 = "bf16 is worth it" if pays else "bf16 would only slow it down"
     found.append(Finding("cpu", f"{capability}, {torch.get_num_threads()} threads, {bf16}"))
     if len(found) == 1:
-        found.append(Finding("gpu", "none", "ok", "the labs run on the CPU in the profile quick; Colab has a GPU"))
+        found.append(Finding("gpu", "none", "ok", "the labs run on the CPU with the quick profile; Colab has a GPU"))
     return found
 
 
 def data() -> list[Finding]:
-    """The data root, and which of the downloadable data sets are there."""
+    """Report the data root, and which of the downloadable data sets are there."""
     from labkit.data import DATASETS, data_root, find
 
     root = data_root()
@@ -196,7 +196,7 @@ def data() -> list[Finding]:
 
 
 def kernel() -> list[Finding]:
-    """Whether JupyterLab's kernel "python3" is this Python. labkit itself always uses this one."""
+    """Report whether JupyterLab's kernel "python3" is this Python. labkit itself always uses this one."""
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
@@ -217,14 +217,14 @@ def kernel() -> list[Finding]:
 
 
 def _names_of(executable: str) -> set[str]:
-    """python, python3 and python3.N of one environment; a link is not followed, for all environments share its end."""
+    """Return python, python3 and python3.N of one environment, links not followed: all environments share their end."""
     folder, name = os.path.split(os.path.abspath(executable))
     short = f"python{sys.version_info.major}"
     return {os.path.join(folder, other) for other in (name, "python", short, f"{short}.{sys.version_info.minor}")}
 
 
 def sandbox() -> list[Finding]:
-    """How far a submission can be kept from everything else when a class is graded."""
+    """Report how far a submission can be kept from everything else when a class is graded."""
     from labkit.grading.sandbox import best_tier
 
     tier = best_tier()
@@ -235,7 +235,7 @@ def sandbox() -> list[Finding]:
 
 
 def labs() -> list[Finding]:
-    """The notebooks."""
+    """Report the notebooks."""
     from labkit.course.labs import list_labs
 
     try:
@@ -246,7 +246,7 @@ def labs() -> list[Finding]:
 
 
 def repository() -> list[Finding]:
-    """Whether the repository's address was filled in: Colab links and set-up cells are made from it."""
+    """Report whether the repository's address was filled in: Colab links and set-up cells are made from it."""
     from labkit.course import labs as course
 
     address = course.repository()

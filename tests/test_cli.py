@@ -29,7 +29,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def run(labs: list[str], **options: Any) -> list[Any]:
         calls.append({"labs": list(labs), **options})
-        return [SimpleNamespace(status="failed" if "bad" in labs else "ok")]
+        return [
+            SimpleNamespace(
+                status="failed" if lab == "bad" else "ok", job=SimpleNamespace(key=lab), failure="it burned"
+            )
+            for lab in labs
+        ]
 
     monkeypatch.setattr("labkit.course.run.run", run)
     return calls
@@ -56,8 +61,11 @@ def test_run_of_nothing_runs_all(asked: list[dict[str, Any]]) -> None:
     assert asked[0]["labs"] == [] and asked[0]["profile"] == "auto" and asked[0]["out"] == Path("runs")
 
 
-def test_a_failed_lab_gives_status_1(asked: list[dict[str, Any]]) -> None:
+def test_a_failed_lab_gives_status_1(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "bad") == 1
+    assert capsys.readouterr().err == "labkit: bad: it burned\n"
+    assert call("run", "good", "bad", "fine", "bad2") == 1
+    assert capsys.readouterr().err == "labkit: 1 of 4 failed:\n  bad: it burned\n"
 
 
 def test_a_parameter_without_value_is_refused(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,7 +210,30 @@ def test_colorize_keeps_size_and_luma(
     assert np.abs(pixels @ [0.299, 0.587, 0.114] - gray).max() < 1
     assert "a.colorized.png" in capsys.readouterr().out
     (tmp_path / "b.png").write_bytes(b"no picture")
-    assert call("colorize", "b.png") == 2
+    Image.fromarray(gray).save("c.png")
+    assert call("colorize", "b.png", "a.png", "nowhere.png", "c.png") == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["a.colorized.png", "c.colorized.png"]
+    first, *failed = said.err.splitlines()
+    assert first == "labkit: 2 of 4 failed:" and failed[0].startswith("  b.png cannot be read as an image")
+    assert failed[1:] == ["  nowhere.png: no such image file"]
+    assert call("colorize", "b.png") == 1
+    assert capsys.readouterr().err.startswith("labkit: b.png cannot be read as an image")
+
+
+def test_a_result_of_colorize_never_overwrites_a_photo_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "a.colorized.png"):
+        Image.new("RGB", (4, 4)).save(name)
+    before = (tmp_path / "a.colorized.png").read_bytes()
+    assert call("colorize", "a.png", "a.colorized.png") == 2
+    assert "would overwrite a.colorized.png, a photo to be colorized" in capsys.readouterr().err
+    assert (tmp_path / "a.colorized.png").read_bytes() == before
+    assert call("colorize", "a.png", "a.colorized.png", "--out", "o") == 0
 
 
 @pytest.mark.parametrize("differences", [[], ["notebooks/01_x.ipynb: cell 3 differs"]])

@@ -17,7 +17,7 @@ from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT
 from labkit.course.execute import execute
 from labkit.course.labs import NAME, course_root, find_name, read_notebook, repository
 from labkit.course.source import LabSource, SourceCell, exercises_by_id, read_source, short_path, student_text
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, SomeFailed, noting
 
 FIGURE_BYTES = 150_000
 NOTEBOOK_BYTES = 2_000_000
@@ -55,7 +55,9 @@ def build(
         With ``check`` the differences, a line each; else a line for each notebook written.
 
     Raises:
-        LabkitError: for a fault in a source (quoting file, line and cell), or a cell that fails to run.
+        LabkitError: for an unknown lab, or a source that is named wrongly.
+        SomeFailed: after the other labs are done, for a fault in a source (quoting file, line and cell), or a cell that
+            fails to run.
     """
     root = course_root(root)
     paths = sorted((root / "notebooks" / "src").glob("*.py"))
@@ -65,12 +67,19 @@ def build(
     wanted = [find_name(lab, names) for lab in labs] if labs else names
     address = repository(root)
     exercises = exercises_by_id()
-    sources = [read_source(path, exercises) for path in paths if path.stem in wanted]
-    if check:
-        lines = [line for source in sources for line in differences(source, address)]
-        return lines if labs else lines + _orphans(root, names)
     say = progress or (lambda line: None)
-    return [line for source in sources for line in _build_one(source, address, say)]
+    lines: list[str] = []
+    failures: dict[str, str] = {}
+    for path in paths:
+        if path.stem in wanted:
+            with noting(failures, path.stem):
+                source = read_source(path, exercises)
+                lines += differences(source, address) if check else _build_one(source, address, say)
+    if check and not labs:
+        lines += _orphans(root, names)
+    if failures:
+        raise SomeFailed(failures, len(wanted), lines)
+    return lines
 
 
 # Making a notebook

@@ -122,12 +122,13 @@ def find_name(lab: str, names: list[str]) -> str:
 
 
 def _title(path: Path) -> str:
+    """Return the title in a notebook's metadata, else the one in its name: one damaged notebook hides no other lab."""
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        return str(notebook["metadata"].get("labkit", {}).get("title") or path.stem[3:].replace("_", " "))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        remedy = f"run `labkit build {path.stem[:2]}` again"
-        raise LabkitError(f"{path} is not a readable notebook: {remedy}") from None
+        title = notebook["metadata"]["labkit"]["title"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        title = None
+    return str(title or path.stem[3:].replace("_", " "))
 
 
 def read_notebook(path: Path, largest: int | None = None) -> Any:
@@ -153,9 +154,27 @@ def read_notebook(path: Path, largest: int | None = None) -> Any:
     if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
         raise LabkitError(f"{path} is not a notebook: it has no cells")
     try:
-        return nbformat.reads(text, as_version=4)
+        notebook = nbformat.reads(text, as_version=4)
+        for cell in notebook.cells:
+            _complete(cell)
     except Exception as error:  # nbformat has a class of its own for each kind of damage
         raise LabkitError(f"{path} is a damaged notebook ({type(error).__name__})") from None
+    return notebook
+
+
+def _complete(cell: Any) -> None:
+    """Add what a cell may lack; nbformat only logs what is wrong with a notebook.
+
+    Raises:
+        ValueError: for a cell that is none.
+    """
+    outputs = cell.setdefault("outputs", []) if cell.cell_type == "code" else []
+    if cell.cell_type == "code":
+        cell.setdefault("execution_count", None)
+    texts = [cell.cell_type, cell.source, *(output.output_type for output in outputs)]
+    parts = [cell.setdefault("metadata", {}), *(output.get("data", {}) for output in outputs)]
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(part, dict) for part in parts):
+        raise ValueError("no cell")
 
 
 def lab_parameters(path: Path) -> list[Parameter]:

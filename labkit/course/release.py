@@ -20,7 +20,7 @@ from labkit.checks import NOT_ATTEMPTED
 from labkit.course.build import built_path, differences, run_skeleton
 from labkit.course.labs import course_root, find_name, read_notebook, repository
 from labkit.course.source import LabSource, check_calls, read_source, regions
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, SomeFailed, noting
 
 TELLING = 10  # letters and signs that a line must have to give something away
 _TOKENS = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN TESTS", "END HIDDEN TESTS")
@@ -37,34 +37,50 @@ def release(
     A file of exercises (LABKIT_CHECKS) that the lab's public checks need comes along in the zip.
 
     Raises:
-        LabkitError: before anything is written, if a notebook is not what its source gives, would show a solution, a
-            hidden test or a solution's output, or does not run from top to bottom as it is.
+        LabkitError: for an unknown lab.
+        SomeFailed: after the other labs are released, if a notebook is not what its source gives, would show a
+            solution, a hidden test or a solution's output, or does not run from top to bottom as it is; of such a lab
+            nothing is written.
     """
     root = course_root(root)
     sources = sorted((root / "notebooks" / "src").glob("*.py"))
     names = list(dict.fromkeys(find_name(lab, [path.stem for path in sources]) for lab in labs))
     exercises = {exercise.id: exercise for exercise in checks.all_exercises()}
     say = progress or (lambda line: None)
-    ready: list[tuple[LabSource, bytes, list[Path]]] = []
+    failures: dict[str, str] = {}
+    zips: list[Path] = []
     for name in names:
-        source = read_source(next(path for path in sources if path.stem == name), exercises)
-        say(f"{name}: looking for leaks, running the skeleton")
-        if lines := differences(source, repository(root)):
-            raise LabkitError(f"{name} cannot be released: {lines[0]}")
-        path = built_path(source, "student")
-        refuse_leaks(source, read_notebook(path), _solved(source))
-        with tempfile.TemporaryDirectory(prefix="labkit-release-") as folder:
-            run_skeleton(read_notebook(path), source, Path(folder), NOT_ATTEMPTED)
-        ready.append((source, path.read_bytes(), _files_of_checks(source)))
-    out = artifacts.make_folder(out)
-    for source, data, files in ready:
-        artifacts.write_bytes(out / f"{source.name}.ipynb", data)
-        with artifacts.replacing(out / f"{source.name}.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for file, content in [(f"{source.name}.ipynb", data), *((f.name, f.read_bytes()) for f in files)]:
-                entry = zipfile.ZipInfo(f"{source.name}/{file}")  # of 1980, so that the same lab gives the same zip
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-    return [out / f"{source.name}.zip" for source, _, _ in ready]
+        with noting(failures, name):
+            source = read_source(next(path for path in sources if path.stem == name), exercises)
+            say(f"{name}: looking for leaks, running the skeleton")
+            _refuse(source, root)
+            zips.append(_write(source, artifacts.make_folder(out)))
+    if failures:
+        raise SomeFailed(failures, len(names), [str(path) for path in zips])
+    return zips
+
+
+def _refuse(source: LabSource, root: Path) -> None:
+    """Raise LabkitError unless a lab's built notebook may be handed out."""
+    if lines := differences(source, repository(root)):
+        raise LabkitError(f"{source.name} cannot be released: {lines[0]}")
+    path = built_path(source, "student")
+    refuse_leaks(source, read_notebook(path), _solved(source))
+    with tempfile.TemporaryDirectory(prefix="labkit-release-") as folder:
+        run_skeleton(read_notebook(path), source, Path(folder), NOT_ATTEMPTED)
+
+
+def _write(source: LabSource, out: Path) -> Path:
+    """Write a lab's notebook and its zip, with the files that its checks need; return the zip."""
+    data, target = built_path(source, "student").read_bytes(), out / f"{source.name}.zip"
+    files = {f"{source.name}.ipynb": data} | {path.name: path.read_bytes() for path in _files_of_checks(source)}
+    artifacts.write_bytes(out / f"{source.name}.ipynb", data)
+    with artifacts.replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(f"{source.name}/{name}")  # of 1980, so that the same lab gives the same zip
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return target
 
 
 def _solved(source: LabSource) -> Any:

@@ -37,6 +37,7 @@ from labkit.metrics import (
     skill,
     ssim,
 )
+from labkit.metrics.inputs import chunk_length
 from labkit.representation import Classification, make_representation
 
 BATCH = 64  # images predicted at a time, fewer when they are large

@@ -44,6 +44,7 @@ from labkit.grading.submission import (
     read_template,
 )
 from labkit.ledger import Entry, Ledger, package_hash
+from labkit.printing import say, show_any_character
 
 if TYPE_CHECKING:  # Windows does not have it
     from multiprocessing.context import ForkServerContext
@@ -91,12 +92,13 @@ def grade(
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
+    show_any_character()
     console = console or Console()
     template = read_template(lab, root)
     due = parse_time(deadline, "--deadline") if deadline else None
     private = _private_places(Path(submissions), Path(out), root)
     tier = tier or best_tier(private)
-    console.print(f"sandbox: {_in_words(tier)}", markup=False, highlight=False, soft_wrap=True)
+    say(console, f"sandbox: {_in_words(tier)}")
     if not tier.safe and not unsafe:
         raise LabkitError(
             f"this machine cannot keep hostile submissions apart ({'; '.join(tier.missing)}): "
@@ -115,7 +117,7 @@ def grade(
         facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due)
         overrides |= gradebook.read_overrides(out / gradebook.NAME)  # what was written meanwhile counts
         gradebook.write(out, found, results, template, facts, overrides)
-    console.print(f"gradebook: {out / gradebook.NAME}", markup=False, highlight=False, soft_wrap=True)
+    say(console, f"gradebook: {out / gradebook.NAME}")
     return results
 
 
@@ -151,7 +153,7 @@ def _settle_seed(out: Path, template: Template, seed: int | None) -> int:
         seed = known if seed is None else seed
     if seed is None:
         seed = secrets.randbelow(2**31)
-    artifacts.write_text(path, json.dumps({"lab": template.lab, "seed": seed}) + "\n")
+    artifacts.write_json(path, {"lab": template.lab, "seed": seed})
     return seed
 
 
@@ -399,7 +401,7 @@ class _Lines:
             self.say(f"{len(before)} of {total} were graded before")
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
     def now(self, students: Sequence[str]) -> None:
         """Say who is being graded."""

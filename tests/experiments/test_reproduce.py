@@ -494,7 +494,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     out = capsys.readouterr().out
     assert "cousin: regression, seed 0  mse 0." in out and "Beside the paper" in out and "not comparable" in out
     failing = ("reproduce", "failing", "--profile", "test", "--seeds", "1", "--out", str(tmp_path / "failing"))
-    assert status(*failing) == 1 and "failed: failing: wild, seed 0: the loss is" in capsys.readouterr().out
+    assert status(*failing) == 1 and "\n  failing: wild, seed 0: the loss is" in capsys.readouterr().err
     assert status("reproduce", "nothing") == 2 and "unknown recipe 'nothing'" in capsys.readouterr().err
 
 
