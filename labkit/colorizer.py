@@ -267,8 +267,6 @@ class Colorizer(nn.Module):
         try:
             with torch.device("meta"):  # without memory: a damaged card may describe a network of any size
                 fits = _same_shapes(make_network(network_name, channels, **network_options), state)
-        except LabkitError:
-            raise
         except (ValueError, RuntimeError, OverflowError) as error:
             raise LabkitError(f"{card_file} describes a network that cannot be made: {error}") from None
         if not fits:

@@ -49,7 +49,7 @@ def make_network(name: str, out_channels: int, **options: Any) -> Network:
     try:
         return make(out_channels, **(preset | options))
     except TypeError as error:
-        raise LabkitError(f"wrong options of network {name!r}: got {options} ({error})") from None
+        raise LabkitError(f"wrong options of network {name!r}: {error}") from None
 
 
 __all__ = [
