@@ -4,7 +4,7 @@ A regression, and a classification decoded by its mean, minimizes squared error:
 in MSE. A sampler (a GAN, a drawn color, a mode) may lose to gray and still be perfect: a draw from the posterior,
 independent of the truth, costs twice the posterior's variance, where the mean of the posterior costs it once. So a GAN
 counts where its MSE is at most twice the best regressor's, within its interval, and it beats that regressor in
-colorfulness or KID.
+colorfulness or KID. The annealed mean lies between mean and mode, and need not beat gray either.
 """
 
 from __future__ import annotations
