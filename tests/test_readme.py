@@ -40,7 +40,7 @@ def test_with_another_data_set(
     ten_lines: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only the name of the data set is replaced, and its classes, which are others."""
-    text, count = re.subn(r"""lk\.load\("cifar10"[^)]*\)""", 'lk.load("toyworld")', ten_lines)
+    text, count = re.subn(r"""lk\.load\("cifar10"[^)]*\)""", 'lk.load("toyworld", classes="sky")', ten_lines)
     assert count == 1
     assert run(text, tmp_path, monkeypatch, capsys) > 0.5
 
