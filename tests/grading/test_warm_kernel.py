@@ -177,7 +177,7 @@ time.sleep(99)""",
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, float]]]:
-    """Why each endless submission ended and how many seconds after the last of them began; they run at the same time."""
+    """Why each endless submission ended and how many seconds after the last began; they run at the same time."""
     with Sandbox(best_tier(), Limits(seconds=6, memory=1 << 30, processes=40), preload=LIGHT) as kernels:
         work = tmp_path_factory.mktemp("work")
         begun = {}
