@@ -307,7 +307,6 @@ def test_without_namespaces_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("network" in line for line in found[0][2])
 
 
-@pytest.mark.skipif(os.getuid() != 0 or sys.platform != "linux", reason="the tier for root on Linux")
 def test_labkit_under_tmp_is_told_to_move() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         package = Path(folder, "labkit")

@@ -14,7 +14,7 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -96,7 +96,7 @@ class Keeper:
         """Return which limit is passed, if one is."""
         if late:
             return "timeout"
-        processes = list(descendants(self.first))
+        processes = descendants(self.first)
         if len(processes) > self.limits.processes:
             return "processes"
         if sum(map(resident, processes)) > self.limits.memory < sum(map(own_memory, processes)):
@@ -189,18 +189,22 @@ class Keeper:
             side.close()
 
 
-def children(process: int) -> Iterator[int]:
-    """Yield the processes that ``process`` started, those that have ended excepted."""
-    for path in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(OSError):
-            yield from map(int, path.read_text().split())
+def children(process: int) -> list[int]:
+    """Return the processes that ``process`` started, those that have ended excepted."""
+    found: list[int] = []
+    with suppress(OSError):  # it may end while it is looked at
+        for thread in os.listdir(f"/proc/{process}/task"):
+            with suppress(OSError):
+                found += map(int, Path(f"/proc/{process}/task/{thread}/children").read_text().split())
+    return found
 
 
-def descendants(process: int) -> Iterator[int]:
-    """Yield the processes that ``process`` started, directly or not."""
-    for child in children(process):
-        yield child
-        yield from descendants(child)
+def descendants(process: int) -> list[int]:
+    """Return the processes that ``process`` started, directly or not."""
+    found = children(process)
+    for child in found:  # grows meanwhile; a chain of forks may be longer than Python's stack
+        found += children(child)
+    return found
 
 
 def resident(process: int) -> int:

@@ -71,7 +71,8 @@ class Link:
     def poll(self) -> str:
         """Return why the kernel has ended; nothing while it runs."""
         while not self._reason and self._socket is not None and select.select([self._socket], [], [], 0)[0]:
-            self._reason = self._hear().get("ended", self._reason)
+            said = self._hear()
+            self._reason = str(said.get("ended") or said.get("error") or "")
         return self._reason
 
     def kill(self) -> None:
@@ -81,7 +82,8 @@ class Link:
         try:
             self._socket.sendall(b"end\n")
             while not self._reason:
-                self._reason = self._hear().get("ended", "")
+                said = self._hear()
+                self._reason = str(said.get("ended") or said.get("error") or "")
         except OSError:
             self._reason = "killed"
 

@@ -176,7 +176,7 @@ def _run(body: Callable[[], None], report: socket.socket) -> NoReturn:
 def _keep(control: socket.socket, settings: Settings, view: View, watch: Watch) -> None:
     """Read a request, start its kernel, and stay until that has ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("the server has ended"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("killed"))
     linux.die_with_parent(signal.SIGTERM)
     linux.become_subreaper()
     os.setsid()
