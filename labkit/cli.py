@@ -5,18 +5,21 @@ Imports stand inside the commands, so that `labkit --help` does not wait for tor
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from labkit import LabkitError, __version__
 from labkit.errors import SomeFailed, in_words, noting
+from labkit.options import TrainOptions, keywords
 from labkit.printing import show_any_character
 
 app = typer.Typer(
@@ -78,6 +81,35 @@ def _join_pairs(arguments: Sequence[str]) -> list[str]:
         if takes_two and rest[0].isidentifier() and not rest[1].startswith("--"):  # the next option is no value
             joined.append(f"{rest.pop(0)}={rest.pop(0)}")
     return joined
+
+
+def with_options(command: Callable[..., None], kind: type) -> Callable[..., None]:
+    """Give a command that takes ``**options`` those of an options class, which typer reads from its signature."""
+    own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    first = list(kind.__annotations__)  # the class's own options before those it inherits
+    made = [_typer_option(parameter, kind) for parameter in keywords(kind)]
+    made.sort(key=lambda p: first.index(p.name) if p.name in first else len(first))
+
+    def wrapper(**arguments: Any) -> None:
+        command(**arguments)
+
+    wrapper.__doc__ = command.__doc__
+    wrapper.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in (*own, *made)} | {"return": None}
+    return wrapper
+
+
+def _typer_option(parameter: inspect.Parameter, kind: type) -> inspect.Parameter:
+    """Make a field of an options class an option of the command line: its type, its limits, its help."""
+    [declared] = [item for item in fields(kind) if item.name == parameter.name]
+    told, hint = dict(declared.metadata), parameter.annotation
+    if get_origin(hint) is Literal:  # typer below 0.19 does not know it; the class checks the value
+        told, hint = {**told, "help": f"{told['help']} One of {', '.join(get_args(hint))}."}, str
+    limits = {key: told[key] for key in ("min", "max") if told.get(key) is not None}
+    flag = [f"--{parameter.name.replace('_', '-')}"] if declared.default is False else []  # no --no-resume
+    panel = None if parameter.name in kind.__annotations__ else "Training"
+    option = typer.Option(*flag, help=told["help"], rich_help_panel=panel, **limits)
+    return parameter.replace(annotation=Annotated[hint, option])
 
 
 def _pairs(texts: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
@@ -158,54 +190,19 @@ def labs() -> None:
     _print_table("Labs", ["lab", "title", "notebook"], rows)
 
 
-@app.command()
-def train(
-    context: typer.Context,
-    dataset: Annotated[str, typer.Option(help="toyworld, cifar10, stl10, flowers102, or folder.")] = "toyworld",
-    classes: Annotated[str | None, typer.Option(help="Only these classes, separated by commas.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many training images.")] = None,
-    size: Annotated[int | None, typer.Option(min=1, help="Resize images to this many pixels.")] = None,
-    representation: Annotated[
-        str, typer.Option(help="rgb, lab, yuv, luma-chroma; color bins: ab676, ab313, rgb24.")
-    ] = "luma-chroma",
-    network: Annotated[
-        str, typer.Option(help="cnn, cnn-plain, unet, unet-half, unet-noise, slr-baseline or slr-hybrid.")
-    ] = "unet-half",
-    width: Annotated[int, typer.Option(min=1, help="Channels of the first layer.")] = 32,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="If given, no validation split is taken; else it stops by itself.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 4e-3,
-    alpha: Annotated[float, typer.Option(min=0, max=1, help="Loss: alpha * MSE + (1 - alpha) * L1.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
-    data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the model and metrics.json.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, with the options given before.")] = False,
-    precision: Annotated[str, typer.Option(help="auto, float32, bf16 or fp16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of the saved weights: float32 or float16.")] = "float32",
-) -> None:
+def _train(context: typer.Context, **options: Any) -> None:
     """Train one colorizer and score it on the test images."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = {name: context.params[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
-    from pydantic import ValidationError
-
-    from labkit.training.run import TrainOptions
     from labkit.training.run import train as train_colorizer
 
-    try:
-        checked = TrainOptions(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", "-")
-        raise LabkitError(f"--{name}: {first['msg']}, got {first['input']!r}") from None
-    metrics = train_colorizer(checked)
+    sources = {name: context.get_parameter_source(name) for name in options}
+    metrics = train_colorizer(**{k: options[k] for k, source in sources.items() if source and source.name != "DEFAULT"})
     gray: dict[str, float] = metrics["gray"]
     rows = [(name, f"{metrics[name]:.5g}", f"{value:.5g}") for name, value in gray.items() if name != "skill"]
     _print_table("Scores on the test images", ["metric", "model", "gray baseline"], rows, numbers=(1, 2))
     print(f"skill over gray: {metrics['skill']:.3f}   training: {metrics['seconds']:.1f} s")
+
+
+app.command(name="train")(with_options(_train, TrainOptions))
 
 
 @app.command()
@@ -222,9 +219,9 @@ def reproduce(
     resume: Annotated[bool, typer.Option("--resume", help="Train and score only what is missing.")] = False,
 ) -> None:
     """Train and score what the papers describe, beside what they print. Exit status 1 if a training failed."""
-    from labkit.experiments.claims import claims
+    from labkit.experiments.claims import claims_table
     from labkit.experiments.reproduce import reproduce as reproduce_recipes
-    from labkit.experiments.tables import comparison, overview
+    from labkit.experiments.tables import means_table, printed_table
 
     with _resumable():
         outcomes = reproduce_recipes(names, profile=profile, seeds=seeds, data_root=data_root, out=out, resume=resume)
@@ -232,13 +229,15 @@ def reproduce(
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured
         title = f"{recipe.name}, {outcome.profile}: {recipe.line}"
-        columns = ["system", "skill", *recipe.metrics, "oracle mse", "seconds"]
-        _print_data(title, overview(recipe, rows), columns)
-        table = comparison(recipe, rows, outcome.failures)
+        columns = ["system", "skill", *recipe.metrics, "oracle mse", "perfect mse", "seeds", "images", "seconds"]
+        _print_data(title, means_table(recipe, rows), columns)
+        table = printed_table(recipe, rows, outcome.failures)
         if printed := [row for row in table if row["published"] is not None]:
-            _print_data("Beside the paper", printed, ["system", "metric", "published", "ours", "verdict"])
-        if tested := claims(outcome.findings):
-            _print_data("Claims tested", tested, ["claim", "gain", "95 % margin", "verdict"])
+            _print_data(
+                "Beside the paper", printed, ["system", "metric", "published", "ours", "verdict", "seeds", "images"]
+            )
+        if tested := claims_table(outcome.claims):
+            _print_data("Claims tested", tested, ["claim", "gain", "95 % margin", "verdict", "seeds", "images"])
         for title, why in outcome.failures.items():
             failures[title] = why
     print(f"page: {out / 'reproduce.html'}   rows: {out / 'measured'}")
@@ -249,16 +248,16 @@ def reproduce(
 @app.command()
 def recipes(
     measured: Annotated[
-        bool, typer.Option("--measured", help="The claims tested on the rows of data/measured, in Markdown.")
+        bool, typer.Option("--measured", help="Print docs/results.md, made from data/measured.")
     ] = False,
 ) -> None:
     """List the recipes of `labkit reproduce`, or what was measured with them."""
     from labkit.experiments.recipes import RECIPES
 
     if measured:
-        from labkit.experiments.tables import summary
+        from labkit.experiments.results import results_page
 
-        print(summary())
+        print(results_page(), end="")
         return
     rows = [(recipe.name, recipe.paper, str(len(recipe.systems)), recipe.line) for recipe in RECIPES.values()]
     _print_table("Recipes", ["recipe", "paper", "systems", "what it does"], rows, numbers=(2,))
@@ -279,11 +278,9 @@ def colorize(
 
     Networks know things at the scale they were trained on, so they look at a small copy; luma stays full size.
     """
-    from PIL import Image
-
-    from labkit.artifacts import make_folder, replacing
-    from labkit.color import to_uint8
+    from labkit.artifacts import make_folder
     from labkit.colorizer import Colorizer
+    from labkit.images import save_image
 
     colorizer = Colorizer.load(model) if model else Colorizer.starter()
     if out:
@@ -292,9 +289,7 @@ def colorize(
     failures: dict[str, str] = {}
     for target, photo in targets.items():
         with noting(failures, str(photo)):
-            rgb = to_uint8(colorizer.colorize(photo, working_size=working_size))
-            with replacing(target) as temporary:
-                Image.fromarray(rgb.permute(1, 2, 0).cpu().numpy()).save(temporary)
+            save_image(colorizer.colorize(photo, working_size=working_size or None), target)
             print(target)
     if failures:
         raise SomeFailed(failures, len(targets))
@@ -426,7 +421,7 @@ def doctor() -> None:
 
     findings = examine()
     show(findings, Console())
-    if any(finding.state == "missing" for finding in findings):
+    if any(finding.state in ("old", "missing") for finding in findings):
         raise typer.Exit(1)
 
 

@@ -22,11 +22,18 @@ PLACEHOLDER = "example.org"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `state` is "ok", "note" (works, but look) or "missing" (needed); `advice`: what to do."""
+    """One line of the report.
+
+    Attributes:
+        topic: what was looked at.
+        what: what was found.
+        state: "ok", "note" (works, but look), "old" (a needed package, too old) or "missing" (needed).
+        advice: what to do.
+    """
 
     topic: str
     what: str
-    state: Literal["ok", "note", "missing"] = "ok"
+    state: Literal["ok", "note", "old", "missing"] = "ok"
     advice: str = ""
 
 
@@ -61,7 +68,7 @@ def show(findings: list[Finding], console: Any) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("what", "state", "found"):
         table.add_column(column, overflow="fold")
-    colors = {"ok": "green", "note": "yellow", "missing": "bold red"}
+    colors = {"ok": "green", "note": "yellow", "old": "bold red", "missing": "bold red"}
     for finding in findings:
         table.add_row(Text(finding.topic), Text(finding.state, colors[finding.state]), Text(finding.what))
     console.print(table)
@@ -124,28 +131,24 @@ def packages() -> list[Finding]:
     found = []
     for line in metadata.requires("labkit") or []:
         requirement = Requirement(line)
-        extra = next((e for e in ("course", "dev") if _only_in(requirement, e)), None)
-        if extra == "dev" or (requirement.marker and extra is None and not requirement.marker.evaluate()):
-            continue
-        needed = f"{requirement.name}{requirement.specifier}"
-        remedy = f"{sys.executable} -m pip install '{needed}'"
+        name, marker = requirement.name, requirement.marker
+        always = marker is None or marker.evaluate({"extra": ""})
+        if marker and not always and not marker.evaluate({"extra": "course"}):
+            continue  # for another system, or for those who change labkit
+        remedy = f"{sys.executable} -m pip install -U {name}"
         try:
-            have = metadata.version(requirement.name)
+            have = metadata.version(name)
         except metadata.PackageNotFoundError:
-            why = " (for notebooks and labkit run)" if extra else ""
-            found.append(Finding(requirement.name, "not installed", "note" if extra else "missing", remedy + why))
+            why = "" if always else " (for notebooks and labkit run)"
+            found.append(Finding(name, "not installed", "missing" if always else "note", remedy + why))
             continue
         if requirement.specifier.contains(have, prereleases=True):
-            found.append(Finding(requirement.name, have))
+            found.append(Finding(name, have))
         else:
-            found.append(Finding(requirement.name, f"{have}, needed {requirement.specifier}", "missing", remedy))
+            bound = str(requirement.specifier).removeprefix(">=")
+            what = f"{have} is older than {bound}, the lowest version that is known to work"
+            found.append(Finding(name, what, "old", remedy))
     return found
-
-
-def _only_in(requirement: Any, extra: str) -> bool:
-    """Return whether a requirement counts only with this extra."""
-    marker = requirement.marker
-    return bool(marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}))
 
 
 def devices() -> list[Finding]:
@@ -222,7 +225,7 @@ def _names_of(executable: str) -> set[str]:
 
 def sandbox() -> list[Finding]:
     """Report how far a submission can be kept from everything else when a class is graded."""
-    from labkit.grading.sandbox.namespaces import best_tier
+    from labkit.grading.sandbox import best_tier
 
     tier = best_tier()
     if tier.safe:

@@ -297,7 +297,7 @@ def _message(exercise: Exercise, verdict: Verdict, inputs: str = "", again: str 
 
 
 def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3, hint: str = "") -> Verdict:
-    """Compare by value: right if |output - expected| <= atol + rtol |expected| everywhere.
+    """Compare by value: right if ``|output - expected| <= atol + rtol |expected|`` everywhere.
 
     Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; axes of length one may be there or
     not. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only exact plain types

@@ -1,4 +1,4 @@
-"""The labs: where they are, which there are, and what one declares.
+"""Find the labs, and read what one declares.
 
 They are looked for in ./notebooks, else in the checkout that labkit is imported from, else in the package.
 """
@@ -23,7 +23,7 @@ _PACKAGE = Path(labkit.__file__).parent
 
 @dataclass(frozen=True)
 class LabInfo:
-    """One lab: ``name`` (01_averaging_problem), ``number`` (01), ``title``, ``path`` of the built notebook."""
+    """Describe one lab: ``name`` (01_averaging_problem), ``number`` (01), ``title``, ``path`` of the built notebook."""
 
     name: str
     number: str
@@ -32,7 +32,7 @@ class LabInfo:
 
     @property
     def solution(self) -> Path:
-        """Where the built notebook with solutions is."""
+        """Return where the built notebook with solutions is."""
         return self.path.parent / "solutions" / self.path.name
 
 

@@ -1,4 +1,4 @@
-"""`labkit release`: student copies of labs for handing out, refused when one would give an answer away.
+"""Write student copies of labs for handing out (`labkit release`); refuse one that would give an answer away.
 
 The copy is the built notebook, byte for byte; what is looked for in it is taken from the instructor's source, which
 knows the solutions and the hidden tests.
@@ -116,7 +116,7 @@ def refuse_leaks(source: LabSource, student: Any, solved: Any) -> None:
 
 
 def _secrets(source: LabSource) -> Iterator[tuple[str, set[str]]]:
-    """Each solution and hidden test: what it is, and its telling lines."""
+    """Yield what each solution and hidden test is, and its telling lines."""
     for cell in source.cells:
         for word in ("SOLUTION", "HIDDEN TESTS"):
             for first, last in regions(cell.text, word) if cell.kind in ("exercise", "check") else ():
@@ -125,7 +125,7 @@ def _secrets(source: LabSource) -> Iterator[tuple[str, set[str]]]:
 
 
 def _solved_outputs(solved: Any, student: Any) -> Iterator[tuple[str, str]]:
-    """Each telling line that only the solved exercises and checks print."""
+    """Yield each telling line that only the solved exercises and checks print."""
     theirs = {_bare(line) for _, text in _outputs(student, own=False) for line in text.splitlines()}
     for where, text in _outputs(solved, own=True):
         for line in text.splitlines():
@@ -134,19 +134,19 @@ def _solved_outputs(solved: Any, student: Any) -> Iterator[tuple[str, str]]:
 
 
 def _bare(line: str) -> str:
-    """A line without its comment and spaces."""
+    """Return a line without its comment and spaces."""
     return "".join(re.sub(r"(^|\s)#.*", "", line).split())
 
 
 def _metadata(notebook: Any) -> Iterator[tuple[str, str]]:
-    """Metadata and attachments, each with its place."""
+    """Yield metadata and attachments, each with its place."""
     yield "the notebook's metadata", json.dumps(notebook.metadata)
     for cell in notebook.cells:
         yield f"the metadata of cell {cell.id}", json.dumps([cell.metadata, cell.get("attachments", {})])
 
 
 def _outputs(notebook: Any, own: bool | None) -> Iterator[tuple[str, str]]:
-    """What cells show: exercises and checks alone (own), all others, or all (None)."""
+    """Yield the outputs of exercises and checks alone (own), of all other cells, or of all (None)."""
     for cell in notebook.cells:
         mine = cell.id.startswith(("exercise-", "check-"))
         for output in cell.get("outputs", []) if own is None or own == mine else []:
@@ -157,7 +157,7 @@ def _outputs(notebook: Any, own: bool | None) -> Iterator[tuple[str, str]]:
 
 
 def _files_of_checks(source: LabSource) -> list[Path]:
-    """The instructor's own files of exercises that students need, which must hold no hidden one."""
+    """Return the instructor's own files of exercises that students need, which must hold no hidden one."""
     calls = [call for cell in source.cells if cell.kind == "check" for call in check_calls(cell.text)[0]]
     public, hidden = ({call.id for call in calls if call.hidden == side} for side in (False, True))
     found = []

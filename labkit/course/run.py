@@ -1,4 +1,4 @@
-"""`labkit run`: labs executed with papermill, checked before and believed only after a look at the result.
+"""Execute labs with papermill (`labkit run`), check parameters before and results after.
 
 papermill executes a notebook; it does not refuse unknown parameters, cannot resume, and calls a notebook "completed"
 when its kernel died, a cell timed out, or a cell said `sys.exit(0)`. Those three things are what this file adds.
@@ -39,7 +39,7 @@ _LANGUAGES = {"ir": "R", "bash": "bash", "javascript": "JavaScript", "octave": "
 
 @dataclass(frozen=True)
 class Job:
-    """One execution: a lab with its parameters."""
+    """Describe one execution: a lab with its parameters."""
 
     lab: str
     notebook: Path
@@ -50,7 +50,7 @@ class Job:
     problem: str = ""  # why it cannot even be tried
 
     def input_hash(self) -> str:
-        """Return the SHA-256 over all that can change the result: cells, parameters, the package."""
+        """Return the SHA-256 of all that can change the result: cells, parameters, the package."""
         cells = [
             (cell["cell_type"], cell["metadata"].get("tags", []), cell["source"])
             for cell in read_notebook(self.notebook)["cells"]
@@ -61,21 +61,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a lab failed. `cell` is the number that Jupyter shows beside the code cell, None if no cell had started."""
+    """Say why a lab failed.
+
+    `cell` is the number that Jupyter shows beside the code cell; None if no cell had started.
+    """
 
     cell: int | None
     line: str
     reason: str
 
     def __str__(self) -> str:
-        """Return it as one line."""
+        """Return the failure in one line."""
         where = f"cell [{self.cell}] `{self.line}`: " if self.cell is not None else ""
         return where + self.reason
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a job."""
+    """Hold what came of a job."""
 
     job: Job
     status: Literal["ok", "failed"]
@@ -389,7 +392,7 @@ def _literal(path: Path) -> str:
 
 
 def find_failure(notebook: Any) -> Failure | None:
-    """What went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
+    """Return what went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
 
     This is the only sign trusted: papermill's "completed" also stands in notebooks whose kernel died.
     """
@@ -423,7 +426,7 @@ def _explain(
     fate: Mapping[str, int],
     last_words: list[str],
 ) -> Failure:
-    """The failure behind an exception of papermill's."""
+    """Return the failure behind an exception of papermill's."""
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -447,7 +450,7 @@ def _explain(
 
 
 def _death(code: int | None) -> str:
-    """How a kernel died, from its exit code."""
+    """Say how a kernel died, from its exit code."""
     if code is None:
         return "the kernel died"
     if code >= 0:
@@ -470,7 +473,7 @@ def _first_line(cell: Any) -> str:
 
 
 class _Lines:
-    """Progress in plain lines, for a file or a log."""
+    """Report progress in plain lines, for a file or a log."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -489,7 +492,7 @@ class _Lines:
 
 
 class _Live(_Lines):
-    """A line for each finished lab, and a moving one for the lab at hand."""
+    """Report progress with a line for each finished lab, and a moving one for the lab at hand."""
 
     def __init__(self, console: Console, progress: Any):
         super().__init__(console)
@@ -536,7 +539,7 @@ def _in_words(result: Result) -> str:
 
 
 def _write_summary(results: Sequence[Result], out: Path, asked: int) -> None:
-    """metrics.json, report.html and, for a sweep, sweep.csv, from what is done."""
+    """Write metrics.json, report.html and, for a sweep, sweep.csv, from what is done."""
     facts = environment()
     made = now()
     sweeps = [_sweep_of(lab, results) for lab in dict.fromkeys(r.job.lab for r in results if r.job.swept)]

@@ -42,6 +42,10 @@ class Dataset:
         """Return the number of images."""
         return int(self.images.shape[0])
 
+    def __getitem__(self, index: Any) -> Tensor:
+        """Return images: ``data[:8]`` is ``(8, 3, H, W)`` uint8, ``data[0]`` is ``(3, H, W)``."""
+        return self.images[index]
+
     def select(self: AnyDataset, indices: Tensor | Sequence[int] | slice) -> AnyDataset:
         """Return the images at ``indices`` (integers, a boolean mask ``(N,)`` or a slice), in that order."""
         index = indices if isinstance(indices, slice) else torch.as_tensor(indices, device=self.labels.device)

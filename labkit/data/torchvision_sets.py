@@ -105,14 +105,13 @@ def load_flowers102(root: Path, split: str, size: int | None) -> Dataset:
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise LabkitError(f"flowers102: {missing[0]} is missing ({len(missing)} images are): {_remedy(folder)}")
-    names = getattr(Flowers102, "classes", None) or [str(number) for number in range(1, 103)]
     images = read_all(
         paths, [p.name for p in paths], 128 if size is None else size, cache_folder() / "images", "flowers102"
     )
     return Dataset(
         images,
         torch.tensor(labels, dtype=torch.int64),
-        tuple(names),
+        tuple(Flowers102.classes),
         "flowers102",
         split,
         {

@@ -1,7 +1,7 @@
 """`labkit grade`: a class graded, each submission by a process of its own, with a ledger to go on from after a stop.
 
 This process reads names and bytes only. What a submission holds is parsed in the process that grades it
-(`labkit.grading.nbval_grader`), and run in a kernel in a sandbox (`labkit.grading.sandbox.kernels`).
+(`labkit.grading.nbval_grader`), and run in a kernel in a sandbox (`labkit.grading.sandbox`).
 """
 
 from __future__ import annotations
@@ -12,30 +12,28 @@ import multiprocessing
 import multiprocessing.forkserver as forkserver
 import os
 import pkgutil
-import resource
 import secrets
 import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from rich.console import Console
 
 import labkit.checks
 from labkit import artifacts
+from labkit.course.labs import course_root, notebooks_folder
 from labkit.errors import LabkitError
 from labkit.grading import gradebook
 from labkit.grading.nbval_grader import Graded, Job, draw_inputs, grade_one
-from labkit.grading.sandbox.kernels import WarmKernels
-from labkit.grading.sandbox.namespaces import Limits, Tier, best_tier
+from labkit.grading.sandbox import Limits, Sandbox, Tier, best_tier, course_places
 from labkit.grading.submission import (
     Submission,
     Template,
@@ -47,6 +45,9 @@ from labkit.grading.submission import (
 )
 from labkit.ledger import Entry, Ledger, package_hash
 from labkit.printing import say, show_any_character
+
+if TYPE_CHECKING:  # Windows does not have it
+    from multiprocessing.context import ForkServerContext
 
 TIMEOUT = 30.0  # seconds that one cell, or one check, of a submission may take
 MEMORY = 4 << 30  # bytes that a process which reads and judges a submission may use
@@ -89,11 +90,14 @@ def grade(
         LabkitError: for a wrong argument, a sandbox that is not safe without ``unsafe``, or an ``out`` that another
             process is writing into.
     """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
     show_any_character()
     console = console or Console()
     template = read_template(lab, root)
     due = parse_time(deadline, "--deadline") if deadline else None
-    tier = tier or best_tier()
+    private = _private_places(Path(submissions), Path(out), root)
+    tier = tier or best_tier(private)
     say(console, f"sandbox: {_in_words(tier)}")
     if not tier.safe and not unsafe:
         raise LabkitError(
@@ -109,7 +113,7 @@ def grade(
         seed = _settle_seed(out, template, seed)
         with _scratch(out) as scratch:
             found = find_submissions(Path(submissions), scratch)
-            results = _grade_all(found, template, seed, timeout, tier, jobs, out, resume, console)
+            results = _grade_all(found, template, seed, timeout, tier, private, jobs, out, resume, console)
         facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due)
         overrides |= gradebook.read_overrides(out / gradebook.NAME)  # what was written meanwhile counts
         gradebook.write(out, found, results, template, facts, overrides)
@@ -180,6 +184,7 @@ def _grade_all(
     seed: int,
     timeout: float,
     tier: Tier,
+    private: Sequence[Path],
     jobs: int | None,
     out: Path,
     resume: bool,
@@ -201,15 +206,18 @@ def _grade_all(
     with _display(console, len(found), done) as show:
         if waiting:
             inputs = draw_inputs(template, seed)
-            limits = Limits(seconds=timeout * (len(template.tasks) + 1) + 30, output=8 << 20)
+            limits = Limits(seconds=kernel_life(template, inputs, timeout), output=8 << 20)
+            # When an answer ends its kernel, the others run again without it: at most once for each exercise.
+            patience = (limits.seconds + 20) * (len(template.tasks) + 1)
+            show.say(f"time: {timeout:g} s for a cell or a call, so at most {patience / 60:.0f} min for a submission")
+            private = [*private, *_folder_of_all(waiting)]
             context = _context()  # whose first process imports while the kernels' server does
             running: list[Worker] = []
-            with WarmKernels(tier, limits) as kernels, _none_left(running):
+            with Sandbox(tier, limits, private=private) as kernels, _none_left(running):
                 queue = [
                     Job(one, template, inputs, timeout, kernels.kernel_name, kernels.environment, checks)
                     for one in waiting
                 ]
-                patience = (timeout + 20) * (2 * len(template.tasks) + 2)
                 most = min(jobs or 2 * _cores(), len(queue))
                 slow: list[Job] = []  # whose time was over, but others had taken it: once more, alone
                 while queue or running or slow:
@@ -231,10 +239,33 @@ def _grade_all(
     return [done[submission.student] for submission in found]
 
 
+def kernel_life(template: Template, inputs: Mapping[str, Sequence[str]], timeout: float) -> float:
+    """Return the seconds that a kernel may live: as long as every cell and every call takes all of its own time.
+
+    So no exercise is lost since others were slow, each within its limit.
+    """
+    calls = sum(len(inputs[call.id]) for task in template.tasks for call in task.checks)
+    return timeout * (1 + len(template.tasks) + calls) + 30
+
+
+def _private_places(submissions: Path, out: Path, root: Path | None) -> list[Path]:
+    """Return what no submission may read: the course, the class, the results, files with more exercises."""
+    courses = {Path(root) if root is not None else Path.cwd()}
+    for find in (course_root, lambda root: notebooks_folder(root).parent):
+        with suppress(LabkitError):
+            courses.add(find(root))
+    checks = [Path(path) for path in os.environ.get("LABKIT_CHECKS", "").split(os.pathsep) if path]
+    return [*(place for course in sorted(courses) for place in course_places(course)), submissions, out, *checks]
+
+
+def _folder_of_all(found: Sequence[Submission]) -> list[Path]:
+    """Return the folder that holds all files, which a CSV may list from anywhere; not each: names would be told."""
+    folders = {str(path.resolve().parent) for submission in found for path in submission.files}
+    return [Path(os.path.commonpath(folders))] if folders else []
+
+
 def _context() -> ForkServerContext:
     """Processes forked from one that has imported what grading takes, and nothing else: importing is what is slow."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
     context = multiprocessing.get_context("forkserver")
     modules = [f"labkit.checks.{module.name}" for module in pkgutil.iter_modules(labkit.checks.__path__)]
     context.set_forkserver_preload(["labkit.grading.nbval_grader", *modules])
@@ -252,6 +283,8 @@ def _start(context: ForkServerContext, job: Job, input_hash: str) -> Worker:
 
 def _work(job: Job, sender: Connection) -> None:
     """The whole life of a worker."""
+    import resource  # which Windows does not have
+
     os.setsid()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # a notebook can be made to need a lot
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

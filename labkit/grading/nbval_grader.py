@@ -20,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from queue import Empty
 from typing import Any, Literal
@@ -28,11 +27,10 @@ from typing import Any, Literal
 import nbval.plugin
 import pytest
 import torch
-from jupyter_client.provisioning import KernelProvisionerFactory
 from pydantic import BaseModel, ConfigDict
 
 from labkit.checks import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Result, draw, find_exercise, judge_calls
-from labkit.grading.sandbox.kernels import PROVISIONER
+from labkit.grading.sandbox.kernels import register_provisioner
 from labkit.grading.submission import Answer, Submission, Task, Template, Unreadable, choose, match
 from labkit.notebook.answer import RAISED, VALUE_MIME, Outcome, clean_text, decode, encode, read_response, request
 
@@ -48,11 +46,7 @@ Status = Literal[
     "graded", "missing", "invalid", "wrong-lab", "timeout", "kernel-died", "memory", "output-limit", "grader-error"
 ]
 
-
-# Said here as well as in the package's metadata, of which a checkout's may be old; and looked up once, before any fork.
-KernelProvisionerFactory.instance().provisioners[PROVISIONER] = EntryPoint(
-    PROVISIONER, "labkit.grading.sandbox.kernels:WarmProvisioner", KernelProvisionerFactory.GROUP_NAME
-)
+register_provisioner()  # once, before any fork
 
 
 class ExerciseGrade(BaseModel):
@@ -236,7 +230,7 @@ def _grade(task: Task, answer: Answer, grader: Grader, ended: Ended | None) -> E
     )  # fmt: skip
 
 
-@dataclass
+@dataclass(eq=False)  # hashable, as pytest 8 wants its plugins
 class Grader:
     """The plugin: lets nbval run the skeleton's cells, ends what does not end, and judges where a check stands.
 

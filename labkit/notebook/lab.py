@@ -205,7 +205,7 @@ def publish(bundle: Mapping[str, Any]) -> None:
 
 
 def _shell() -> Any:
-    """The running IPython shell, or None in a plain script."""
+    """Return the running IPython shell, or None in a plain script."""
     if "IPython" not in sys.modules:
         return None
     from IPython.core.getipython import get_ipython
@@ -219,7 +219,7 @@ def _history() -> list[str]:
 
 
 def _plain(value: object) -> object:
-    """``value`` as JSON knows it: a tensor or array of one number becomes it, NaN and infinity None."""
+    """Return ``value`` as JSON knows it: a tensor or array of one number becomes it, NaN and infinity None."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -228,7 +228,7 @@ def _plain(value: object) -> object:
 
 
 def format_cell(value: object) -> str:
-    """A value as a table shows it: numbers to four significant digits, None, NaN and infinity as a dash."""
+    """Return a value as a table shows it: numbers to four significant digits; None, NaN and infinity as a dash."""
     value = _plain(value)
     if value is None:
         return "–"

@@ -15,7 +15,7 @@ from class_of import LAB, Deserved, class_of
 from labkit.course.labs import list_labs
 from labkit.errors import LabkitError
 from labkit.grading.nbval_grader import Grader, Job
-from labkit.grading.sandbox.namespaces import best_tier
+from labkit.grading.sandbox import best_tier
 from labkit.grading.submission import Submission, match, parse, read_template
 from labkit.ledger import Ledger
 
