@@ -289,7 +289,7 @@ def colorize(
     failures: dict[str, str] = {}
     for target, photo in targets.items():
         with noting(failures, str(photo)):
-            save_image(colorizer.colorize(photo, working_size=working_size or None), target)
+            save_image(colorizer.colorize(photo, working_size=working_size), target)
             print(target)
     if failures:
         raise SomeFailed(failures, len(targets))

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit import __version__
-from labkit.artifacts import write_bytes, write_text
+from labkit.artifacts import write_bytes, write_json
 from labkit.color import HasImages, image_tensor
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.images import AnyImage, read_image
 from labkit.metrics import Scores, evaluate
 from labkit.models import Network, evaluation_mode, make_network
@@ -64,6 +64,8 @@ class Colorizer(nn.Module):
     ) -> None:
         """Make what is given by name, and check that both fit."""
         super().__init__()
+        seed = check_seed(seed)
+        alpha = None if alpha is None else check_number("alpha", alpha, low=0, high=1)
         if isinstance(representation, str):
             # 1 is the default; classifications have no alpha
             representation = make_representation(representation, **({} if alpha in (None, 1.0) else {"alpha": alpha}))
@@ -168,17 +170,18 @@ class Colorizer(nn.Module):
                 ``(N, 3 | 1, H, W)``; uint8 or float in [0, 1]. Of a color image only the gray is used.
             working_size: shorter side, in pixels, of the image that the network sees; the chroma it predicts is then
                 enlarged to the image's size. Networks recognize things at the scale they were trained on (32 pixels for
-                CIFAR-10), so a large photograph often gets better color this way. None: full resolution. Ignored by
-                representations that predict luma.
+                CIFAR-10), so a large photograph often gets better color this way. None or 0: full resolution. Ignored
+                by representations that predict luma.
             flip_average: see `predict`.
 
         Returns: rgb ``(3, H, W)``, or ``(N, 3, H, W)`` for a batch, float32 in [0, 1] on the colorizer's device.
         """
+        working_size = check_integer("working_size", working_size or 0, low=0)
         rgb = read_image(image).to(self.device)
         single = rgb.dim() == 3
         rgb = rgb[None] if single else rgb
         gray = self.representation.gray(rgb)
-        if working_size is None or self.representation.predicts_luma or min(gray.shape[-2:]) <= working_size:
+        if not working_size or self.representation.predicts_luma or min(gray.shape[-2:]) <= working_size:
             out = self.representation.decode(gray, self.predict(gray, flip_average))
         else:
             scale = working_size / min(gray.shape[-2:])
@@ -217,7 +220,7 @@ class Colorizer(nn.Module):
             "about": self.about,
         }
         write_bytes(folder / WEIGHTS_FILE, weights)
-        write_text(folder / CARD_FILE, json.dumps(card, indent=2) + "\n")
+        write_json(folder / CARD_FILE, card)
 
     @classmethod
     def load(cls, folder: str | Path) -> Colorizer:

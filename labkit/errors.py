@@ -135,6 +135,16 @@ def check_number(
     return number
 
 
+def check_seed(seed: object) -> int:
+    """Return a seed of random numbers as an int: every generator takes 0 to 2**32 - 1.
+
+    Raises:
+        LabkitTypeError: no whole number.
+        LabkitError: out of range.
+    """
+    return check_integer("seed", seed, low=0, high=2**32 - 1)
+
+
 def _is_bool(value: object) -> bool:
     """Whether a value is True or False, of Python, numpy or torch; Python would take it for 1 or 0."""
     return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")

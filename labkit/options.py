@@ -11,15 +11,13 @@ wait for pydantic and torch otherwise.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 GanLoss = Literal["bce", "lsgan"]
@@ -52,28 +50,28 @@ class Checked:
         """Refuse values of another type or outside their limits."""
         hints = get_type_hints(type(self))
         for item in fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
-            _check(item.name, getattr(self, item.name), hints[item.name], item.metadata)
+            value = _check(item.name, getattr(self, item.name), hints[item.name], item.metadata)
+            object.__setattr__(self, item.name, value)  # the class is frozen
 
 
-def _check(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> None:
+def _check(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:
+    """Return the value of an option, a number of any library as Python's.
+
+    Raises:
+        LabkitError: it is outside of its limits, or of another type.
+    """
     kinds = get_args(hint) if type(None) in get_args(hint) else (hint,)  # X | None -> X, None
     if value is None and type(None) in kinds:
-        return
+        return value
     if get_origin(hint) is Literal and value not in get_args(hint):
         raise LabkitError(f"{name} must be one of {', '.join(get_args(hint))}. Got {value!r}")
     number = next((kind for kind in kinds if kind in (int, float)), None)
     if number is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, Real if number is float else Integral):
-        raise TypeError(f"{name} must be {'a number' if number is float else 'a whole number'}. Got {value!r}")
-    if not math.isfinite(value):
-        raise LabkitError(f"{name} must be finite. Got {value}")
+        return value
     low, high, above = (limits.get(key) for key in ("min", "max", "above"))
-    if (low is not None and value < low) or (high is not None and value > high):
-        wanted = f"from {low} to {high}" if high is not None and low is not None else f"at least {low:g}"
-        raise LabkitError(f"{name} must be {wanted}. Got {value}")
-    if above is not None and not value > above:
-        raise LabkitError(f"{name} must be above {above:g}. Got {value}")
+    if number is int:
+        return check_integer(name, value, low, high)
+    return check_number(name, value, low, high, above)
 
 
 @dataclass(frozen=True, kw_only=True)

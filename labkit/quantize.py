@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from labkit.color import LUMA_WEIGHTS, at_least_float32, to_float
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
 
 DIMENSIONS = {"ab": 2, "rgb": 3}
 SIGMA = {"ab": 5.0, "rgb": 5 / 255}  # of soft encoding and smoothing, in the units of the space
@@ -114,9 +114,8 @@ class Quantizer(nn.Module):
         Returns: bins int64 ``(N, K, H, W)``, nearest first, and probability float32 ``(N, K, H, W)``. `spread` makes a
         full distribution of them, which is Q / K times larger.
         """
-        sigma = SIGMA[self.space] if sigma is None else sigma
-        if not sigma > 0:
-            raise LabkitError(f"sigma must be above zero. Got {sigma}")
+        sigma = check_number("sigma", SIGMA[self.space] if sigma is None else sigma, above=0)
+        neighbors = check_integer("neighbors", neighbors, low=1, high=len(self))
         bins, squared = self._nearest(colors, neighbors)
         # softmax is the normalized Gaussian, and cannot divide 0 by 0 far away from all bins
         return bins, (-squared / (2 * sigma**2)).softmax(dim=1)
@@ -138,7 +137,7 @@ class Quantizer(nn.Module):
             frequencies: ``(Q,)``.
             sigma: of the Gaussian, in the units of the space; 5 in ab (5 / 255 in rgb).
         """
-        sigma = SIGMA[self.space] if sigma is None else sigma
+        sigma = check_number("sigma", SIGMA[self.space] if sigma is None else sigma, above=0)
         centers = self.centers.cpu().double()
         distance = torch.cdist(centers, centers)
         spread = (-distance.square() / (2 * sigma**2)).softmax(dim=1)  # row q: where the mass of bin q goes
@@ -290,6 +289,7 @@ def fit_rgb(images: Tensor, bins: int = 24, seed: int = 0) -> Quantizer:
     Raises:
         LabkitError: the images have fewer colors than bins.
     """
+    bins, seed = check_integer("bins", bins, low=2), check_seed(seed)
     from scipy.cluster.vq import kmeans2  # scipy comes with scikit-image
 
     generator = torch.Generator().manual_seed(seed)
@@ -309,8 +309,7 @@ def check_decoding(method: str, temperature: float) -> None:
     """Raise ``LabkitError`` unless ``Quantizer.decode`` knows the method and the temperature is above 0."""
     if method not in METHODS:
         raise LabkitError(f"bins are decoded by one of {', '.join(METHODS)}. Got {method!r}")
-    if not temperature > 0:
-        raise LabkitError(f"temperature must be above 0 (for its limit use decode='mode'). Got {temperature}")
+    check_number("temperature (for its limit 0 use decode='mode')", temperature, above=0)
 
 
 FIXED = {"ab676": ab676, "ab313": ab313}
@@ -346,8 +345,7 @@ def rebalancing_weights(frequencies: Tensor, mix: float = 0.5) -> Tensor:
 
     Returns: ``(Q,)``. Empty bins have a large finite weight; with ``mix=0`` they have weight 0.
     """
-    if not 0 <= mix <= 1:
-        raise LabkitError(f"mix must be from 0 to 1. Got {mix}")
+    mix = check_number("mix", mix, low=0, high=1)
     if (
         frequencies.ndim != 1
         or (frequencies < 0).any()

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit import color
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.quantize import (
     NEIGHBORS,
     TEMPERATURE,
@@ -83,6 +83,7 @@ class Representation(nn.Module, ABC):
         Raises:
             LabkitError: the target holds luma and the stride is not 1: luma must not lose resolution.
         """
+        stride = check_integer("stride", stride, low=1)
         gray, target = self.split(rgb)
         if stride > 1:
             if self.predicts_luma:
@@ -136,10 +137,8 @@ class Regression(Representation):
 
     def __init__(self, alpha: float = 1.0) -> None:
         """Check and keep alpha."""
-        if not 0.0 <= alpha <= 1.0:
-            raise LabkitError(f"alpha is the fraction of MSE in the loss: expected a number from 0 to 1. Got {alpha}")
         super().__init__()
-        self.alpha = alpha
+        self.alpha = check_number("alpha (the fraction of MSE in the loss)", alpha, low=0, high=1)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return ``alpha * MSE + (1 - alpha) * L1``, each the mean over all numbers, in this representation's units."""
@@ -334,12 +333,12 @@ class Classification(Representation):
         self.input_gray = input_gray
         self.seed = seed
         check_decoding(self.method, temperature)
-        if not 1 <= self.neighbors <= self.channels:
-            raise LabkitError(f"neighbors must be from 1 to the {self.channels} bins. Got {neighbors}")
-        if sigma is not None and not sigma > 0:
-            raise LabkitError(f"sigma must be above zero. Got {sigma}")
-        if rebalance is not None and not 0 <= rebalance <= 1:
-            raise LabkitError(f"rebalance must be from 0 to 1, or None. Got {rebalance}")
+        check_seed(seed)
+        self.neighbors = check_integer("neighbors", self.neighbors, low=1, high=self.channels)
+        if sigma is not None:
+            check_number("sigma", sigma, above=0)
+        if rebalance is not None:
+            check_number("rebalance", rebalance, low=0, high=1)
         if self.weights is not None and len(self.weights) != self.channels:
             raise LabkitError(f"weights must be {self.channels} numbers, one for each bin. Got {len(self.weights)}")
         if in_ab:

@@ -114,11 +114,12 @@ def survive(name: str, seeds: dict[str, bytes], read: Callable[[str, bytes], obj
         assert time.monotonic() - started < SLOW, f"{name} {count} {which} took {time.monotonic() - started:.0f} s"
         count += 1
     assert psutil.Process().memory_info().rss - before < GROWTH, f"{name}: memory grows"
+    print(f"{name}: {count} cases in {SECONDS:.0f} s")
     return count
 
 
 @pytest.fixture(autouse=True)
-def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]) -> None:
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit import plots
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number
 from labkit.models import evaluation_mode
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def channel_images(activation: Tensor, count: int = 8) -> Tensor:
     Returns:
         (count, 1, h, w), on the CPU. A constant channel is black, and black images fill up where C < count.
     """
+    count = check_integer("count", count, low=1)
     flat = activation.detach().float().cpu().flatten(1)  # (C, h * w)
     chosen = flat.std(dim=1, correction=0).topk(min(count, len(flat))).indices.sort().values
     low, high = flat[chosen].amin(dim=1, keepdim=True), flat[chosen].amax(dim=1, keepdim=True)
@@ -107,6 +108,7 @@ def linear_probe(features: Tensor, target: Tensor, ridge: float = 1e-3) -> Tenso
     Raises:
         LabkitError: if the shapes do not fit or N < 4.
     """
+    ridge = check_number("ridge", ridge, low=0)
     features, target = features.detach().flatten(1).double().cpu(), target.detach().double().cpu()
     half = len(features) // 2
     if half < 2 or len(target) != len(features) or target.dim() != 2:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.models import Network, evaluation_mode
 
 Pixels = Sequence[tuple[int, int]]
@@ -45,6 +45,7 @@ def jacobian(network: Network, gray: Tensor, pixels: Pixels, chunk_size: int = 3
     Raises:
         LabkitError: for a pixel outside the output.
     """
+    chunk_size = check_integer("chunk_size", chunk_size, low=1)
     weight = next(network.parameters())
     gray = gray.to(weight)
     height, width = (-(-side // network.output_stride) for side in gray.shape[-2:])
@@ -88,6 +89,7 @@ def rings(pixels: Pixels, size: Sequence[int], stride: int = 1) -> Tensor:
     Returns:
         ``(P, H, W)``, whole numbers.
     """
+    stride = check_integer("stride", stride, low=1)
 
     def away(starts: Tensor, length: int) -> Tensor:
         positions = torch.arange(length)
@@ -146,6 +148,7 @@ def leakage_index(jacobian: Tensor, pixels: Pixels, stride: int = 1, radius: int
     Returns:
         ``(N, P)``, from 0 to 1.
     """
+    radius = check_integer("radius", radius, low=0)
     outside = rings(pixels, jacobian.shape[-2:], stride).to(jacobian.device) > radius
     size = magnitude(jacobian)
     total = size.sum(dim=(-2, -1))
@@ -182,8 +185,8 @@ def flat_beside_texture(count: int, size: int = 32, seed: int = 0) -> FlatScenes
     Raises:
         LabkitError: if the size is below 8.
     """
-    if size < 8:
-        raise LabkitError(f"scenes too small: got {size}, expected at least 8 pixels a side")
+    count, size = check_integer("count", count, low=1), check_integer("size", size, low=8)
+    seed = check_seed(seed)
     random = torch.Generator().manual_seed(seed)
 
     def draw(low: int, high: int) -> int:
@@ -228,6 +231,7 @@ def flat_mask(gray: Tensor, tolerance: float = 0.0) -> Tensor:
     Returns:
         bool ``(N, 1, H, W)``.
     """
+    tolerance = check_number("tolerance", tolerance, low=0)
     return local_range(gray) <= tolerance
 
 
@@ -244,6 +248,8 @@ def near_texture(gray: Tensor, contrast: float = 0.2, within: int = 8) -> Tensor
     Returns:
         bool ``(N, 1, H, W)``.
     """
+    contrast = check_number("contrast", contrast, low=0)
+    within = check_integer("within", within, low=0)
     textured = (local_range(gray) >= contrast).to(gray.dtype)
     return F.max_pool2d(textured, 2 * within + 1, stride=1, padding=within) > 0
 
@@ -346,6 +352,7 @@ def unsupported_edges(gray: Tensor, chroma: Tensor, tolerance: float = 0.0) -> T
     Returns:
         ``(N,)``, from 0 to 1; 0 without any chroma edge.
     """
+    tolerance = check_number("tolerance", tolerance, low=0)
     energy = gradient_magnitude(chroma).square()
     without = torch.where(gradient_magnitude(gray) <= tolerance, energy, 0).sum(dim=(1, 2, 3))
     total = energy.sum(dim=(1, 2, 3))

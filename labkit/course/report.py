@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -63,21 +64,31 @@ def collect(notebook: Any) -> Contents:
         outputs: list[Any] = cell.get("outputs", [])
         for output, following in zip(outputs, [*outputs[1:], {}], strict=False):
             if output["output_type"] == "error":
-                errors.extend(output.get("traceback", []))
+                errors.extend(map(str, output.get("traceback", [])))
             data = output.get("data", {})
-            payload = data.get(RESULTS_MIME, {})
-            if not isinstance(payload, dict):  # not published by labkit
-                continue
-            if table := payload.get("table"):
-                # a notebook file sorts the keys of a row, hence "columns"
-                rows = [{column: row.get(column) for column in table["columns"]} for row in table["rows"]]
-                tables[table["key"]] = Table(table["key"], table["caption"], rows)
-            numbers.update(payload.get("numbers", {}))
-            if mime := next((mime for mime in IMAGE_TYPES if mime in data), None):
+            payload = data.get(RESULTS_MIME)
+            with suppress(AttributeError, KeyError, TypeError, ValueError):  # not published by labkit: no result
+                table, more = _published(payload)
+                numbers.update(more)
+                if table:
+                    tables[table.key] = table
+            if mime := next((mime for mime in IMAGE_TYPES if isinstance(data.get(mime), str)), None):
                 about = output.get("metadata", {}).get(mime, {})
+                alt, width = (about.get(name) if isinstance(about, dict) else None for name in ("alt", "width"))
                 source = _data_address(mime, data[mime])
-                figures.append(Figure(source, about.get("alt", ""), _caption(following), about.get("width")))
+                width = width if isinstance(width, int) else None
+                figures.append(Figure(source, str(alt or ""), _caption(following), width))
     return Contents(_title(notebook), list(tables.values()), numbers, figures, _plain("\n".join(errors)))
+
+
+def _published(payload: Any) -> tuple[Table | None, dict[str, Any]]:
+    """Return the table and the numbers that a cell has published; raise any error for another payload."""
+    table = None
+    if told := payload.get("table"):
+        # a notebook file sorts the keys of a row, hence "columns"
+        rows = [{str(column): row.get(column) for column in told["columns"]} for row in told["rows"]]
+        table = Table(str(told["key"]), str(told["caption"]), [row for row in rows if row])
+    return table, dict(payload.get("numbers", {}))
 
 
 def _title(notebook: Any) -> str:
@@ -85,9 +96,15 @@ def _title(notebook: Any) -> str:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             for line in cell["source"].splitlines():
-                if line.startswith("#") and "papermill" not in str(cell["metadata"].get("tags", "")):
-                    return str(line.lstrip("# ").strip())
+                if (heading := re.match(r"#{1,6}\s+(.*)", line)) and not _of_papermill(cell):
+                    return str(heading[1].strip())
     return ""
+
+
+def _of_papermill(cell: Any) -> bool:
+    """Return whether papermill has put a cell in, to say at the top which cell failed."""
+    tags = cell["metadata"].get("tags")
+    return isinstance(tags, list) and "papermill-error-cell-tag" in tags
 
 
 def _data_address(mime: str, content: str) -> str:
@@ -98,7 +115,7 @@ def _data_address(mime: str, content: str) -> str:
 
 def _caption(output: Mapping[str, Any]) -> str:
     """Return the Markdown output that follows a picture, as plain text."""
-    text = output.get("data", {}).get("text/markdown", "")
+    text = str(output.get("data", {}).get("text/markdown", ""))
     text = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)  # the alt text once more
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)  # links keep their words
     for marks in (r"\*\*", r"__", r"\*", "`"):

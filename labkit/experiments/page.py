@@ -55,7 +55,7 @@ def write_page(outcomes: Sequence[Outcome], out: Path, cache: ImageCache, runs: 
             for o in outcomes
         ],
     }
-    artifacts.write_text(out / "reproduce.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    artifacts.write_json(out / "reproduce.json", data)
     pages = [
         _page(o, tables[o.recipe.name], out, cache, [run for run in runs if run.recipe is o.recipe]) for o in outcomes
     ]

@@ -27,7 +27,7 @@ from labkit import artifacts
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
 from labkit.data.dataset import resize
-from labkit.errors import LabkitError, out_of_memory
+from labkit.errors import check_integer, in_words
 from labkit.experiments import per_image, scores
 from labkit.experiments.images import ImageCache, Images
 from labkit.experiments.measured import Row, merge
@@ -39,6 +39,7 @@ from labkit.ledger import Entry, Ledger, now
 from labkit.metrics import skill
 from labkit.notebook.lab import resolve_profile
 from labkit.options import LoopSettings
+from labkit.printing import say, show_any_character
 from labkit.representation import make_representation
 from labkit.training import History, fit_gan
 from labkit.training.gan import discriminator_for
@@ -77,10 +78,10 @@ def reproduce(
         LabkitError: for unknown names, and for an `out` that holds runs when `resume` is false, or that another process
             is writing into.
     """
+    show_any_character()
     console = console or Console()
     recipes, profile, out = find_recipes(names), resolve_profile(profile), Path(out)
-    if seeds < 1:
-        raise LabkitError(f"--seeds must be at least 1. Got {seeds}")
+    seeds = check_integer("seeds", seeds, low=1)
     outcomes = [Outcome(recipe, profile) for recipe in recipes]
     cache, begun = ImageCache(data_root), set[str]()
     runs = [
@@ -106,13 +107,13 @@ def reproduce(
                 rows, by_image, note = _run(run, out, cache, begun, resume)
             except _Failed as failure:
                 outcome.failures[run.title] = str(failure)
-                _say(console, f"{title}  FAILED: {failure}")
+                say(console, f"{title}  FAILED: {failure}")
                 continue
             merge(out / "measured" / f"{run.recipe.name}.{profile}.csv", rows)
             per_image.merge(out / "measured" / "per_image" / f"{run.recipe.name}.{profile}.npz", by_image)
             outcome.rows += rows
             outcome.scores |= by_image
-            _say(console, f"{title}  {note}")
+            say(console, f"{title}  {note}")
         write_page(outcomes, out, cache, [run for _, run in runs])
     return outcomes
 
@@ -145,14 +146,14 @@ def _run(
         if metrics is None:
             metrics = _train(run, images, folder, cache, resume)
         rows, kept = _score(run, images, folder, metrics)
-    except (LabkitError, MemoryError, RuntimeError) as error:
-        note = str(error) if isinstance(error, LabkitError) else out_of_memory(error)
-        if not note:
+    except Exception as error:
+        note = in_words(error)
+        if note is None:
             raise
         ledger.append(Entry(kind="reproduce", key=run.key, input_hash=run.input_hash(), status="failed", note=note))
         raise _Failed(note) from None
     per_image.merge(output.with_suffix(".npz"), kept)
-    artifacts.write_text(output, json.dumps({"rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+    artifacts.write_json(output, {"rows": [asdict(row) for row in rows]})
     ledger.append(
         Entry(
             kind="reproduce",
@@ -303,7 +304,3 @@ def _device(name: str) -> str:
 
 def _command(recipe: Recipe, profile: str, seeds: int) -> str:
     return f"labkit reproduce {recipe.name} --profile {profile} --seeds {seeds}"
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)

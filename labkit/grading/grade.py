@@ -30,7 +30,7 @@ from rich.console import Console
 import labkit.checks
 from labkit import artifacts
 from labkit.course.labs import course_root, notebooks_folder
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number
 from labkit.grading import gradebook
 from labkit.grading.nbval_grader import Graded, Job, draw_inputs, grade_one
 from labkit.grading.sandbox import Limits, Sandbox, Tier, best_tier, course_places
@@ -93,6 +93,9 @@ def grade(
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
     show_any_character()
+    jobs = None if jobs is None else check_integer("jobs", jobs, low=1)
+    seed = None if seed is None else check_integer("seed", seed, low=0)
+    timeout = check_number("timeout", timeout, above=0)
     console = console or Console()
     template = read_template(lab, root)
     due = parse_time(deadline, "--deadline") if deadline else None

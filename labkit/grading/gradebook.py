@@ -155,10 +155,10 @@ def read_overrides(path: Path) -> dict[str, str]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            columns, rows = reader.fieldnames, list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise LabkitError(f"{path} cannot be read ({error}): save it as CSV UTF-8") from None
-    if not {"student_id", "override"} <= set(reader.fieldnames or ()):
+    if not {"student_id", "override"} <= set(columns or ()):
         raise LabkitError(f"{path}: expected the columns student_id and override; move it away to start afresh")
     found = {}
     for line, row in enumerate(rows, 2):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from labkit.color import rgb_to_lab
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_number
 from labkit.metrics.inputs import chunks, float_images, float_pair
 
 PSNR_CAP = 50.0  # dB; about 1 % of the CIFAR-10 test images are exactly gray and would otherwise score infinity
@@ -120,10 +120,7 @@ def pixel_accuracy(pred: Tensor, true: Tensor, threshold: float = 0.05) -> dict[
     Raises:
         LabkitError: if the threshold is not in [0, 1].
     """
-    if not 0 <= threshold <= 1:
-        raise LabkitError(
-            f"threshold out of range: got {threshold}, expected 0 to 1. It is a fraction: write 5 percent as 0.05."
-        )
+    threshold = check_number("threshold (a fraction: 0.05 is 5 percent)", threshold, low=0, high=1)
     pred, true = float_pair(pred, true)
     correct = (pred - true).abs() <= threshold + ROUNDING  # (N, 3, H, W)
     red, green, blue = correct.to(pred.dtype).mean(dim=(2, 3)).unbind(dim=1)
@@ -151,8 +148,7 @@ def lab_pixel_accuracy(pred: Tensor, true: Tensor, threshold: float = 2.0) -> Te
 
     Source: pixelwise_accuracy in the program of Nazeri, Ng and Ebrahimi, 2018 (thresholds 2 and 5).
     """
-    if not threshold >= 0:
-        raise LabkitError(f"threshold out of range: got {threshold}, expected 0 or more, in units of L* (0 to 100)")
+    threshold = check_number("threshold", threshold, low=0)
     pred, true = float_pair(pred, true)
     fractions = []
     for a, b in zip(chunks(pred), chunks(true), strict=True):

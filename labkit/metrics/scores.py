@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.color import HasImages, image_tensor, luma
+from labkit.errors import check_integer
 from labkit.metrics.inputs import check_images, check_pair, chunk_length, chunks
 from labkit.metrics.pixel import colorfulness, decibel, mae, mse, ssim
 from labkit.models import evaluation_mode
@@ -147,6 +148,7 @@ def evaluate(model: Callable[[Tensor], Tensor], images: Tensor | HasImages, batc
     Returns:
         The six keys of `score`, "skill", and "gray": the same seven numbers for the gray baseline (its skill is 0).
     """
+    batch_size = check_integer("batch_size", batch_size, low=1)
     images = check_images(image_tensor(images), "images")
     batch_size = max(1, min(batch_size, chunk_length(images)))
     ours, gray = [], []

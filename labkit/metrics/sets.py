@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_seed
 from labkit.metrics.features import extract_features
 from labkit.metrics.inputs import check_images
 
@@ -59,14 +59,13 @@ def kid(
 
     Source: Binkowski, Sutherland, Arbel and Gretton, Demystifying MMD GANs, ICLR 2018 (who average over subsets only).
     """
+    subsets, seed = check_integer("subsets", subsets, low=2), check_seed(seed)
     x, y = _features(pred, "pred", features), _features(true, "true", features)
     count = len(x)
     if count != len(y) or count < 4:
         raise LabkitError(
             f"wrong number of images for KID: got {count} and {len(y)}, expected as many in pred as in true, at least 4"
         )
-    if subsets < 2:
-        raise LabkitError(f"too few subsets: got {subsets}, expected at least 2. Their spread is the standard error.")
     members = _random_halves(count, subsets, seed)
     sums = torch.zeros(1 + subsets)
     for rows in torch.arange(count).split(KERNEL_ROWS):

@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer
 
 
 class Network(nn.Module, ABC):
@@ -78,16 +78,12 @@ def check_counts(**values: int | None) -> None:
     """Check that options which count something are whole numbers of at least 1, or None.
 
     Raises:
-        TypeError: for a value that is no int.
+        LabkitTypeError: for a value that is no whole number.
         LabkitError: for a value below 1.
     """
     for name, value in values.items():
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"wrong type of {name}: got {value!r}, expected a whole number")
-        if value < 1:
-            raise LabkitError(f"{name} is too small: got {value}, expected at least 1")
+        if value is not None:
+            check_integer(name, value, low=1)
 
 
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:

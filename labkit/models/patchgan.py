@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer
 from labkit.models.network import check_choice, check_counts
 from labkit.models.unet import UNet
 
@@ -63,7 +63,7 @@ class PatchGAN(nn.Module):
     ) -> None:
         """Build the layers; the class lists the arguments."""
         super().__init__()
-        check_choice("number of layers", layers, (1, 2, 3))
+        check_integer("layers", layers, low=1, high=3)
         check_choice("normalization", normalization, get_args(Normalization))
         check_counts(color_channels=color_channels, width=width)
         self.options: dict[str, object] = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number
 from labkit.models.network import Network, check_choice, check_counts
 
 Normalization = Literal["batch", "group", "none"]
@@ -25,7 +25,6 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "output_activation": get_args(Activation),
     "down": get_args(Down),
     "up": get_args(Up),
-    "output_stride": (1, 2),
 }
 COUNTS = ("out_channels", "width", "depth", "max_width", "convolutions", "up_convolutions")  # 1 or more, or None
 OUTPUT_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
@@ -150,8 +149,9 @@ def _check(options: Mapping[str, Any]) -> None:
     for name, allowed in CHOICES.items():
         check_choice(name, options[name], allowed)
     check_counts(**{name: options[name] for name in COUNTS})
-    if not 0 <= options["dropout"] < 1:
-        raise LabkitError(f"dropout out of range: got {options['dropout']}, expected a fraction from 0 to below 1")
+    check_integer("output_stride", options["output_stride"], low=1, high=2)
+    if check_number("dropout", options["dropout"], low=0, high=1) == 1:
+        raise LabkitError("dropout must be below 1: nothing would be left to predict from. Got 1")
 
 
 def _level(channels: int, width: int, convolutions: int, normalization: Normalization) -> nn.Sequential:

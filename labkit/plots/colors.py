@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_number
 from labkit.plots.images import eight_bits
 from labkit.plots.theme import FAINT, INK, MAX_WIDTH, blank, panel, style
 
@@ -45,6 +45,7 @@ def swatches(
         TypeError: for colors that are no tensor.
         LabkitError: for other shapes, rows of unequal length, or a wrong number of labels or probabilities.
     """
+    scale = check_number("scale", scale, above=0)
     rows = dict(colors) if isinstance(colors, Mapping) else {"": colors}
     chips = {label: _colors(values, label or "colors") for label, values in rows.items()}
     count = _row_length(chips, labels, probabilities)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer
 from labkit.plots.theme import DISPLAY_DPI, style
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def to_image(figure: Figure, max_bytes: int = MAX_BYTES) -> tuple[str, bytes, in
     Raises:
         LabkitError: if even the smallest form is larger than `max_bytes`.
     """
+    max_bytes = check_integer("max_bytes", max_bytes, low=1)
     pixels = _render(figure, 140)
     content = _encoded(pixels, "PNG", optimize=True)
     if len(content) <= max_bytes:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from labkit.artifacts import replacing
 from labkit.color import to_uint8
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_number
 from labkit.plots.display import in_notebook, show
 from labkit.plots.theme import MAX_WIDTH, blank, panel, style
 
@@ -89,6 +89,7 @@ def image_grid(
         TypeError: if a row holds anything but tensors.
         LabkitError: for other shapes, rows of unequal length, a wrong number of titles, or too many images to draw.
     """
+    scale = check_number("scale", scale, above=0)
     return _grid({label: _pictures(images, label) for label, images in rows.items()}, columns, scale, title)
 
 
@@ -155,6 +156,7 @@ def compare(before: Tensor, after: Tensor, titles: tuple[str, str] = ("before", 
     Raises:
         LabkitError: for more than one image on a side, or other shapes.
     """
+    scale = check_number("scale", scale, above=0)
     pair = [_pictures(image, name) for image, name in zip((before, after), titles, strict=True)]
     if any(len(pictures) != 1 for pictures in pair):
         raise LabkitError(f"wrong number of images: got {[len(p) for p in pair]}, expected one on each side")

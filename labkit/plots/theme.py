@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from labkit.errors import check_integer, check_number
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -78,6 +80,8 @@ def subplots(
     Returns:
         The figure, and its axes as ``Figure.subplots`` returns them.
     """
+    rows, columns = check_integer("rows", rows, low=1), check_integer("columns", columns, low=1)
+    width, height = check_number("width", width, above=0), check_number("height", height, above=0)
     from matplotlib.figure import Figure
 
     with style():

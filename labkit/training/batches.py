@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labkit.color import HasImages, image_tensor
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer
 from labkit.models import Network, evaluation_mode
 from labkit.options import LoopSettings
 from labkit.representation import Representation
@@ -110,6 +110,7 @@ def dataset_loss(
         images: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8 on any device.
         batch_size: images at a time, fewer if they are large.
     """
+    batch_size = check_integer("batch_size", batch_size, low=1)
     images = image_tensor(images)
     device = next(network.parameters()).device
     pixels = images.shape[-2] * images.shape[-1]

@@ -6,7 +6,6 @@ labkit ships one that was trained by this (``weights/features/CARD.md``), so the
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labkit import __version__
-from labkit.artifacts import make_folder, write_bytes, write_text
+from labkit.artifacts import json_text, make_folder, write_bytes, write_json
 from labkit.color import to_float
 from labkit.data import Dataset, load
 from labkit.device import pick_device, pick_precision
+from labkit.errors import check_integer, check_seed
 from labkit.metrics.features import CARD_FILE, WEIGHTS_FILE, Classifier
 from labkit.models import count_parameters
 
@@ -41,6 +41,7 @@ def train_classifier(out: Path = Path("features"), epochs: int = 10, seed: int =
     Raises:
         LabkitError: if the folder cannot be written, the device is not there or CIFAR-10 cannot be had.
     """
+    epochs, seed = check_integer("epochs", epochs, low=1), check_seed(seed)
     make_folder(out)
     data, validation, test = (load("cifar10", split) for split in ("train", "validation", "test"))
     place = pick_device(device)
@@ -127,8 +128,8 @@ def _write(network: Classifier, out: Path, about: dict[str, Any], validation: Da
         "about": about,
     }
     write_bytes(out / WEIGHTS_FILE, weights)
-    write_text(out / CARD_FILE, json.dumps(card, indent=2) + "\n")
-    print(json.dumps(about, indent=2))
+    write_json(out / CARD_FILE, card)
+    print(json_text(about, indent=2))
 
 
 def _shifted_and_mirrored(images: Tensor) -> Tensor:

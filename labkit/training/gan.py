@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.color import HasImages, image_tensor
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_seed
 from labkit.models import Network, NoisyUNet, PatchGAN, evaluation_mode, make_network
 from labkit.options import GanLoss, GanSettings, make_options, takes
 from labkit.representation import LAB, Regression, Representation, upsample
@@ -69,6 +69,7 @@ def uninformed_loss(gan_loss: GanLoss) -> float:
 
 def discriminator_for(representation: Representation, *, layers: int = 2, width: int = 64, seed: int = 0) -> PatchGAN:
     """Make a discriminator for a representation's colors; ``seed`` fixes its first weights."""
+    seed = check_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return PatchGAN(representation.channels, layers=layers, width=width)
@@ -84,6 +85,7 @@ def c_dcgan(*, width: int = 64, seed: int = 0) -> tuple[Network, PatchGAN, LAB, 
 
     Returns: generator, discriminator, representation, settings.
     """
+    seed = check_seed(seed)
     representation = LAB()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -254,6 +256,7 @@ def sample(generator: Network, representation: Representation, images: Tensor | 
 
     Returns: rgb ``(N, 3, H, W)`` in [0, 1].
     """
+    seed = check_seed(seed)
     gray = representation.gray(image_tensor(images).to(next(generator.parameters()).device))
     with evaluation_mode(generator), _noise(generator, seed), torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from labkit import __version__
-from labkit.artifacts import claim_folder, write_text
+from labkit.artifacts import claim_folder, write_json
 from labkit.colorizer import CARD_FILE, Colorizer
 from labkit.data import Dataset, load
 from labkit.data.dataset import check_colored
@@ -64,7 +64,7 @@ def train(**given: Any) -> dict[str, Any]:
         # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
         if options.out and not ((options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()):
             told = {k: v for k, v in asdict(options).items() if k not in ("out", "resume", "progress")}
-            write_text(options.out / OPTIONS_FILE, json.dumps(told, indent=2, default=str) + "\n")
+            write_json(options.out / OPTIONS_FILE, json.loads(json.dumps(told, default=str)))
         early = {"epochs": EPOCHS_AT_MOST, "patience": PATIENCE} if options.epochs is None else {}
         settings = {item.name: getattr(options, item.name) for item in fields(FitSettings)}
         settings |= {name: value for name, value in early.items() if settings[name] is None}
@@ -152,7 +152,7 @@ def score_and_save(
         own = {name: value for name, value in scores.items() if name != "gray"}
         colorizer.about = {"options": dict(identity), "test": own}  # no times: the same training gives the same file
         colorizer.save(out, getattr(torch, dtype))
-        write_text(out / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+        write_json(out / METRICS_FILE, metrics)
         (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return metrics
 
