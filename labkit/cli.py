@@ -265,7 +265,7 @@ def recipes(
 
 @app.command()
 def colorize(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...")],
+    photos: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO...")] = None,
     model: Annotated[
         Path | None, typer.Option(help="A folder that labkit train wrote; else the starter model.")
     ] = None,
@@ -273,26 +273,55 @@ def colorize(
     working_size: Annotated[
         int, typer.Option(min=0, help="Shorter side of what the network sees, in pixels; 0: the photo's own size.")
     ] = 96,
+    contact_sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write one picture (.png, .jpg) of all: gray, colorized, original. "
+            "Without photographs it shows the five that come with scikit-image."
+        ),
+    ] = None,
 ) -> None:
     """Colorize photographs at their own size, each as NAME.colorized.png. Exit status 1 if one of them failed.
 
     Networks know things at the scale they were trained on, so they look at a small copy; luma stays full size.
     """
+    if not photos and not contact_sheet:
+        raise LabkitError("no photographs given: name one or more, or --contact-sheet FILE for the packaged ones")
     from labkit.artifacts import make_folder
     from labkit.colorizer import Colorizer
-    from labkit.images import save_image
+    from labkit.images import read_image, save_image
 
     colorizer = Colorizer.load(model) if model else Colorizer.starter()
     if out:
         make_folder(out)
-    targets = _targets(photos, out)
+    targets = _targets(photos or [], out)
     failures: dict[str, str] = {}
+    sheet = []
     for target, photo in targets.items():
         with noting(failures, str(photo)):
-            save_image(colorizer.colorize(photo, working_size=working_size), target)
+            original = read_image(photo)
+            colorized = colorizer.colorize(original, working_size=working_size)
+            save_image(colorized, target)
             print(target)
+            if contact_sheet:
+                sheet.append((original, colorized))
+    if contact_sheet:
+        _write_sheet(contact_sheet, sheet, photos, lambda photo: colorizer.colorize(photo, working_size=working_size))
     if failures:
         raise SomeFailed(failures, len(targets))
+
+
+def _write_sheet(path: Path, sheet: list[tuple[Any, Any]], photos: list[Path] | None, colorize: Any) -> None:
+    """Write the contact sheet of what was colorized; where no photographs were given, of the packaged ones."""
+    from labkit.data import load
+    from labkit.plots import contact_sheet as write_sheet
+
+    if not photos:
+        sheet = [(photo, colorize(photo)) for photo in load("photos", "test").images]
+    if sheet:
+        originals, results = zip(*sheet, strict=True)
+        write_sheet(originals, results, path)
+        print(path)
 
 
 def _targets(photos: Sequence[Path], out: Path | None) -> dict[Path, Path]:

@@ -1,4 +1,4 @@
-"""Images from files and into files, and side by side on the screen."""
+"""Images from files and into files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from labkit.artifacts import replacing
 from labkit.color import to_uint8
 from labkit.data.pictures import read_rgb, to_rgb
 from labkit.errors import LabkitError
+
+JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}  # color at full resolution
+FILE_FORMATS: dict[str, dict[str, object]] = {
+    ".png": {"format": "PNG"},
+    ".jpg": JPEG,
+    ".jpeg": JPEG,
+    ".webp": {"format": "WEBP", "quality": 95},
+}
 
 AnyImage: TypeAlias = Tensor | np.ndarray | PIL.Image.Image | str | Path
 
@@ -58,21 +66,36 @@ def read_image(image: AnyImage) -> Tensor:
 
 
 def save_image(image: Tensor, path: str | Path) -> None:
-    """Write an image into a file, in the format that the name ends in (.png, .jpg, ...).
+    """Write an image into a file, in the format that its name ends in.
 
-    The file is there as a whole or not at all.
+    The file is there as a whole or not at all. JPEG has quality 95 and keeps color at full resolution.
 
     Args:
-        image: ``(3, H, W)`` or ``(1, H, W)``, uint8 or float in [0, 1] (values outside are clipped).
-        path: its folder is made if it is missing.
+        image: (3, H, W), or (1, H, W) for gray; uint8, or float in [0, 1] (values outside are clipped).
+        path: ends in .png, .jpg, .jpeg or .webp; its folder is made if it is missing.
 
     Raises:
-        LabkitError: another shape, or a file name of no known image format.
+        TypeError: the image is no tensor.
+        LabkitError: another shape or type, NaN, another file name, or a file that cannot be written.
     """
+    path = Path(path)
+    options = FILE_FORMATS.get(path.suffix.lower())
+    if options is None:
+        raise LabkitError(f"unknown image format: got {str(path)!r}, expected a name in {', '.join(FILE_FORMATS)}")
+    if not isinstance(image, Tensor):
+        raise TypeError(f"expected an image as a tensor, got {type(image).__name__}")
     if image.dim() != 3 or image.shape[0] not in (1, 3) or image.numel() == 0:
-        raise LabkitError(f"expected an image (3 or 1, H, W). Got {tuple(image.shape)}. Save a batch one by one")
-    if Path(path).suffix.lower() not in PIL.Image.registered_extensions():
-        raise LabkitError(f"expected a file name that ends in .png, .jpg or another image format. Got {str(path)!r}")
-    pixels = to_uint8(image.detach()).expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
-    with replacing(path) as temporary:
-        PIL.Image.fromarray(pixels).save(temporary)
+        shape = tuple(image.shape)
+        raise LabkitError(f"wrong shape of image: got {shape}, expected (3, H, W) or (1, H, W). Take one: images[0].")
+    if image.is_floating_point():
+        if not bool(torch.isfinite(image).all()):
+            raise LabkitError("the image holds NaN or infinity, expected values in [0, 1]")
+    elif image.dtype != torch.uint8:
+        raise TypeError(f"expected an image of uint8 or float in [0, 1], got {image.dtype}")
+    pixels = to_uint8(image.detach()).permute(1, 2, 0).cpu().numpy()
+    picture = PIL.Image.fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels)
+    try:
+        with replacing(path) as temporary:
+            picture.save(temporary, **options)  # type: ignore[arg-type]
+    except OSError as error:
+        raise LabkitError(f"{path} cannot be written ({error.strerror or error}). Choose another place.") from None

@@ -8,7 +8,8 @@ in [0, 1] (floats outside are clipped); colors are (K, 3), uint8 or float in [0,
 from labkit.plots.charts import bars, curves
 from labkit.plots.colors import posterior_bars, swatches
 from labkit.plots.display import MAX_BYTES, close, show, to_image
-from labkit.plots.images import Images, compare, image_grid, save_image, show_rows
+from labkit.plots.images import Images, compare, image_grid, show_rows
+from labkit.plots.sheet import contact_sheet
 from labkit.plots.theme import FAINT, HATCHES, INK, LINE_STYLES, MARKERS, MAX_WIDTH, PALETTE, style, subplots
 
 __all__ = [
@@ -24,10 +25,10 @@ __all__ = [
     "bars",
     "close",
     "compare",
+    "contact_sheet",
     "curves",
     "image_grid",
     "posterior_bars",
-    "save_image",
     "show",
     "show_rows",
     "style",

@@ -1,17 +1,15 @@
-"""Figures of images in rows or side by side, and images written to files."""
+"""Figures of images in rows or side by side."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.artifacts import replacing
 from labkit.color import to_uint8
 from labkit.errors import LabkitError, check_number
 from labkit.plots.display import in_notebook, show
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 PIXEL_ART = 64  # images up to this many pixels a side are drawn with hard pixel edges
 MIN_CELL = 0.1  # inches: an image drawn smaller than this cannot be seen
 GAP = 0.06  # inches between images
-JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}  # color at full resolution
-FILE_FORMATS: dict[str, dict[str, object]] = {".png": {"format": "PNG"}, ".jpg": JPEG, ".jpeg": JPEG}
 
 Images = Tensor | Sequence[Tensor]
 
@@ -171,37 +167,6 @@ def compare(before: Tensor, after: Tensor, titles: tuple[str, str] = ("before", 
             _draw(axes, pictures[0])
             axes.set_title("\n".join(wrapped), loc="center", pad=4)
     return figure
-
-
-def save_image(image: Tensor, path: str | Path) -> None:
-    """Write an image to a file, as PNG or JPEG by the suffix of its name.
-
-    The file is written whole or not at all; one of that name is replaced, and its folder is made when missing. JPEG
-    has quality 95 and keeps color at full resolution.
-
-    Args:
-        image: (3, H, W), or (1, H, W) for gray; uint8, or float in [0, 1] (values outside are clipped).
-        path: ends in .png, .jpg or .jpeg.
-
-    Raises:
-        TypeError: if the image is no tensor, or of other integers than uint8.
-        LabkitError: for another shape or suffix, NaN, or a file that cannot be written.
-    """
-    from PIL import Image
-
-    path = Path(path)
-    options = FILE_FORMATS.get(path.suffix.lower())
-    if options is None:
-        raise LabkitError(f"unknown image format: got {str(path)!r}, expected a name in {', '.join(FILE_FORMATS)}")
-    if isinstance(image, Tensor) and image.ndim != 3:
-        raise LabkitError(f"wrong shape of image: got {tuple(image.shape)}, expected (3, H, W). Take one: images[0].")
-    gray = isinstance(image, Tensor) and image.shape[0] == 1
-    picture = _pictures(image, "image")[0]
-    try:
-        with replacing(path) as temporary:
-            Image.fromarray(picture[..., 0] if gray else picture).save(temporary, **options)  # type: ignore[arg-type]
-    except OSError as error:
-        raise LabkitError(f"{path} cannot be written ({error.strerror or error}). Choose another place.") from None
 
 
 def _draw(axes: Axes, picture: np.ndarray) -> None:

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from figures import decode, labels, photographs
-from PIL import Image
+from figures import decode, labels
 
 from labkit import LabkitError, plots
 from labkit.color import luma
@@ -180,53 +179,3 @@ def test_show_rows_in_a_real_kernel():
     image, words = notebook.cells[0].outputs  # the figure once, not again as the cell's value
     assert image["metadata"]["image/png"]["alt"] == "One row of 2 images, 8 x 8 pixels: true (without color)."
     assert image["output_type"] == words["output_type"] == "display_data"
-
-
-# ------------------------------------------------------------------------------------------------------ save_image
-
-
-def test_save_image_keeps_the_pixels(tmp_path):
-    image = torch.randint(0, 256, (3, 9, 7), dtype=torch.uint8)
-    for given in (image, image / 255, (image / 255).double()):
-        plots.save_image(given, tmp_path / "new folder" / "photo.PNG")
-        seen = np.asarray(Image.open(tmp_path / "new folder" / "photo.PNG"))
-        assert (seen == image.permute(1, 2, 0).numpy()).all()
-    plots.save_image(image[:1], str(tmp_path / "gray.png"))
-    gray = Image.open(tmp_path / "gray.png")
-    assert gray.mode == "L" and (np.asarray(gray) == image[0].numpy()).all()
-    plots.save_image(torch.tensor([2.0, -1.0, 0.5]).view(3, 1, 1), tmp_path / "clipped.png")
-    assert Image.open(tmp_path / "clipped.png").getpixel((0, 0)) == (255, 0, 128)
-
-
-def test_save_image_writes_jpeg_with_full_chroma(tmp_path):
-    image = (255 * photographs(1)[0]).round().to(torch.uint8)
-    for name in ("photo.jpg", "photo.JPEG"):
-        plots.save_image(image, tmp_path / name)
-        found = Image.open(tmp_path / name)
-        assert found.format == "JPEG"
-        assert {layer[1:3] for layer in found.layer} == {(1, 1)}  # no channel is subsampled
-        assert np.abs(np.asarray(found).astype(int) - image.permute(1, 2, 0).numpy()).mean() < 4
-
-
-@pytest.mark.parametrize(
-    ("image", "name", "kind", "message"),
-    [
-        (torch.zeros(3, 4, 4), "photo.gif", LabkitError, "unknown image format: got .*photo.gif.*png, .jpg, .jpeg"),
-        (torch.zeros(3, 4, 4), "photo", LabkitError, "unknown image format"),
-        (torch.zeros(1, 3, 4, 4), "a.png", LabkitError, r"got \(1, 3, 4, 4\), expected \(3, H, W\)"),
-        (torch.zeros(4, 4, 3), "a.png", LabkitError, r"got \(1, 4, 4, 3\)"),
-        (torch.full((3, 4, 4), float("nan")), "a.png", LabkitError, "got NaN or infinity"),
-        (np.zeros((3, 4, 4)), "a.png", TypeError, "got ndarray"),
-        (torch.zeros(3, 4, 4, dtype=torch.int64), "a.png", TypeError, "got torch.int64"),
-        (torch.zeros(3, 4, 4), "file/a.png", LabkitError, "cannot be written"),
-        (torch.zeros(3, 4, 4), "folder.png", LabkitError, "folder.png cannot be written .* Choose another place"),
-    ],
-)
-def test_save_image_refuses_in_one_line_and_leaves_nothing(tmp_path, image, name, kind, message):
-    (tmp_path / "file").write_text("")
-    (tmp_path / "folder.png").mkdir()
-    before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(kind, match=message) as error:
-        plots.save_image(image, tmp_path / name)
-    assert "\n" not in str(error.value)
-    assert sorted(tmp_path.rglob("*")) == before
