@@ -26,7 +26,7 @@ pytestmark = [
 SECRET = f"hidden-{secrets.token_hex(16)}"
 SAFE = [tier.name for tier in tiers() if tier.safe]
 ROOT = Path(labkit.__file__).resolve().parents[1]
-LIMIT = Limits(seconds=60, memory=2 << 30, processes=40, disk=32 << 20)  # CUDA libraries alone can map over 1 GiB
+LIMIT = Limits(seconds=60, memory=4 << 30, processes=40, disk=32 << 20)  # CUDA libraries alone can map over 2 GiB
 
 
 class Grader:
