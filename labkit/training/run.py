@@ -28,14 +28,8 @@ from labkit.training.session import History
 
 METRICS_FILE, OPTIONS_FILE = "metrics.json", "options.json"
 EPOCHS_AT_MOST, PATIENCE = 30, 5  # without --epochs: early stopping on a validation split
-WHERE_AND_HOW = {
-    "data_root",
-    "out",
-    "resume",
-    "tensorboard",
-    "progress",
-    "checkpoint_seconds",
-}  # options that leave the result alone
+# Options that leave the result as it is:
+WHERE_AND_HOW = {"data_root", "out", "resume", "tensorboard", "progress", "checkpoint_seconds"}
 
 
 @takes(TrainOptions)
