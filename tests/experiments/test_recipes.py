@@ -130,7 +130,7 @@ def _once() -> list[object]:
 
 @pytest.mark.parametrize(("recipe", "system"), _once())
 def test_twenty_steps_on_a_batch(recipe: Recipe, system: System) -> None:
-    images = load("toyworld", limit=8).images[..., ::2, ::2].contiguous()
+    images = load("toyworld", "train", limit=8).images[..., ::2, ::2].contiguous()
     training = recipe.training(system, "test", 0)
     colorizer = make_colorizer(training, 0)
     loop = {"epochs": 20, "batch_size": 8, "flips": False, "device": "cpu", "precision": "float32"}

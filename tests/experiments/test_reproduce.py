@@ -23,7 +23,6 @@ from labkit.experiments import images as images_module
 from labkit.experiments import measured as measured_package
 from labkit.experiments import page as page_module
 from labkit.experiments import per_image, recipes, results
-from labkit.experiments import reproduce as module
 from labkit.experiments.images import load_images
 from labkit.experiments.measured import measured, read
 from labkit.experiments.recipes.shared import TOY
@@ -149,7 +148,7 @@ def test_nothing_is_done_twice(done: Path, tmp_path: Path, monkeypatch: pytest.M
     before = (done / "measured" / "tiny.test.csv").read_bytes()
     with pytest.raises(LabkitError, match="already holds metrics.json: add --resume"):
         reproduce(["tiny"], profile="test", seeds=2, out=done)
-    monkeypatch.setattr(module, "fit", never)
+    monkeypatch.setattr(Colorizer, "fit", never)
     monkeypatch.setattr(page_module, "_figures", lambda *args: [])
     reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
     assert (done / "measured" / "tiny.test.csv").read_bytes() == before
@@ -168,7 +167,7 @@ def test_nothing_is_done_twice(done: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_other_decodings_are_scored_without_training(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = replace(TINY.systems[1], more=(Decoding("bins, sampled", {"decode": "sample"}),))
     monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(more,), claims=()))
-    monkeypatch.setattr(module, "fit", None)
+    monkeypatch.setattr(Colorizer, "fit", None)
     monkeypatch.setattr(page_module, "_figures", lambda *args: [])
     (outcome,) = reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
     assert "bins, sampled" in {row.system for row in outcome.measured}
@@ -177,7 +176,7 @@ def test_other_decodings_are_scored_without_training(done: Path, monkeypatch: py
 def test_a_decoding_at_a_larger_size(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     larger = replace(TINY.systems[1], more=(Decoding("bins, at 64 pixels", size=64),))
     monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(larger,), claims=()))
-    monkeypatch.setattr(module, "fit", None)
+    monkeypatch.setattr(Colorizer, "fit", None)
     (outcome,) = reproduce(["tiny"], profile="test", seeds=1, out=done, resume=True)
     rows = {(row.system, row.metric): row for row in outcome.rows}
     (folder,) = (done / "models").glob("rgb24-cnn-seed0-*")
@@ -215,7 +214,7 @@ def test_missing_images_and_memory_stop_no_other_recipe(tmp_path: Path, monkeypa
     assert len(first.failures) == len(away.systems) and not second.failures and second.rows
     assert all("none" in why for why in first.failures.values())
 
-    monkeypatch.setattr(module, "fit", lambda *args, **kwargs: torch.empty(10**15))
+    monkeypatch.setattr(Colorizer, "fit", lambda *args, **kwargs: torch.empty(10**15))
     (outcome,) = reproduce(["cousin"], profile="test", seeds=1, out=tmp_path / "full")
     (why,) = outcome.failures.values()
     assert why.startswith("out of memory (") and why.endswith("take smaller images, batches or networks")
