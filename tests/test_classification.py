@@ -215,10 +215,10 @@ def test_config_makes_the_same_again(space: Classification, images: torch.Tensor
     ("name", "options", "message"),
     [
         ("ab313", {"decode": "median"}, "one of annealed, mean, mode, sample. Got 'median'"),
-        ("ab313", {"temperature": 0.0}, "temperature must be above 0"),
+        ("ab313", {"temperature": 0.0}, "temperature .* must be a number above 0"),
         ("ab313", {"neighbors": 314}, "from 1 to the 313 bins. Got 314"),
         ("ab313", {"neighbors": 0}, "from 1 to the 313 bins. Got 0"),
-        ("ab313", {"sigma": -1.0}, "sigma must be above zero"),
+        ("ab313", {"sigma": -1.0}, "sigma must be a number above 0"),
         ("ab313", {"rebalance": 2.0}, "from 0 to 1, or None. Got 2.0"),
         ("ab313", {"weights": [1.0, 2.0]}, "weights must be 313 numbers.* Got 2"),
         ("ab313", {"input_gray": "blue"}, "'lightness' or 'luma'"),
