@@ -341,8 +341,8 @@ class Classification(Representation):
             check_number("rebalance", rebalance, low=0, high=1)
         if self.weights is not None and len(self.weights) != self.channels:
             raise LabkitError(f"weights must be {self.channels} numbers, one for each bin. Got {len(self.weights)}")
-        if self._quantizer is not None:
-            self._quantizer.prepare(self.neighbors)
+        if in_ab:
+            self.quantizer.prepare(self.neighbors)
 
     @property
     def quantizer(self) -> Quantizer:

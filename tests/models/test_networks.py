@@ -168,7 +168,7 @@ def test_skips_carry_detail_that_the_bottleneck_cannot() -> None:
         ("unet", {"down": "average"}, "unknown down: got 'average', expected one of max-pool, strided"),
         ("unet", {"dropout": 1.0}, "dropout must be below 1"),
         ("unet", {"output_stride": 3}, "output_stride must be a whole number from 1 to 2. Got 3"),
-        ("unet", {"width": 1.5}, "wrong type of width: got 1.5, expected a whole number"),
+        ("unet", {"width": 1.5}, "width must be a whole number of 1 or more. Got 1.5"),
         ("unet", {"heads": 3}, "wrong options of network"),
     ],
 )
