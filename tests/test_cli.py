@@ -158,7 +158,7 @@ def test_train_has_the_options_of_the_library(
     ("arguments", "message"),
     [
         ("--precision double", "labkit: precision must be one of auto, float32, bf16, fp16. Got 'double'"),
-        ("--learning-rate 0", "labkit: learning_rate must be above 0. Got 0.0"),
+        ("--learning-rate 0", "labkit: learning_rate must be a number above 0. Got 0"),
         ("--width 0", "Invalid value for"),
     ],
 )

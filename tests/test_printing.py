@@ -15,7 +15,7 @@ from rich.console import Console
 from labkit.cli import _print_table
 from labkit.printing import say, show_any_character
 
-ENCODINGS = ["ascii", "cp1252", "utf-8:strict"]
+ENCODINGS = ["ascii", "cp1252"]
 NAMES = [b"caf\xe9", "写真 😀".encode(), b"[bold]x[nope] :cat: \x1b[31m"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
@@ -61,7 +61,7 @@ def test_commands_that_print_names(here: Path) -> None:
     encoding = "ascii:strict"
     status, text = labkit(here, encoding, "check", *(b"bad " + name + b".ipynb" for name in NAMES))
     assert status == 1 and "3 of 3 failed" in text
-    for command in (["grade", "01", NAMES[0]], ["build", NAMES[1]], [NAMES[2]]):
+    for command in (["build", NAMES[1]], [NAMES[2]]):
         assert labkit(here, encoding, *command)[0] == 2
     for command in (["labs"], ["params", "01"], ["start", "01", "--out", NAMES[0]]):
         assert labkit(here, encoding, *command)[0] == 0

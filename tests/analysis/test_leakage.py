@@ -165,7 +165,7 @@ def test_scenes_are_flat_where_they_say_so() -> None:
 
 
 def test_scenes_have_a_smallest_size() -> None:
-    with pytest.raises(ValueError, match=r"got 4, expected at least 8 pixels"):
+    with pytest.raises(ValueError, match=r"size must be a whole number of 8 or more. Got 4"):
         leakage.flat_beside_texture(1, size=4)
 
 

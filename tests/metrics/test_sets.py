@@ -113,7 +113,7 @@ def test_kid_refuses_what_does_not_fit():
         metrics.kid(images, images[:9], flat)
     with pytest.raises(LabkitError, match="got 3 and 3"):
         metrics.kid(images[:3], images[:3], flat)
-    with pytest.raises(LabkitError, match="got 1, expected at least 2"):
+    with pytest.raises(LabkitError, match="subsets must be a whole number of 2 or more. Got 1"):
         metrics.kid(images, images, flat, subsets=1)
     with pytest.raises(LabkitError, match=r"finite \(N, d\) with N = 10"):
         metrics.kid(images, images, lambda rgb: rgb)

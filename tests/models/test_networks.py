@@ -160,15 +160,15 @@ def test_skips_carry_detail_that_the_bottleneck_cannot() -> None:
     ("name", "options", "message"),
     [
         ("resnet", {}, "unknown network: got 'resnet', expected one of cnn"),
-        ("unet", {"width": 0}, "^width is too small: got 0, expected at least 1"),
-        ("unet", {"max_width": 0}, "^max_width is too small: got 0, expected at least 1"),
-        ("cnn", {"up_convolutions": 0}, "^up_convolutions is too small: got 0, expected at least 1"),
-        ("cnn-plain", {"depth": 0}, "^depth is too small: got 0, expected at least 1"),
+        ("unet", {"width": 0}, "^width must be a whole number of 1 or more. Got 0"),
+        ("unet", {"max_width": 0}, "^max_width must be a whole number of 1 or more. Got 0"),
+        ("cnn", {"up_convolutions": 0}, "^up_convolutions must be a whole number of 1 or more. Got 0"),
+        ("cnn-plain", {"depth": 0}, "^depth must be a whole number of 1 or more. Got 0"),
         ("cnn-plain", {"skips": True}, "wrong options of network"),
         ("unet", {"down": "average"}, "unknown down: got 'average', expected one of max-pool, strided"),
-        ("unet", {"dropout": 1.0}, "dropout out of range: got 1.0"),
-        ("unet", {"output_stride": 3}, "unknown output_stride: got 3, expected one of 1, 2"),
-        ("unet", {"width": 1.5}, "wrong type of width: got 1.5, expected a whole number"),
+        ("unet", {"dropout": 1.0}, "dropout must be below 1"),
+        ("unet", {"output_stride": 3}, "output_stride must be a whole number from 1 to 2. Got 3"),
+        ("unet", {"width": 1.5}, "width must be a whole number of 1 or more. Got 1.5"),
         ("unet", {"heads": 3}, "wrong options of network"),
     ],
 )
@@ -178,7 +178,7 @@ def test_refusals(name: str, options: dict[str, object], message: str) -> None:
 
 
 def test_outputs_are_counted_too() -> None:
-    with pytest.raises(LabkitError, match="out_channels is too small: got 0"):
+    with pytest.raises(LabkitError, match="out_channels must be a whole number of 1 or more. Got 0"):
         make_network("unet", 0)
 
 

@@ -69,7 +69,7 @@ def test_configuration_makes_it_again_and_wrong_ones_are_refused() -> None:
     again = PatchGAN(**options)  # type: ignore[arg-type]
     again.load_state_dict(judge.state_dict())
     for wrong, message in [
-        ({"layers": 4}, "unknown number of layers: got 4, expected one of 1, 2, 3"),
+        ({"layers": 4}, "layers must be a whole number from 1 to 3. Got 4"),
         ({"width": 0}, "width"),
         ({"normalization": "x"}, "none"),
     ]:
@@ -100,5 +100,5 @@ def test_each_image_has_noise_of_its_own_even_at_half_resolution() -> None:
     one = torch.rand(1, 1, 16, 16)
     painted = network(one.repeat(2, 1, 1, 1))
     assert painted.shape == (2, 2, 8, 8) and not torch.allclose(painted[0], painted[1])
-    with pytest.raises(LabkitError, match="noise is too small: got 0"):
+    with pytest.raises(LabkitError, match="noise must be a whole number of 1 or more. Got 0"):
         NoisyUNet(2, noise=0)

@@ -62,7 +62,7 @@ def test_refusals(kernels: object) -> None:
 
 @pytest.mark.parametrize("name", ["slr-baseline", "slr-hybrid"])
 def test_width_must_be_positive(name: str) -> None:
-    with pytest.raises(LabkitError, match=r"width is too small: got 0, expected at least 1"):
+    with pytest.raises(LabkitError, match=r"width must be a whole number of 1 or more. Got 0"):
         make_network(name, 2, width=0)
 
 

@@ -78,7 +78,7 @@ def test_a_turn_is_planned_and_changes_nothing_else() -> None:
     assert not a[2].any() and 8 < b[2].abs().max() <= 10 and b[2].min() < 0 < b[2].max()
     images = pictures(40)
     assert torch.equal(take_batch(images, b, 1, turning), rotated(take_batch(images, b, 1, still), b[2][8:16]))
-    with pytest.raises(LabkitError, match="rotation must be from 0 to 180"):
+    with pytest.raises(LabkitError, match="rotation must be a number from 0 to 180"):
         dataclasses.replace(SETTINGS, rotation=-5)
 
 
