@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-import labkit as lk
 from labkit import metrics
-from labkit.metrics import Scores, evaluate, inputs
+from labkit.metrics import inputs
 
 
 def test_the_two_psnr_means(pair):
@@ -91,21 +90,3 @@ def test_gray_baseline_on_real_horses(real_data):
     assert result["psnr_mean"] == pytest.approx(24.11, abs=5e-3)
     assert result["psnr_pooled"] == pytest.approx(22.23, abs=5e-3)
     assert result["ssim"] == pytest.approx(0.943, abs=5e-4)
-
-
-def test_a_colorizers_scores_are_those_of_evaluate_and_print_as_a_table() -> None:
-    images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    model = lk.Colorizer("luma-chroma", "cnn", width=2)
-    scores, expected = model.score(images), evaluate(model, images)
-    assert scores.gray == expected["gray"] and scores["mse"] == expected["mse"] == scores.ours["mse"]
-    lines = str(scores).splitlines()
-    assert lines[0].split() == ["ours", "gray"] and len(lines) == 1 + len(scores.ours)
-    assert lines[1].split() == ["MSE", f"{expected['mse']:.4g}", f"{expected['gray']['mse']:.4g}"]
-    assert len({len(line) for line in lines}) == 1  # columns
-    table = scores._repr_html_()
-    assert table.count("<tr>") == len(lines) and f"<td>{expected['mse']:.4g}</td>" in table
-
-
-def test_an_unknown_metric_keeps_its_name_and_is_escaped() -> None:
-    scores = Scores({"a<b": 1.0}, {"a<b": 2.0})
-    assert "a<b" in str(scores) and "a&lt;b" in scores._repr_html_()
