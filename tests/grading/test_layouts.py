@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kernel_talk import LIGHT
 from layouts import LAYOUTS, VERSION, visit
 
-from labkit.grading.sandbox import best_tier, visible
+from labkit.grading.sandbox import Limits, Sandbox, best_tier, visible
 
 pytestmark = [
     pytest.mark.timeout(200),
@@ -63,3 +64,15 @@ def test_every_part_of_labkit_is_shown_or_hidden_on_purpose() -> None:
     parts = {path.name for path in package.iterdir()}
     assert parts - set(visible.LABKIT_SHOWN) - set(visible.LABKIT_HIDDEN) == set()
     assert not set(visible.LABKIT_SHOWN) & set(visible.LABKIT_HIDDEN)
+
+
+@pytest.mark.slow
+def test_a_fresh_python_in_a_kernel_can_import_all_that_labs_import(tmp_path: Path) -> None:
+    """A kernel has it in memory already; this finds a part of labkit that is hidden by mistake."""
+    sources = (Path(__file__).parents[2] / "notebooks" / "src").glob("*.py")
+    lines = {line for source in sources for line in source.read_text(encoding="utf-8").splitlines()}
+    wanted = sorted(line for line in lines if line.startswith("from labkit") and "(" not in line)
+    assert len(wanted) > 20
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {chr(10).join(wanted)!r}], check=True)"
+    with Sandbox(preload=LIGHT, limits=Limits(seconds=100)) as sandbox:
+        assert sandbox.start(tmp_path).execute(code, 100).error == ""
