@@ -332,7 +332,7 @@ def test_before_anything_is_measured() -> None:
     ("arguments", "message"),
     [
         ({"names": ["tinny"]}, "unknown recipe 'tinny'"),
-        ({"seeds": 0}, "--seeds must be at least 1"),
+        ({"seeds": 0}, "seeds must be a whole number of 1 or more"),
         ({"profile": "fast"}, "profile must be one of"),
     ],
 )
