@@ -56,3 +56,36 @@ def test_as_written(
 ) -> None:
     monkeypatch.setenv("LABKIT_DATA", str(real_data))
     assert run(ten_lines, tmp_path, monkeypatch, capsys) > 0.2
+
+
+# Each number of "Five results", with where it comes from: recipe, system, metric, and how it is printed.
+RESULTS = [
+    ("labkit-best", "half resolution, 4 epochs", "mse", ".00378"),
+    ("qureshi", "regression U-Net", "mse", ".00376"),
+    ("qureshi", "regression CNN", "mse", ".00574"),
+    ("decodings", "24 bins, mode", "mse", ".00513"),
+    ("decodings", "regression to RGB", "mse", ".00408"),
+    ("decodings", "24 bins, mean", "mse", ".00391"),
+    ("zhuang", "simple, RGB", "mse", ".00552"),
+    ("zhuang", "simple, UV", "mse", ".00508"),
+    ("slr-transfer", "from the same, shrunk to 32 and enlarged", "mse", ".0148"),
+    ("slr-transfer", "from CIFAR-10, enlarged", "mse", ".0228"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "system", "metric", "printed"), RESULTS)
+def test_the_five_results_are_those_measured(recipe: str, system: str, metric: str, printed: str) -> None:
+    from labkit.experiments.measured import measured
+
+    [row] = measured(recipe, system, metric, "quick")
+    digits = len(printed) - 1
+    assert f"{row.mean:.{digits}f}".lstrip("0") == printed
+    results = README.read_text(encoding="utf-8").split("## Five results")[1].split("\n## ")[0]
+    assert printed in results and f"labkit reproduce {recipe}" in results.replace(
+        "reproduce qureshi skips", "reproduce qureshi"
+    )
+    assert len(row.seeds) == 3
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) <= 900

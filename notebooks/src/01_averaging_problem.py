@@ -1082,15 +1082,15 @@ lab.table(
 # %%
 lab.table(
     claims_of("by-class") + claims_of("dalban", "zhuang", about=("L1",)),
-    "Objects, and what a share of L1 does to colors: CIFAR-10 and photographs of flowers",
+    "Objects, and what a fraction of L1 does to colors: CIFAR-10 and photographs of flowers",
     key="claims",
 )
 
 # %% [markdown] answer=true
-# What has few colors is painted better, backgrounds included: **confirmed** for both pairs, which were chosen before
+# What has few colors is painted better, backgrounds included: **supported** for both pairs, which were chosen before
 # anything was measured.
 #
-# "L1 gives sharper, more saturated color" is not: a larger share of L1 leaves it *undecided*, and L1 alone paints *less*
+# "L1 gives sharper, more saturated color" is not: a larger fraction of L1 leaves it *undecided*, and L1 alone paints *less*
 # colorfully than MSE on CIFAR-10. That can be, for L1 asks for the median: where most of the possible values are pale and
 # few are strong, the median is paler than the mean. What L1 does to color depends on the colors, as section 2 showed.
 
@@ -1135,7 +1135,7 @@ else:
 #   painted by the mean is as pale as its skill is low.
 # - A dull picture that wins by MSE and a lively one that loses are both doing what they were told.
 #
-# **Decoding**
+# **Reading**
 #
 # - T. Hastie, R. Tibshirani, J. Friedman, *The Elements of Statistical Learning*, 2nd ed. 2009, section 2.4: which
 #   function minimizes which expected loss.

@@ -1038,7 +1038,7 @@ lab.table(
 )
 
 # %% [markdown] answer=true
-# Chroma over a luma that is kept beats RGB where networks and training are alike: **confirmed** for UV, for LAB and for our
+# Chroma over a luma that is kept beats RGB where networks and training are alike: **supported** for UV, for LAB and for our
 # plane of constant luma. It takes no special space, only that what was given is kept. And look at the size of it. Zhuang's
 # UV networks gain a tenth or so of the squared error, where the two losses, in two units, looked like a triumph; LAB, at
 # equal size and with an equal network, gains a quarter of a dB, of the 5.5 that the report's two rows differ by. That LAB

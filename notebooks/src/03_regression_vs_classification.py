@@ -1423,7 +1423,7 @@ else:
 # - Rebalancing changes the question, not the quality of the answer: it tilts the posterior, and can be divided out
 #   again.
 #
-# **Decoding**
+# **Reading**
 #
 # - R. Zhang, P. Isola, A. A. Efros, "Colorful image colorization", ECCV 2016: 313 bins, soft encoding, rebalancing,
 #   annealed mean.

@@ -1222,9 +1222,10 @@ lab.table(
 )
 
 # %% [markdown] answer=true
-# Where a network has to paint luma, in RGB or as one of 24 RGB colors, the U-Net wins clearly, as the paper says. (Among
-# the classifiers, as in the paper, it is deeper as well: section 3.) What this lab adds is the reason, and that little is
-# left of it once luma is given.
+# Where a network has to predict luma, in RGB or as one of 24 RGB colors, the U-Net wins clearly, as the paper says. (Among
+# the classifiers, as in the paper, it is deeper as well: section 3.) A row is *not comparable* where the network without
+# skips does not even reach the gray image: a failure to train says nothing about skips. What this lab adds is the reason,
+# and that little is left of it once luma is given.
 #
 # The paper warns that a network may not carry what it learned at 32 pixels over to larger pictures. Show both networks
 # the same horses enlarged to 64: the U-Net loses skill. The network without skips *gains*, presumably because an enlarged
@@ -1243,7 +1244,7 @@ lab.table(
 # - A small map is not little room: position lives on in the channels. With skips, a deep bottleneck costs little.
 # - "Vanishing gradients", "lost detail", "too few features" are measurements waiting to be made.
 #
-# **Decoding**
+# **Reading**
 #
 # - O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image segmentation", MICCAI 2015.
 #   Its task needs the place of borders, and is *not* given them.

@@ -1189,13 +1189,14 @@ lab.table(
 )
 
 # %% [markdown] answer=true
-# On photographs, too, the GAN loses by PSNR and by right pixels, to the classifier as to its own generator trained without
-# an adversary, and it paints the more colorful pictures. It is *our* GAN after three epochs: where the paper's own settings
-# are not told, only the order can be tested, and it came out the other way round.
+# The rows that set the GAN beside the classifier, or beside its own generator without an adversary, are *not comparable*:
+# more than one thing differs between them (the optimizer, the output, the loss), and after three epochs our GAN is far
+# worse than gray. It is trained too little to say anything about GANs. What the rows can say is about the classifier:
+# rebalancing makes its pictures more colorful and its error larger.
 #
 # Which channel is hardest? Green is right most often whoever paints, and that is no feat: green is .587 of luma, and luma
 # is given. By the same token blue, .114 of it, should be hardest, and it is: "red is predicted worse than green and blue"
-# holds against green and is refuted against blue.
+# holds against green and is contradicted against blue.
 
 # %% [markdown]
 # ## What to remember
@@ -1209,7 +1210,7 @@ lab.table(
 #   opponent.
 # - A setting carries its scale with it: "70x70" judges patches at 256 pixels, and everything at 32.
 #
-# **Decoding**
+# **Reading**
 #
 # - I. Goodfellow and others, "Generative adversarial nets", NeurIPS 2014: the game, its optimal discriminator, and the
 #   generator's loss used here.
