@@ -28,7 +28,6 @@ ORDER = [
     "experiments",
     "grading.sandbox",
     "grading",
-    "course.student",
     "doctor",
     "cli",
 ]
@@ -36,7 +35,7 @@ PACKAGE = Path(labkit.__file__).parent
 # Rooms that must not know of one another, whatever the order says. What a room may use of the other stands behind it.
 APART = {
     "metrics": {"training": ()},
-    "grading": {"course": ("source", "labs", "execute"), "experiments": ()},
+    "grading": {"course": ("source", "labs"), "experiments": ()},
     "models": {"color": (), "quantize": (), "representation": ()},
     "data": {"representation": (), "quantize": ()},
 }

@@ -13,7 +13,10 @@ from grading_lab import RIGHT, answered, cell_of, student_copy
 
 from labkit import LabkitError
 from labkit.grading import submission as module
-from labkit.grading.submission import Template, Unreadable, choose, find_submissions, match, parse, read_template
+from labkit.grading.handed_in import HandedIn, find_submissions, parse_time
+from labkit.grading.plan import make_plan
+from labkit.grading.submission import Unreadable, choose, parse
+from labkit.grading.template import Template, read_template
 
 
 @pytest.fixture

@@ -464,7 +464,7 @@ def _kernel(keeper: socket.socket, settings: Settings, key: str, home: Path, wor
 
 def environment(home: Path) -> dict[str, str]:
     """All the environment that a kernel has."""
-    from labkit.course.execute import SETTINGS
+    from labkit.notebook.execute import SETTINGS
 
     path = [str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
     own = {"PATH": os.pathsep.join(path), "HOME": str(home), "USER": "student", "LOGNAME": "student"}
