@@ -368,6 +368,20 @@ def grade(
 
 
 @app.command()
+def export(
+    grades: Annotated[Path, typer.Argument(help="The folder that labkit grade wrote.")],
+    to: Annotated[str, typer.Option(help="canvas, moodle, csv or gradescope.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; the same one if not given.")] = None,
+    assignment: Annotated[str, typer.Option(help="Name of the platform's column, as it exports it.")] = "",
+) -> None:
+    """Write the grades, and a zip of the feedback, as a learning platform takes them back."""
+    from labkit.grading.exports import export as export_grades
+
+    for path in export_grades(grades, to, out, assignment):
+        print(path)
+
+
+@app.command()
 def doctor() -> None:
     """Say what machine, versions, devices and data sets there are, and what to do about what is missing."""
     from rich.console import Console

@@ -163,7 +163,7 @@ class _Found:
             return
         largest = LARGEST_ZIP if is_zip else LARGEST
         self.count += 1
-        target = self.scratch / f"{self.count:06d}" / _short(name)
+        target = self.scratch / f"{self.count:06d}" / short_name(name)
         try:
             target.parent.mkdir(parents=True)
             if info.file_size > largest:
@@ -193,7 +193,7 @@ def _parts(name: str) -> tuple[str, ...]:
     )
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """Return a name that any file system takes, with its end kept."""
     safe = re.sub(r"[\x00-\x1f/\\:*?\"<>|]", "_", name)
     data = safe.encode("utf-8", "replace")
