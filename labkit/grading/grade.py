@@ -132,7 +132,7 @@ def grade(
     with artifacts.claim_folder(out) as out:
         highest = sum(task.points for task in template.tasks)
         overrides = gradebook.read_overrides(out / gradebook.NAME, highest)  # before hours are spent on it
-        _settle_lab(out, template)
+        seed = _settle(out, template, chosen.seed)
         run = Run(template, settle_secret(out, chosen.seed), tier, out, console, chosen)
         known = known_answers(template, [Path(folder) for folder in chosen.compare])
         with _scratch(out) as scratch:
@@ -142,7 +142,7 @@ def grade(
             for line in left:
                 _say(console, f"left aside: {line}" if line in handed_in.left else f"roster: {line}")
             results = run.grade_all(handed_in.submissions)
-        facts = gradebook.Facts(template.lab, template.title, chosen.seed, tier.name, due, penalty, chosen.late)
+        facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due, penalty, chosen.late)
         overrides |= gradebook.read_overrides(out / gradebook.NAME, highest)  # what was written meanwhile counts
         book = gradebook.make(handed_in.submissions, results, template, facts, overrides, students, known)
         for line in book.notes:
@@ -188,17 +188,20 @@ def _in_words(tier: Tier) -> str:
     return f"{tier.name}, {'safe' if tier.safe else 'NOT safe'} for hostile submissions{lacks}"
 
 
-def _settle_lab(out: Path, template: Template) -> None:
-    """Refuse a folder that holds the grades of another lab; else say in it which lab's it holds."""
+def _settle(out: Path, template: Template, seed: int | None) -> int | None:
+    """Refuse a folder that holds the grades of another lab; return the seed, that of the earlier grading if None."""
     path = out / SETTINGS
     if path.exists():
         try:
-            lab = str(json.loads(path.read_text(encoding="utf-8"))["lab"])
+            before = json.loads(path.read_text(encoding="utf-8"))
+            lab, known = str(before["lab"]), before.get("seed")
+            seed = int(known) if seed is None and known is not None else seed
         except (ValueError, KeyError, TypeError):
             raise LabkitError(f"{path} is damaged: remove it, or choose another --out") from None
         if lab != template.lab:
             raise LabkitError(f"{out} holds the grades of {lab}: choose another --out for {template.lab}")
-    artifacts.write_text(path, json.dumps({"lab": template.lab, "title": template.title}) + "\n")
+    artifacts.write_text(path, json.dumps({"lab": template.lab, "title": template.title, "seed": seed}) + "\n")
+    return seed
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -334,6 +334,8 @@ class Runs:
             return self._not_gradable(task, faults[0])
         if (ended := self.hidden_ends.get(task.key)) and hidden:
             message += f"\nA further check, which is not shown: {ended.reason}"
+        if hint := why_undefined(message, self.plan, self.job.template.setup):
+            message += f"\n  where:    {hint}"
         compared = self._compared(task) if status != NOT_ATTEMPTED else {}
         message = clean_text(message.strip()[:LONGEST_MESSAGE])
         return ExerciseGrade(**grade, **compared, status=status, message=message, parts=parts, hidden=hidden)
@@ -512,8 +514,6 @@ class Grader:
         if said.get("status") == "error":  # most often the function is not there, since its cell failed
             error = self._last_error(task.key) or f"{said.get('ename')}: {said.get('evalue')}"
             name, _, words = str(error).partition(": ")
-            if hint := why_undefined(error, self.runs.plan, self.job.template.setup):
-                words = f"{words} ({hint})"
             return asdict(Outcome(RAISED, error=name[:100], text=words[:2000]))
         data = said.get("data")
         response = data.get(VALUE_MIME) if isinstance(data, dict) else None

@@ -8,7 +8,6 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from grading_lab import HIGHEST, RIGHT, SQUARE, answered, cell_of, hand_in, student_copy
