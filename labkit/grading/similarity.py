@@ -12,13 +12,13 @@ import ast
 import inspect
 import json
 import keyword
+import math
 import re
 import textwrap
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -167,9 +167,24 @@ def _copies_in_class(task: Task, prints: dict[str, Fingerprint], stub: set[str])
     most = max(3, COMMON * len(prints))
     own = {who: {run for run in runs if count[run] <= most} - stub for who, runs in every.items()}
     own = {who: runs for who, runs in own.items() if len(runs) >= FEWEST}
-    for one, other in combinations(sorted(own), 2):
+    for one, other in _candidates(own, count):
         if (alike := _alike(own[one], own[other])) >= ALIKE:
             yield Pair(task.key, one, other, alike, prints[one]["tokens"])
+
+
+def _candidates(own: dict[str, set[str]], count: Counter[str]) -> Iterator[tuple[str, str]]:
+    """Yield the pairs that can be alike enough: those that share one of their rarest runs.
+
+    Two sets with at least the fraction ALIKE in common share one of their first n - ALIKE n + 1 elements, in any order
+    of all elements (Bayardo et al., "Scaling up all pairs similarity search", 2007). By rarity, few share one.
+    """
+    holders: dict[str, list[str]] = {}
+    for who in sorted(own):
+        rarest = sorted(own[who], key=lambda run: (count[run], run))
+        first = rarest[: len(rarest) - math.ceil(ALIKE * len(rarest)) + 1]
+        yield from ((other, who) for other in sorted({other for run in first for other in holders.get(run, ())}))
+        for run in first:
+            holders.setdefault(run, []).append(who)
 
 
 def _copies_of_known(

@@ -64,7 +64,7 @@ def plain_text(text: str) -> str:
 
     A separator in the text starts a new cell where another separator is expected: what follows it is guarded too.
     """
-    if text and not is_number(text) and text.startswith(("'", *FORMULA)):
+    if len(text) > 1 and not is_number(text) and text.startswith(("'", *FORMULA)):
         text = f"'{text}"
     for mark in SEPARATORS:
         if mark in text:
