@@ -134,6 +134,11 @@ class Exercise:
     hint: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse parts that do not make up the points.
+
+        Raises:
+            LabkitError: if they do not, or there is a judge besides.
+        """
         if self.parts and (self.judge or sum(part.points for part in self.parts) != self.points):
             raise LabkitError(
                 f"exercise {self.id}: the parts must make up its {self.points} points, with no judge besides"
@@ -158,7 +163,7 @@ class Exercise:
         return close(output, expected, atol=self.atol, rtol=self.rtol, hint=self.hint)
 
     def _mistake(self, inputs: Any, output: Any) -> str:
-        """The hint of the first known-wrong answer that gives the same output on these inputs, or nothing."""
+        """Return the hint of the first known-wrong answer that gives the same output on these inputs, or nothing."""
         for wrong in self.wrong:
             try:
                 theirs = hand_over(wrong.answer, inputs, self.call)
@@ -169,7 +174,7 @@ class Exercise:
         return ""
 
     def _raised(self, inputs: Any, outcome: Outcome) -> Verdict:
-        """The verdict on an answer that raised: the error, and the hint of a known mistake that raises the same."""
+        """Return the verdict on an answer that raised: the error, and the hint of a known mistake that raises the same."""
         hint = ""
         for wrong in self.wrong:
             try:
@@ -184,7 +189,7 @@ class Exercise:
 
 
 def _judged(judge: Callable[[Any, Any], Verdict], inputs: Any, output: Any) -> Verdict:
-    """What a judge says; an output that it cannot even look at is wrong."""
+    """Return what a judge says; an output that it cannot even look at is wrong."""
     try:
         return judge(copy_values(inputs), output)
     except Exception as error:
@@ -468,7 +473,7 @@ def as_tensor(value: Any) -> torch.Tensor | None:
 
 
 def describe(value: Any) -> str:
-    """A short text for a value: numbers rounded to four digits, large tensors by dtype, shape and range."""
+    """Describe a value in short: numbers rounded to four digits, large tensors by dtype, shape and range."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} = {describe(item)}" for name, item in value.items())
     if isinstance(value, str) or value is None:
@@ -562,7 +567,7 @@ def all_exercises() -> Iterator[Exercise]:
 
 @lru_cache
 def load_file(path: str) -> ModuleType:
-    """The module in an instructor's own file of exercises."""
+    """Return the module in an instructor's own file of exercises."""
     name = "labkit_checks_" + "".join(c if c.isalnum() else "_" for c in os.path.basename(path))
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not os.path.isfile(path):

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from labkit import artifacts
 from labkit.errors import LabkitError
 from labkit.grading.gradebook import NAME, file_name
-from labkit.grading.nbval_grader import Graded
+from labkit.grading.results import Graded
 from labkit.grading.roster import Person, Roster
 from labkit.grading.tables import Table, original_text, plain_text, read_table
 from labkit.grading.unpack import short_name

@@ -33,9 +33,11 @@ from labkit.checks import all_exercises
 from labkit.errors import LabkitError
 from labkit.grading import gradebook, pages
 from labkit.grading.handed_in import Submission, find_submissions, parse_time
+from labkit.grading.inputs import draw_inputs
 from labkit.grading.late import parse_penalty
-from labkit.grading.nbval_grader import Graded, Job, draw_inputs, grade_one
+from labkit.grading.nbval_grader import Job, grade_one
 from labkit.grading.progress import display
+from labkit.grading.results import Graded
 from labkit.grading.roster import Roster, join_roster, read_roster
 from labkit.grading.sandbox.kernels import WarmKernels
 from labkit.grading.sandbox.namespaces import Limits, Tier, best_tier
@@ -358,7 +360,12 @@ def _work(job: Job, sender: Connection) -> None:
     os.setsid()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # a notebook can be made to need a lot
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    sender.send_bytes(grade_one(job).model_dump_json().encode())
+    try:
+        graded = grade_one(job)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error)[:300]}: look at it by hand"
+        graded = Graded(student=job.submission.student, status="grader-error", reason=reason)
+    sender.send_bytes(graded.model_dump_json().encode())
 
 
 def _ended(running: Sequence[Worker], patience: float) -> list[Worker]:

@@ -19,7 +19,7 @@ from typing import Any
 from labkit.errors import LabkitError
 from labkit.grading.handed_in import Submission
 from labkit.grading.late import Penalty
-from labkit.grading.nbval_grader import Graded
+from labkit.grading.results import Graded
 from labkit.grading.roster import Person, Students
 from labkit.grading.similarity import Known, Pair, near_copies
 from labkit.grading.tables import is_number, original_text, plain_text, read_table, same_id

@@ -23,13 +23,12 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nbval.plugin
 import pytest
 import torch
 from jupyter_client.provisioning import KernelProvisionerFactory
-from pydantic import BaseModel, ConfigDict
 
 from labkit.checks import (
     NOT_ATTEMPTED,
@@ -39,9 +38,7 @@ from labkit.checks import (
     Judged,
     Result,
     Verdict,
-    as_code,
     conclude,
-    draw,
     exercise_seed,
     find_exercise,
     functions_off,
@@ -49,15 +46,16 @@ from labkit.checks import (
 from labkit.course.source import CheckCall
 from labkit.grading.bounded import Bounded, Exceeded, Failed
 from labkit.grading.handed_in import Submission
+from labkit.grading.inputs import decode_inputs, draw_inputs, tell_inputs
 from labkit.grading.plan import CARRIED, CHECK, EXERCISE, SETUP, Plan, Step, make_plan, why_undefined
 from labkit.grading.reader import handlers, judged, read_notebook
+from labkit.grading.results import GRADER_ERROR, MISSING, PARTLY, ExerciseGrade, Graded, Status
 from labkit.grading.sandbox.kernels import PROVISIONER
 from labkit.grading.template import Task, Template
 from labkit.grading.usage import beyond
 from labkit.grading.watch import BROKEN, Ended, Watched
-from labkit.notebook.answer import RAISED, VALUE_MIME, Outcome, clean_text, encode, request
+from labkit.notebook.answer import RAISED, VALUE_MIME, Outcome, clean_text, request
 
-PARTLY, MISSING, GRADER_ERROR = "partly right", "missing", "grader-error"
 LONGEST_MESSAGE = 4000  # characters
 LONGEST_SOURCE = 20_000
 FOREIGN = re.compile(r"\s*%%(?!time|capture|timeit|prun)")  # a cell that is no Python, by its magic
@@ -65,73 +63,12 @@ MOST_LINES = 40  # cells that a page tells about
 # pytest's plugins that grading does not use; without them (one collects garbage, many times) it takes half the time.
 UNUSED = ["cacheprovider", "unraisableexception", "threadexception", "faulthandler", "doctest", "pastebin", "junitxml"]
 UNUSED += ["logging", "stepwise", "setuponly", "setupplan", "unittest", "recwarn"]
-Status = Literal[
-    "graded", "missing", "invalid", "wrong-lab", "timeout", "kernel-died", "memory", "output-limit", "grader-error"
-]
 
 
 # Said here as well as in the package's metadata, of which a checkout's may be old; and looked up once, before any fork.
 KernelProvisionerFactory.instance().provisioners[PROVISIONER] = EntryPoint(
     PROVISIONER, "labkit.grading.sandbox.kernels:WarmProvisioner", KernelProvisionerFactory.GROUP_NAME
 )
-
-
-class ExerciseGrade(BaseModel):
-    """One exercise of one student.
-
-    Attributes:
-        status: right, partly right, wrong, not attempted, missing, or why it could not be graded (timeout,
-            kernel-died, memory, output-limit, grader-error).
-        note: what had to be decided to find the answer.
-        parts: whether each part is right.
-        hidden: titles of hidden checks, and whether they passed.
-        source: the cells that count.
-        ran: what became of each of them, where there is something to say.
-        uses: what it uses of labkit, scikit-image and kornia beyond what the exercise allows.
-        fingerprint: by which it is compared with others.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    title: str
-    status: str
-    points: int
-    max_points: int
-    message: str = ""
-    note: str = ""
-    parts: dict[str, bool] = {}
-    hidden: dict[str, bool] = {}
-    source: str = ""
-    ran: list[str] = []
-    uses: list[str] = []
-    fingerprint: dict[str, Any] = {}
-
-
-class Graded(BaseModel):
-    """One student's submission, graded or not; no time and no order is in it, so the same submission gives the same.
-
-    ``code`` gives the student's inputs again; ``carried`` names her own cells that were carried along.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    student: str
-    status: Status
-    reason: str = ""
-    sha256: str = ""
-    file: str = ""
-    code: str = ""
-    carried: list[str] = []
-    exercises: list[ExerciseGrade] = []
-    starved: bool = False  # out of time, which others may have taken; in no file
-
-    @property
-    def score(self) -> int | None:
-        """Points earned; None where nothing could be graded, which is not zero."""
-        if all(exercise.status == GRADER_ERROR for exercise in self.exercises):
-            return None
-        return sum(exercise.points for exercise in self.exercises)
 
 
 @dataclass(frozen=True)
@@ -187,6 +124,8 @@ def _grade(job: Job, inputs: Mapping[str, Sequence[str]], reader: Bounded) -> Gr
         )
     except Exceeded as problem:
         return Graded(student=student, status="invalid", reason=f"reading what was handed in {problem}")
+    except Failed as problem:
+        return Graded(student=student, status="invalid", reason=f"what was handed in cannot be read ({problem})")
     if "status" in said:
         return Graded(student=student, status=said["status"], reason=said["reason"])
     plan = make_plan(read_notebook(said), job.template, lambda source: _plain(reader, source))
@@ -221,26 +160,6 @@ def _overall(exercises: list[ExerciseGrade]) -> tuple[Status, list[str]]:
     bad = [exercise for exercise in exercises if exercise.status in known]
     status: Any = bad[0].status if bad else "graded"
     return status, [f"{exercise.id}: {exercise.message}" for exercise in bad]
-
-
-def draw_inputs(template: Template, code: str, hidden_code: str = "") -> dict[str, list[str]]:
-    """Draw inputs for every check of a lab, as JSON by the exercise's id.
-
-    Args:
-        template: the lab.
-        code: from which the seeds of public checks follow; a student can have the same with `labkit check --inputs`.
-        hidden_code: the same for hidden checks.
-
-    Raises:
-        LabkitError: if an exercise has inputs that cannot be sent to a kernel, or a ``call`` that cannot.
-    """
-    found = {}
-    for call in (call for task in template.tasks for call in task.checks):
-        exercise = find_exercise(call.id)
-        drawn = list(draw(exercise, exercise_seed(hidden_code if call.hidden else code, call.id)))
-        request(drawn[0], exercise.call, exercise.asks_for)
-        found[call.id] = [json.dumps(encode(inputs, strict=True)) for inputs in drawn]
-    return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -407,6 +326,7 @@ class Grader:
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        """List the cells to run."""
         self.job = self.runs.job
         self.tasks = {task.key: task for task in self.job.template.tasks}
         self.errors: dict[int, str] = {}
@@ -532,25 +452,3 @@ def _id(step: Step) -> str:
 
 def _unjudged(exercise: Exercise, hint: str) -> Judged:
     return Judged((Verdict(False, hint),) * max(1, len(exercise.parts)))
-
-
-def tell_inputs(exercise: Exercise, answer: str, inputs: Any, seed: int, number: int) -> str:
-    """Return a line that a student can paste and run to see what the answer does with these inputs."""
-    if code := as_code(inputs):
-        if exercise.call is not None:
-            return f"inputs:   {code}"
-        if isinstance(inputs, dict):
-            named = ", ".join(f"{name}={as_code(value)}" for name, value in inputs.items())
-            return f"try:      {answer}({named})"
-        return f"try:      {answer}{code}" if isinstance(inputs, tuple) else f"try:      {answer}({code})"
-    drawn = f'inputs = example("{exercise.id}", seed={seed}, number={number})'
-    star = "**" if isinstance(inputs, dict) else "*" if isinstance(inputs, tuple) else ""
-    use = "" if exercise.call is not None else f"; {answer}({star}inputs)"
-    return f"try:      from labkit.checks import example; {drawn}{use}"
-
-
-def decode_inputs(text: str) -> Any:
-    """Return inputs that `draw_inputs` has drawn."""
-    from labkit.notebook.answer import decode
-
-    return decode(json.loads(text))

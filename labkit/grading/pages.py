@@ -19,7 +19,7 @@ from typing import Any
 from labkit import artifacts
 from labkit.checks import NOT_ATTEMPTED, RIGHT, WRONG
 from labkit.grading.gradebook import NAME, Book, Facts, file_name
-from labkit.grading.nbval_grader import MISSING, PARTLY, ExerciseGrade, Graded
+from labkit.grading.results import MISSING, PARTLY, ExerciseGrade, Graded
 from labkit.grading.template import Template
 
 NOT_RUN = "could not be graded"

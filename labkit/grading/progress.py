@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.console import Console
 
-from labkit.grading.nbval_grader import Graded
+from labkit.grading.results import Graded
 
 
 class Lines:
     """Progress in plain lines, for a file or a log."""
 
     def __init__(self, console: Console, total: int, before: dict[str, Graded]):
+        """Say how many of the ``total`` were graded before."""
         self.console, self.total = console, total
         self.count = len(before)
         self.statuses = Counter(graded.status for graded in before.values())
@@ -41,6 +42,7 @@ class LiveTable(Lines):
     """A table that moves: how many have which status, who is being graded, who was graded last."""
 
     def __init__(self, console: Console, total: int, before: dict[str, Graded], live: Any):
+        """Draw the table on ``live``."""
         self.live, self.last, self.running = live, "", ""
         self.began = time.monotonic()
         self.fresh = 0

@@ -26,6 +26,7 @@ class Unreadable(Exception):
     """A submission that cannot be graded: its status and a reason for the student."""
 
     def __init__(self, status: str, reason: str):
+        """Keep the status of the gradebook and a reason for people."""
         super().__init__(reason)
         self.status, self.reason = status, reason
 

@@ -21,6 +21,7 @@ class Ended(Exception):
     """
 
     def __init__(self, status: str, reason: str, starved: bool = False, life: bool = False):
+        """Keep the status of the exercise and a reason for people."""
         super().__init__(reason)
         self.status, self.reason, self.starved, self.life = status, reason, starved, life
 
@@ -35,6 +36,7 @@ class Watched:
     """
 
     def __init__(self, kernel: Any, timeout: float):
+        """Take over a kernel's messages, with ``timeout`` seconds from now."""
         self.kernel, self.timeout = kernel, timeout
         self.provisioner: Any = getattr(getattr(kernel, "km", None), "provisioner", None)
         self.begin()

@@ -292,7 +292,7 @@ def request(inputs: Any, call: Callable[..., Any] | None, asks_for: Sequence[str
 
 
 def call_source(call: Callable[..., Any]) -> str:
-    """The source of an exercise's ``call``, which must stand alone.
+    """Return the source of an exercise's ``call``, which must stand alone.
 
     Raises:
         LabkitError: if it is no ``def``, or uses more than its arguments, builtins, math, np and torch.
@@ -311,7 +311,7 @@ def call_source(call: Callable[..., Any]) -> str:
 
 
 def _globals(table: symtable.SymbolTable) -> set[str]:
-    """The names that a function, or one inside it, looks up outside."""
+    """Return the names that a function, or one inside it, looks up outside."""
     own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
     return own.union(*(_globals(inner) for inner in table.get_children()))
 
@@ -320,6 +320,7 @@ class Response:
     """An outcome as a notebook displays it: its value travels as text under `VALUE_MIME`."""
 
     def __init__(self, text: str):
+        """Keep the outcome, as JSON."""
         self.text = text
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
@@ -358,7 +359,7 @@ def respond(answer: Any, text: str) -> Response:
 
 
 def read_response(text: Any) -> Outcome:
-    """The outcome in a response, which may come from a hostile kernel.
+    """Return the outcome in a response, which may come from a hostile kernel.
 
     Raises:
         ValueError: if it is not of the form that `respond` gives, or too large.
@@ -426,7 +427,7 @@ def _raw(array: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def decode(value: Any) -> Any:
-    """The value that `encode` has put into JSON; what it could not take is a `Foreign`.
+    """Return the value that `encode` has put into JSON; what it could not take is a `Foreign`.
 
     Raises:
         ValueError: if it is not of that form.

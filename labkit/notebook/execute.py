@@ -56,7 +56,7 @@ def is_run(cell: Any) -> bool:
 
 
 def kernel_manager(variables: Mapping[str, str], stderr: Any, fate: dict[str, int] | None = None) -> type:
-    """A kernel manager for this very Python, whatever the user's kernelspec "python3" points to.
+    """Return a kernel manager for this very Python, whatever the user's kernelspec "python3" points to.
 
     The kernel gets these environment ``variables`` besides its parent's. Its ``stderr`` goes to a file or to DEVNULL,
     so that it does not tear a progress display; ``fate`` receives its exit code.

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from labkit import LabkitError
 from labkit.grading import gradebook, tables
-from labkit.grading.nbval_grader import Graded
+from labkit.grading.results import Graded
 from labkit.grading.sandbox.namespaces import Tier
 from labkit.ledger import Ledger
 
@@ -265,7 +265,7 @@ def test_a_zip_is_unpacked_in_the_folder_of_results_and_nothing_of_it_stays(
 
 
 def test_what_the_grader_could_not_grade_has_no_score() -> None:
-    from labkit.grading.nbval_grader import ExerciseGrade
+    from labkit.grading.results import ExerciseGrade
 
     def graded(*statuses: str) -> Graded:
         each = [ExerciseGrade(id=s, title="", status=s, points=0, max_points=1) for s in statuses]
@@ -325,7 +325,7 @@ def test_the_secret_is_drawn_once_and_is_nobody_elses_to_read(tmp_path: Path) ->
 
 
 def test_near_copies_are_seen_and_common_answers_are_not(course: Path, own_checks: str) -> None:
-    from labkit.grading.nbval_grader import ExerciseGrade
+    from labkit.grading.results import ExerciseGrade
     from labkit.grading.similarity import near_copies
     from labkit.grading.template import read_template
 

@@ -11,7 +11,7 @@ from corpus import Attack
 from corpus_more import MORE
 from grading_lab import HIGHEST, RIGHT, answered, hand_in, student_copy
 
-from labkit.grading.nbval_grader import Graded
+from labkit.grading.results import Graded
 from labkit.ledger import Ledger
 
 ATTACKS = [*FIRST, *MORE]

@@ -14,8 +14,8 @@ from grading_lab import HIGHEST, KEYS, RIGHT, SQUARE, answered, cell_of, hand_in
 from labkit.checks import CHECK_MIME
 from labkit.course.labs import find_lab
 from labkit.errors import LabkitError
-from labkit.grading.nbval_grader import Graded
 from labkit.grading.plan import CARRIED, CHECK, make_plan, only_definitions
+from labkit.grading.results import Graded
 from labkit.grading.submission import parse
 from labkit.grading.template import read_template
 from labkit.notebook.execute import execute

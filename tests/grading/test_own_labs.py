@@ -7,7 +7,7 @@ import pytest
 
 from labkit.checks import RIGHT, all_exercises, evaluate, find_exercise
 from labkit.course.build import read_source, student_text
-from labkit.grading.nbval_grader import draw_inputs
+from labkit.grading.inputs import draw_inputs
 from labkit.grading.template import read_template
 
 PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "README.md"

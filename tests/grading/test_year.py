@@ -16,7 +16,7 @@ from labkit.grading.grade import keep_roster
 from labkit.grading.gradebook import Facts, Override
 from labkit.grading.handed_in import Submission, parse_time
 from labkit.grading.late import Penalty, parse_penalty
-from labkit.grading.nbval_grader import ExerciseGrade, Graded
+from labkit.grading.results import ExerciseGrade, Graded
 from labkit.grading.roster import join_roster, read_roster
 from labkit.grading.similarity import fingerprint, known_answers, near_copies
 from labkit.grading.tables import original_text, plain_text, read_table
