@@ -49,9 +49,7 @@ def check_notebook(path: str | Path, root: Path | None = None, inputs: str | Non
     """
     path = Path(path)
     if inputs is not None and not re.fullmatch("[0-9a-f]{20}", inputs):
-        raise LabkitError(
-            f"--inputs: expected the code on your page of feedback (20 letters and digits), got {inputs!r}"
-        )
+        raise LabkitError(f"--inputs: expected the code on your feedback (20 letters and digits), got {inputs!r}")
     notebook = _read(path)
     info = _lab_of(path, notebook, root)
     template = template_of_notebook(info.path)

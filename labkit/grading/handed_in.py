@@ -88,11 +88,12 @@ def find_submissions(place: Path, scratch: Path) -> HandedIn:
     else:
         if suffix == ".zip":
             items, left = list_zip(place, scratch)
+            items = _without_wrapping(items)
         elif place.is_dir():
             items, left = list_folder(place, scratch)
         else:
             raise LabkitError(f"{place}: no such folder, zip or CSV file of submissions, and no notebook")
-        groups, stray = _groups(_without_wrapping(items), place.stem if suffix == ".zip" else place.resolve().name)
+        groups, stray = _groups(items, place.stem if suffix == ".zip" else place.resolve().name)
         found = _of_groups(groups)
         left += stray
     if not found:
