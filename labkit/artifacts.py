@@ -7,11 +7,14 @@ has no such helper, and the packages that offered one are no longer kept up, so 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from labkit.errors import LabkitError
 
@@ -32,7 +35,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    # The start of the name is enough to recognize it: a name may be as long as the file system allows.
+    temporary = path.with_name(f".{path.stem[:20]}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         yield temporary
         sync(temporary)
@@ -46,7 +50,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def make_folder(path: str | Path, option: str = "--out") -> Path:
-    """Make a folder for results, before hours are spent on them; returns it.
+    """Make a folder for results, before hours are spent on them.
+
+    Args:
+        path: the folder.
+        option: how the user gave it, for the message.
+
+    Returns:
+        The folder.
 
     Raises:
         LabkitError: `path` (given as `option`) is a file, or cannot be made or written into.
@@ -65,7 +76,13 @@ def make_folder(path: str | Path, option: str = "--out") -> Path:
 
 @contextmanager
 def claim_folder(path: str | Path, option: str = "--out") -> Iterator[Path]:
-    """`make_folder`, and until the block ends no other process may claim it; a killed process gives it back.
+    """Make a folder for results that no other process may claim until the block ends.
+
+    A killed process gives it back.
+
+    Args:
+        path: the folder.
+        option: how the user gave it, for the message.
 
     Raises:
         LabkitError: as `make_folder`; and when another process is at work there.
@@ -103,8 +120,30 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` (UTF-8, line ends as they are) as the whole of `path`, atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    r"""Write `text` (UTF-8, line ends as they are) as the whole of `path`, atomically.
+
+    A byte of a file name that is no text is written as an escape (\udce9), which JSON reads as the same name again.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as the whole of a JSON file, atomically; see `json_text`."""
+    write_text(path, json_text(value, indent=2) + "\n")
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return `value` as JSON that every reader takes: a number that is not finite (NaN, infinity) becomes null."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Replace the numbers in dicts, lists and tuples that JSON cannot hold by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def course_data(name: str) -> Path | None:
@@ -115,7 +154,7 @@ def course_data(name: str) -> Path | None:
 
 
 def sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -1,4 +1,4 @@
-"""Color: RGB <-> CIE Lab, YUV, and luma + a chroma plane; and the way back into the gamut.
+"""Convert colors: RGB to and from CIE Lab, YUV, and luma with a chroma plane; and bring colors into the gamut.
 
 Everything here works on batches of images, tensors of shape (..., 3, H, W), on any device:
 
@@ -7,7 +7,7 @@ Everything here works on batches of images, tensors of shape (..., 3, H, W), on 
 - float32 is computed in float32, float64 in float64. float16 and bfloat16 are computed in float32 (their
   two or three digits do not survive a power) and come back in the dtype they came in.
 - Everything is differentiable, with finite gradients also at black, white and zero chroma.
-- Wrong tensors raise TypeError (not a tensor, wrong dtype) or ValueError (wrong shape).
+- Wrong tensors raise TypeError (not a tensor, wrong dtype) or LabkitError (wrong shape).
 
 Two words that are easily confused: *luma* is a weighted sum of the gamma-coded R, G, B (what the networks
 see); *lightness* L* is computed from linear light (the L of Lab). They are different grays.
@@ -17,6 +17,8 @@ bfloat16 under autocast, and in TF32 on some GPUs.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -41,11 +43,31 @@ U_SCALE, V_SCALE = 0.492111, 0.877283
 BISECTION_STEPS = 20  # halves the interval 20 times: a scale to 1e-6, a lightness to 1e-4
 
 
+class HasImages(Protocol):
+    """An object that holds images: a `labkit.data.Dataset`, of which this module knows no more."""
+
+    @property
+    def images(self) -> Tensor:
+        """``(N, 3, H, W)`` uint8."""
+
+
+def image_tensor(images: Tensor | HasImages) -> Tensor:
+    """Return the images of a data set; a tensor is returned as it is.
+
+    Raises:
+        TypeError: neither of both.
+    """
+    found = images if isinstance(images, Tensor) else getattr(images, "images", None)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"expected a torch.Tensor or a data set. Got {type(images).__name__}")
+    return found
+
+
 # ------------------------------------------------------------------------------------------ checks and dtypes
 
 
 def _check(image: Tensor, channels: int | None = None, uint8: bool = False) -> None:
-    """Raise TypeError or ValueError unless ``image`` is a float (or uint8) tensor (..., channels, H, W)."""
+    """Raise TypeError or LabkitError unless ``image`` is a float (or uint8) tensor (..., channels, H, W)."""
     if not isinstance(image, Tensor):
         raise TypeError(f"expected a torch.Tensor. Got {type(image).__name__}")
     if not (image.is_floating_point() or (uint8 and image.dtype == torch.uint8)):
@@ -54,11 +76,11 @@ def _check(image: Tensor, channels: int | None = None, uint8: bool = False) -> N
     if channels and (image.ndim < 3 or image.shape[-3] != channels):
         last = image.ndim >= 3 and image.shape[-1] == channels
         hint = ": channels come last here, use image.movedim(-1, -3)" if last else ""
-        raise ValueError(f"expected shape (..., {channels}, H, W). Got {tuple(image.shape)}{hint}")
+        raise LabkitError(f"expected shape (..., {channels}, H, W). Got {tuple(image.shape)}{hint}")
 
 
 def at_least_float32(image: Tensor) -> Tensor:
-    """float16 and bfloat16 -> float32; anything else unchanged."""
+    """Convert float16 and bfloat16 to float32; return anything else unchanged."""
     return image.float() if image.dtype in (torch.float16, torch.bfloat16) else image
 
 
@@ -81,13 +103,13 @@ def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
 
 
 def to_float(image: Tensor) -> Tensor:
-    """uint8 0..255 -> float32 in [0, 1]; a float tensor passes through unchanged. Any shape."""
+    """Convert uint8 0..255 to float32 in [0, 1]; return a float tensor unchanged. Any shape."""
     _check(image, None, uint8=True)
     return image if image.is_floating_point() else image.float() / 255
 
 
 def to_uint8(rgb: Tensor) -> Tensor:
-    """Float in [0, 1] -> uint8 0..255, clamped and rounded; uint8 passes through unchanged. Any shape."""
+    """Convert float in [0, 1] to uint8 0..255, clamped and rounded; return uint8 unchanged. Any shape."""
     _check(rgb, None, uint8=True)
     return (at_least_float32(rgb).clamp(0, 1) * 255).round().to(torch.uint8) if rgb.is_floating_point() else rgb
 
@@ -95,16 +117,21 @@ def to_uint8(rgb: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------- the two grays
 
 
-def luma(rgb: Tensor) -> Tensor:
-    """Rec.601 luma Y = .299 R + .587 G + .114 B: (..., 3, H, W) -> (..., 1, H, W) in [0, 1].
+def luma(rgb: Tensor | HasImages) -> Tensor:
+    """Return the Rec.601 luma Y = .299 R + .587 G + .114 B.
 
     From uint8 the sum is taken in integers, so colors of equal 299 R + 587 G + 114 B give bit-equal grays.
+
+    Args:
+        rgb: ``(..., 3, H, W)``, or a `Dataset`.
+
+    Returns: ``(..., 1, H, W)`` in [0, 1].
 
     >>> red_and_green = torch.tensor([[226, 24], [76, 182], [51, 35]], dtype=torch.uint8).unsqueeze(-1)
     >>> luma(red_and_green).flatten()
     tensor([0.4627, 0.4627])
     """
-    rgb, dtype = _open(rgb, 3, uint8=True)
+    rgb, dtype = _open(image_tensor(rgb), 3, uint8=True)
     if rgb.dtype == torch.uint8:
         r, g, b = rgb.int().unbind(-3)
         return ((299 * r + 587 * g + 114 * b).to(dtype) / 255_000).unsqueeze(-3)
@@ -112,7 +139,13 @@ def luma(rgb: Tensor) -> Tensor:
 
 
 def lightness(rgb: Tensor) -> Tensor:
-    """CIE lightness L*: (..., 3, H, W) -> (..., 1, H, W) in 0..100; the first channel of ``rgb_to_lab``."""
+    """Return the CIE lightness L* of sRGB, the first channel of `rgb_to_lab`.
+
+    Args:
+        rgb: ``(..., 3, H, W)``.
+
+    Returns: ``(..., 1, H, W)`` in 0..100.
+    """
     rgb, dtype = _open(rgb, 3, uint8=True)
     y = _mix((RGB_TO_XYZ[1],), srgb_to_linear(rgb))
     return (116 * _lab_curve(y / WHITE[1]) - 16).to(dtype)
@@ -146,19 +179,19 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
 
 
 def linear_to_xyz(linear: Tensor) -> Tensor:
-    """Linear sRGB -> CIE XYZ, both (..., 3, H, W); white (1, 1, 1) becomes (.95046, 1, 1.08875)."""
+    """Convert linear sRGB to CIE XYZ, both (..., 3, H, W); white (1, 1, 1) becomes (.95046, 1, 1.08875)."""
     linear, dtype = _open(linear, 3)
     return _mix(RGB_TO_XYZ, linear).to(dtype)
 
 
 def xyz_to_linear(xyz: Tensor) -> Tensor:
-    """CIE XYZ -> linear sRGB, both (..., 3, H, W)."""
+    """Convert CIE XYZ to linear sRGB, both (..., 3, H, W)."""
     xyz, dtype = _open(xyz, 3)
     return _mix(XYZ_TO_RGB, xyz).to(dtype)
 
 
 def _lab_curve(t: Tensor) -> Tensor:
-    """CIE's f: a cube root with a straight start, so that the slope at black is finite."""
+    """Apply CIE's f: a cube root with a linear start, so that the slope at black is finite."""
     root = t.clamp(min=0.008856) ** (1 / 3)
     return torch.where(t > 0.008856, root, 7.787 * t + 16 / 116)
 
@@ -168,7 +201,7 @@ def _lab_curve_inverse(f: Tensor) -> Tensor:
 
 
 def xyz_to_lab(xyz: Tensor) -> Tensor:
-    """CIE XYZ -> CIE L*a*b* (1976, D65), both (..., 3, H, W).
+    """Convert CIE XYZ to CIE L*a*b* (1976, D65), both (..., 3, H, W).
 
     L is 0 (black) to 100 (white), a runs from green to red, b from blue to yellow.
     """
@@ -179,7 +212,7 @@ def xyz_to_lab(xyz: Tensor) -> Tensor:
 
 
 def lab_to_xyz(lab: Tensor) -> Tensor:
-    """CIE L*a*b* -> CIE XYZ, both (..., 3, H, W)."""
+    """Convert CIE L*a*b* to CIE XYZ, both (..., 3, H, W)."""
     lab, dtype = _open(lab, 3)
     lightness, a, b = lab.unbind(-3)
     fy = (lightness + 16) / 116
@@ -189,7 +222,7 @@ def lab_to_xyz(lab: Tensor) -> Tensor:
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """sRGB -> CIE L*a*b*, both (..., 3, H, W).
+    """Convert sRGB to CIE L*a*b*, both (..., 3, H, W).
 
     L is in 0..100. Over all 8-bit sRGB colors a is in [-86.183, 98.233] and b in [-107.857, 94.478]. White is
     (100, -.0025, .0047): the printed matrix and white point do not agree in the last digits.
@@ -203,9 +236,9 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """CIE L*a*b* -> sRGB, both (..., 3, H, W). Not clipped: most Lab colors lie outside [0, 1]^3.
+    """Convert CIE L*a*b* to sRGB, both (..., 3, H, W). Not clipped: most Lab colors lie outside [0, 1]^3.
 
-    ``scale_lab_to_gamut`` is the way to a color that can be shown.
+    `scale_lab_to_gamut` returns a color that can be shown.
     """
     lab, dtype = _open(lab, 3)
     return linear_to_srgb(xyz_to_linear(lab_to_xyz(lab))).to(dtype)
@@ -215,7 +248,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 
 
 def rgb_to_yuv(rgb: Tensor) -> Tensor:
-    """sRGB -> YUV, both (..., 3, H, W).
+    """Convert sRGB to YUV, both (..., 3, H, W).
 
     Y in [0, 1] is Rec.601 luma; U = .492 (B - Y) is in [-.436, .436] and V = .877 (R - Y) in [-.615, .615].
     """
@@ -226,7 +259,7 @@ def rgb_to_yuv(rgb: Tensor) -> Tensor:
 
 
 def yuv_to_rgb(yuv: Tensor) -> Tensor:
-    """YUV -> sRGB, both (..., 3, H, W). Not clipped; the result's luma is Y whatever U and V are."""
+    """Convert YUV to sRGB, both (..., 3, H, W). Not clipped; the result's luma is Y whatever U and V are."""
     yuv, dtype = _open(yuv, 3)
     y, u, v = yuv.unbind(-3)
     b_minus_y, r_minus_y = u / U_SCALE, v / V_SCALE
@@ -239,7 +272,7 @@ def yuv_to_rgb(yuv: Tensor) -> Tensor:
 
 
 def chroma_basis(form: str = "corrected") -> Tensor:
-    """Two vectors that span the plane w-perp of RGB directions without luma: float32 (2, 3), one per row.
+    """Return two vectors that span the plane of RGB directions without luma: float32 (2, 3), one per row.
 
     "printed": u1 = (1, 0, -wR/wB) and u2 = (0, 1, -wG/wB), the ECS171 paper's section 2.2.4, which calls them
     orthonormal; in fact u1.u2 = 13.5 and the norms are 2.81 and 5.25.
@@ -249,6 +282,7 @@ def chroma_basis(form: str = "corrected") -> Tensor:
     return torch.tensor(_basis(form), dtype=torch.float32)
 
 
+@cache
 def _basis(form: str) -> list[list[float]]:
     w_r, w_g, w_b = LUMA_WEIGHTS
     u1 = torch.tensor([1, 0, -w_r / w_b], dtype=torch.float64, device="cpu")
@@ -263,7 +297,7 @@ def _basis(form: str) -> list[list[float]]:
 
 
 def _luma_direction(form: str) -> list[float]:
-    """The color that the decomposition gives to luma 1 and zero chroma: white, or (as printed) a green."""
+    """Return the color of luma 1 and zero chroma: white, or (as printed) a green."""
     if form == "corrected":
         return [1.0, 1.0, 1.0]
     return [w / sum(w * w for w in LUMA_WEIGHTS) for w in LUMA_WEIGHTS]  # (.669, 1.313, .255)
@@ -279,7 +313,10 @@ def rgb_to_luma_chroma(rgb: Tensor, form: str = "corrected") -> tuple[Tensor, Te
     - "printed": d = w / (w.w), as in the ECS171 paper (section 2.2.4). d is 30 degrees off the gray axis:
       zero chroma is *green*, and leaves the gamut for Y > .761.
 
-    In both, b1 and b2 have no luma, so Y survives any error in the chroma. Another form raises LabkitError.
+    In both, b1 and b2 have no luma, so an error in the chroma does not change Y.
+
+    Raises:
+        LabkitError: another form.
     """
     basis = _basis(form)
     rgb, dtype = _open(rgb, 3, uint8=True)
@@ -291,9 +328,9 @@ def rgb_to_luma_chroma(rgb: Tensor, form: str = "corrected") -> tuple[Tensor, Te
 
 
 def luma_chroma_to_rgb(gray: Tensor, chroma: Tensor, form: str = "corrected") -> Tensor:
-    """Luma (..., 1, H, W) and chroma (..., 2, H, W) -> sRGB (..., 3, H, W), not clipped.
+    """Convert luma (..., 1, H, W) and chroma (..., 2, H, W) to sRGB (..., 3, H, W), not clipped.
 
-    The inverse of ``rgb_to_luma_chroma`` with the same form.
+    The inverse of `rgb_to_luma_chroma` with the same form.
     """
     b1, b2 = _basis(form)
     columns = list(zip(_luma_direction(form), b1, b2, strict=True))
@@ -302,12 +339,12 @@ def luma_chroma_to_rgb(gray: Tensor, chroma: Tensor, form: str = "corrected") ->
 
 
 def _join(gray: Tensor, plane: Tensor) -> tuple[Tensor, torch.dtype]:
-    """Like ``_open``, for gray (..., 1, H, W) and two more channels (..., 2, H, W): stack them to three."""
+    """Do as ``_open`` for gray (..., 1, H, W) and two more channels (..., 2, H, W): stack them to three."""
     _check(gray, 1)
     _check(plane, 2)
     if gray.shape[:-3] != plane.shape[:-3] or gray.shape[-2:] != plane.shape[-2:]:
         shapes = f"{tuple(gray.shape)} and {tuple(plane.shape)}"
-        raise ValueError(f"expected gray and chroma of the same batch, height and width. Got {shapes}")
+        raise LabkitError(f"expected gray and chroma of the same batch, height and width. Got {shapes}")
     return torch.cat((at_least_float32(gray), at_least_float32(plane)), dim=-3), torch.promote_types(
         gray.dtype, plane.dtype
     )
@@ -319,8 +356,8 @@ def _join(gray: Tensor, plane: Tensor) -> tuple[Tensor, torch.dtype]:
 def scale_to_gamut(rgb: Tensor) -> Tensor:
     """Bring colors into [0, 1] by scaling their chroma around the gray of the same luma; both (..., 3, H, W).
 
-    The Rec.601 luma survives (to 1e-6 in float32; a luma outside [0, 1] is clamped first), and so does the
-    direction of the chroma. Colors already inside come back bit for bit. Clipping instead would change the
+    The Rec.601 luma is kept (to 1e-6 in float32; a luma outside [0, 1] is clamped first), and so is the
+    direction of the chroma. Colors already inside are returned bit for bit. Clipping instead would change the
     luma.
 
     >>> too_red = torch.tensor([1.5, 0.2, 0.2]).view(3, 1, 1)
@@ -342,9 +379,9 @@ def scale_to_gamut(rgb: Tensor) -> Tensor:
 
 
 def scale_lab_to_gamut(lab: Tensor) -> Tensor:
-    """Lab -> displayable sRGB in [0, 1], scaling a and b toward 0 at fixed L*; both (..., 3, H, W).
+    """Convert Lab to sRGB in [0, 1], scaling a and b toward 0 at fixed L*; both (..., 3, H, W).
 
-    L* survives to .01 (outside 0..100 it gives black or white), and so does the hue angle. Colors inside the
+    L* is kept to .01 (outside 0..100 it gives black or white), and so is the hue angle. Colors inside the
     gamut are just converted. Each pixel's scale is found by bisection and is a constant to autograd.
     """
     lab, dtype = _open(lab, 3)
@@ -355,7 +392,7 @@ def scale_lab_to_gamut(lab: Tensor) -> Tensor:
 
 
 def _in_gamut(lab: Tensor) -> Tensor:
-    """Which pixels of (..., 3, H, W) can be shown: bool (..., H, W).
+    """Return a mask of the pixels of (..., 3, H, W) that can be shown: bool (..., H, W).
 
     In linear light the gamut is the same cube, and no power is needed. The margins are for rounding, and for
     white: (100, 0, 0) comes back with a blue of 1 + 8e-5.
@@ -365,7 +402,7 @@ def _in_gamut(lab: Tensor) -> Tensor:
 
 
 def _largest_scale(lab: Tensor) -> Tensor:
-    """The largest scale in [0, 1] for which (L, scale a, scale b) is in the gamut: (..., 1, H, W)."""
+    """Return the largest scale in [0, 1] for which (L, scale a, scale b) is in the gamut: (..., 1, H, W)."""
     outside = ~_in_gamut(lab)
     pixels = lab.movedim(-3, 0)[:, outside].unsqueeze(-1)  # (3, K, 1): work only on the K pixels that need it
     low, high = torch.zeros_like(pixels[:1]), torch.ones_like(pixels[:1])
@@ -379,7 +416,7 @@ def _largest_scale(lab: Tensor) -> Tensor:
 
 
 def luma_ab_to_rgb(gray: Tensor, ab: Tensor) -> Tensor:
-    """The displayable color that has this Rec.601 luma and these a, b of Lab.
+    """Return the displayable color that has this Rec.601 luma and these a, b of Lab.
 
     gray (..., 1, H, W) in [0, 1] and ab (..., 2, H, W) -> sRGB (..., 3, H, W) in [0, 1]. A network that
     sees luma and predicts a, b does not know L*, but the luma fixes it: L* is found by bisection, to 1e-4.

@@ -1,4 +1,4 @@
-"""A colorizer is a network and a representation: the one object that turns gray pictures into color ones."""
+"""A colorizer: a representation and a network, to train, score, use, save and load."""
 
 from __future__ import annotations
 
@@ -6,41 +6,77 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit import __version__
-from labkit.artifacts import write_bytes, write_text
-from labkit.errors import LabkitError
+from labkit.artifacts import write_bytes, write_json
+from labkit.color import HasImages, image_tensor
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
+from labkit.images import AnyImage, read_image
+from labkit.metrics import Scores, evaluate
 from labkit.models import Network, evaluation_mode, make_network
+from labkit.options import takes
 from labkit.representation import Representation, make_representation
-
-if TYPE_CHECKING:
-    import PIL.Image
-
-    AnyImage: TypeAlias = Tensor | np.ndarray | PIL.Image.Image | str | Path
+from labkit.training import History, dataset_loss, fit
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
 FORMAT = 1  # of model.json; raised when an older labkit could no longer read what a newer one writes
 STARTER = Path(__file__).parent / "weights" / "starter"
 
 
-class Colorizer:
+class Colorizer(nn.Module):
     """A network with the representation that gives its numbers their meaning.
 
+    Calling it takes the color from images and predicts it again: ``model(images)`` is rgb ``(N, 3, H, W)`` in [0, 1].
+
     Args:
-        network: predicts ``representation.channels`` numbers for each output pixel.
-        representation: encodes pictures for it and decodes its predictions.
+        representation: its name (see `labkit.representation.REPRESENTATIONS`), or a `Representation`.
+        network: its name (see `labkit.models.NETWORKS`), or a `Network`, of ``representation.channels`` outputs.
+        seed: of the first weights of a network given by name; torch's global generator is left alone.
+        alpha: fraction of MSE in the loss of a regression given by name; the rest is L1.
         about: what is worth knowing of its training (data set, command, scores); saved in ``model.json``.
+        **options: of a network given by name: width, depth, ...
+
+    Raises:
+        LabkitError: an unknown name or option; or the representation predicts luma, which needs full resolution, and
+            the network predicts at a lower one.
+
+    Example::
+
+        model = Colorizer("luma-chroma", "unet-half", width=32)
+        model.fit(images, epochs=8)
+        rgb = model.colorize("photo.jpg")
     """
 
     def __init__(
-        self, network: Network, representation: Representation, about: Mapping[str, object] | None = None
+        self,
+        representation: str | Representation = "luma-chroma",
+        network: str | Network = "unet-half",
+        *,
+        seed: int = 0,
+        alpha: float | None = None,
+        about: Mapping[str, object] | None = None,
+        **options: Any,
     ) -> None:
+        """Make what is given by name, and check that both fit."""
+        super().__init__()
+        seed = check_seed(seed)
+        alpha = None if alpha is None else check_number("alpha", alpha, low=0, high=1)
+        if isinstance(representation, str):
+            # 1 is the default; classifications have no alpha
+            representation = make_representation(representation, **({} if alpha in (None, 1.0) else {"alpha": alpha}))
+        elif alpha is not None:
+            raise LabkitError(f"alpha is for a representation given by name. Got alpha={alpha} and an object")
+        if isinstance(network, str):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                network = make_network(network, representation.channels, **options)
+        elif options:
+            raise LabkitError(f"{', '.join(options)}: for a network given by name. Got a network that is already made")
         if representation.predicts_luma and network.output_stride != 1:
             raise LabkitError(
                 f"representation {representation.name!r} predicts luma, which needs full resolution: choose another "
@@ -52,42 +88,24 @@ class Colorizer:
         self.about = dict(about or {})
 
     @classmethod
-    def create(
-        cls,
-        representation: str | Representation = "luma-chroma",
-        network: str = "unet-half",
-        *,
-        seed: int = 0,
-        alpha: float = 1.0,
-        **network_options: Any,
-    ) -> Colorizer:
-        """A fresh colorizer by names; ``seed`` fixes its first weights (torch's global generator is left alone).
-
-        ``alpha`` is the share of MSE in a regression's loss. A representation with other options can be passed itself.
-        """
-        if isinstance(representation, str):
-            options = {} if alpha == 1.0 else {"alpha": alpha}  # 1 is the default; classifications have no alpha
-            space = make_representation(representation, **options)
-        else:
-            space = representation
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls(make_network(network, space.channels, **network_options), space)
-
-    @classmethod
     def starter(cls) -> Colorizer:
-        """The small model that ships with labkit (``labkit/weights/starter/CARD.md`` says how it was made)."""
+        """Return the small model that ships with labkit (``labkit/weights/starter/CARD.md`` says how it was made)."""
         return cls.load(STARTER)
 
     @property
     def device(self) -> torch.device:
+        """Where it computes; images from elsewhere are copied there."""
         return next(self.network.parameters()).device
 
     @torch.no_grad()
     def predict(self, gray: Tensor, flip_average: bool = False) -> Tensor:
-        """``gray (N, 1, H, W) -> prediction (N, C, h, w)`` with the network in evaluation mode, in float32.
+        """Return the network's prediction, in evaluation mode and float32, without gradients.
 
-        ``flip_average`` also predicts the mirrored image and averages the two.
+        Args:
+            gray: ``(N, 1, H, W)`` in [0, 1].
+            flip_average: predict the mirrored image too and average the two.
+
+        Returns: ``(N, C, h, w)``.
         """
         gray = gray.to(self.device, torch.float32)
         with evaluation_mode(self.network):
@@ -96,30 +114,74 @@ class Colorizer:
                 prediction = (prediction + self.network(gray.flip(-1)).flip(-1)) / 2
         return prediction
 
-    def reconstruct(self, images: Tensor, flip_average: bool = False) -> Tensor:
-        """Takes the color from pictures and predicts it again: ``(N, 3, H, W) uint8 or float -> rgb (N, 3, H, W)``."""
-        gray = self.representation.gray(images.to(self.device))
+    @torch.no_grad()
+    def forward(self, images: Tensor | HasImages, flip_average: bool = False) -> Tensor:
+        """Take the color from images and predict it again; always in evaluation mode, without gradients.
+
+        What trains is ``network``, see `fit`.
+
+        Args:
+            images: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8 or float in [0, 1].
+            flip_average: see `predict`.
+
+        Returns: rgb ``(N, 3, H, W)`` in [0, 1], on the colorizer's device.
+        """
+        gray = self.representation.gray(image_tensor(images).to(self.device))
         return self.representation.decode(gray, self.predict(gray, flip_average))
 
+    @takes(fit)
+    def fit(
+        self, images: Tensor | HasImages, *, validation: Tensor | HasImages | None = None, **options: Any
+    ) -> History:
+        """Train the network on images; see `labkit.training.fit`, whose keywords it takes.
+
+        Args:
+            images: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
+            validation: images whose loss is recorded each epoch; ``patience`` needs them.
+            **options: the other keywords of `labkit.training.fit`: epochs, batch_size, learning_rate, out, ...
+
+        Returns: the history, one row per epoch.
+        """
+        return fit(self.network, self.representation, images, validation=validation, **options)
+
+    def loss(self, images: Tensor | HasImages) -> float:
+        """Return the representation's loss of what the network predicts for images: the mean over images.
+
+        Args:
+            images: true ones: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
+        """
+        return dataset_loss(self.network, self.representation, images)
+
+    def score(self, images: Tensor | HasImages) -> Scores:
+        """Score what it predicts for images, beside the gray baseline.
+
+        Args:
+            images: true ones: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
+
+        Returns: means over the images; they print as a table.
+        """
+        return Scores.of(evaluate(self, images))
+
     def colorize(self, image: AnyImage, *, working_size: int | None = None, flip_average: bool = False) -> Tensor:
-        """Color for a picture of any size; its luma (L* for LAB) is kept exactly.
+        """Colorize an image of any size; its luma (L* for LAB) is kept exactly.
 
         Args:
             image: a file, a PIL image, an array ``(H, W)`` or ``(H, W, 3)``, or a tensor ``(3 | 1, H, W)`` or
-                ``(N, 3 | 1, H, W)``; uint8 or float in [0, 1]. Of a color picture only the gray is used.
+                ``(N, 3 | 1, H, W)``; uint8 or float in [0, 1]. Of a color image only the gray is used.
             working_size: shorter side, in pixels, of the image that the network sees; the chroma it predicts is then
-                enlarged to the picture. Networks recognize things at the scale they were trained on (32 pixels for
-                CIFAR-10), so a large photograph often gets better color this way. None: full resolution. Ignored by
-                representations that predict luma.
-            flip_average: also predict the mirrored picture and average the two.
+                enlarged to the image's size. Networks recognize things at the scale they were trained on (32 pixels for
+                CIFAR-10), so a large photograph often gets better color this way. None or 0: full resolution. Ignored
+                by representations that predict luma.
+            flip_average: see `predict`.
 
         Returns: rgb ``(3, H, W)``, or ``(N, 3, H, W)`` for a batch, float32 in [0, 1] on the colorizer's device.
         """
+        working_size = check_integer("working_size", working_size or 0, low=0)
         rgb = read_image(image).to(self.device)
         single = rgb.dim() == 3
         rgb = rgb[None] if single else rgb
         gray = self.representation.gray(rgb)
-        if working_size is None or self.representation.predicts_luma or min(gray.shape[-2:]) <= working_size:
+        if not working_size or self.representation.predicts_luma or min(gray.shape[-2:]) <= working_size:
             out = self.representation.decode(gray, self.predict(gray, flip_average))
         else:
             scale = working_size / min(gray.shape[-2:])
@@ -131,11 +193,14 @@ class Colorizer:
         return out[0] if single else out
 
     def save(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
-        """Writes ``model.safetensors`` (weights only) and ``model.json`` (everything else) into the folder.
+        """Write ``model.safetensors`` (weights only) and ``model.json`` (everything else) into a folder.
 
         The weights file holds no time and no path: the same weights give the same bytes. ``model.json`` is written
         last and names the weights' SHA-256, so that a pair which was never completed is recognized by `load`.
-        ``dtype=torch.float16`` halves the file; `load` returns to float32.
+
+        Args:
+            folder: made if it is missing.
+            dtype: of the weights; ``torch.float16`` halves the file, and `load` returns to float32.
         """
         from safetensors.torch import save
 
@@ -155,13 +220,19 @@ class Colorizer:
             "about": self.about,
         }
         write_bytes(folder / WEIGHTS_FILE, weights)
-        write_text(folder / CARD_FILE, json.dumps(card, indent=2) + "\n")
+        write_json(folder / CARD_FILE, card)
 
     @classmethod
     def load(cls, folder: str | Path) -> Colorizer:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
-        Raises ``LabkitError`` naming the file when one is absent, of another format, damaged, or does not fit.
+        Args:
+            folder: with ``model.safetensors`` and ``model.json``.
+
+        Returns: the colorizer, on the CPU, in evaluation mode.
+
+        Raises:
+            LabkitError: a file is missing, of another format, damaged, or does not fit; the message names it.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -199,8 +270,6 @@ class Colorizer:
         try:
             with torch.device("meta"):  # without memory: a damaged card may describe a network of any size
                 fits = _same_shapes(make_network(network_name, channels, **network_options), state)
-        except LabkitError:
-            raise
         except (ValueError, RuntimeError, OverflowError) as error:
             raise LabkitError(f"{card_file} describes a network that cannot be made: {error}") from None
         if not fits:
@@ -211,44 +280,7 @@ class Colorizer:
         network.load_state_dict(state)
         network.eval()
         about = card.get("about")
-        return cls(network, representation, about if isinstance(about, dict) else None)
-
-
-def read_image(image: AnyImage) -> Tensor:
-    """A picture as a tensor ``(3, H, W)`` or ``(N, 3, H, W)``, uint8 or float; gray ones get three equal channels.
-
-    Raises ``LabkitError`` naming the file when it cannot be read, ``TypeError`` for what is no image at all, and
-    ``ValueError`` for arrays of another shape or type, empty ones, and floats outside [0, 1] (or not finite).
-    """
-    import PIL.Image
-
-    if isinstance(image, (str, Path)):
-        from labkit.data.pictures import read_rgb
-
-        image = read_rgb(Path(image))
-    if isinstance(image, PIL.Image.Image):
-        from labkit.data.pictures import to_rgb
-
-        image = np.asarray(to_rgb(image))
-    if isinstance(image, np.ndarray):
-        if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-            raise ValueError(f"expected an array (H, W) or (H, W, 3). Got {image.shape}")
-        if image.dtype.kind not in "uif":
-            raise ValueError(f"expected uint8 or float values in [0, 1]. Got {image.dtype}")
-        image = torch.from_numpy(np.array(image))  # a copy: arrays from files may be read-only
-        image = image[None] if image.dim() == 2 else image.permute(2, 0, 1)
-    if not isinstance(image, Tensor):
-        raise TypeError(f"expected a file, a PIL image, an array or a tensor. Got {type(image).__name__}")
-    if image.dim() not in (3, 4) or image.shape[-3] not in (1, 3) or image.numel() == 0:
-        raise ValueError(f"expected an image (3 or 1, H, W) or a batch of them, not empty. Got {tuple(image.shape)}")
-    if image.dtype != torch.uint8 and not image.is_floating_point():
-        raise ValueError(f"expected uint8 or float values in [0, 1]. Got {image.dtype}")
-    if image.is_floating_point():
-        image = image.float()
-        low, high = float(image.min()), float(image.max())
-        if not -0.01 <= low <= high <= 1.01:  # a hair outside is rounding; 0..255 would come back white; NaN fails too
-            raise ValueError(f"expected float values in [0, 1] (divide by 255?). Got {low:g} to {high:g}")
-    return image.expand(*image.shape[:-3], 3, *image.shape[-2:])
+        return cls(representation, network, about=about if isinstance(about, dict) else None)
 
 
 def _named(config: object, file: Path, what: str) -> tuple[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labkit import LabkitError, __version__
+from labkit.printing import say
 
 DOWNLOADED = ("cifar10", "stl10", "flowers102")  # those that must be downloaded; toyworld and photos come with labkit
 FREE_GB = 2.0  # enough for a data set with its archive
@@ -21,11 +22,18 @@ PLACEHOLDER = "example.org"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `state` is "ok", "note" (works, but look) or "missing" (needed); `advice`: what to do."""
+    """One line of the report.
+
+    Attributes:
+        topic: what was looked at.
+        what: what was found.
+        state: "ok", "note" (works, but look), "old" (a needed package, too old) or "missing" (needed).
+        advice: what to do.
+    """
 
     topic: str
     what: str
-    state: Literal["ok", "note", "missing"] = "ok"
+    state: Literal["ok", "note", "old", "missing"] = "ok"
     advice: str = ""
 
 
@@ -60,18 +68,17 @@ def show(findings: list[Finding], console: Any) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("what", "state", "found"):
         table.add_column(column, overflow="fold")
-    colors = {"ok": "green", "note": "yellow", "missing": "bold red"}
+    colors = {"ok": "green", "note": "yellow", "old": "bold red", "missing": "bold red"}
     for finding in findings:
         table.add_row(Text(finding.topic), Text(finding.state, colors[finding.state]), Text(finding.what))
     console.print(table)
     for finding in findings:
         if finding.advice:
-            line = f"{finding.topic}: {finding.advice}"
-            console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"- {finding.topic}: {finding.advice}")
 
 
 def machine() -> list[Finding]:
-    """Cores, memory and disk, as far as this process may use them."""
+    """Report cores, memory and disk, as far as this process may use them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = [Finding("machine", f"{platform.system()} {platform.machine()}, {cores} cores")]
     memory = _memory_gb()
@@ -99,7 +106,7 @@ def machine() -> list[Finding]:
 
 
 def _memory_gb() -> float | None:
-    """Physical memory; psutil comes with Jupyter's kernel."""
+    """Return the physical memory; psutil comes with Jupyter's kernel."""
     try:
         import psutil
     except ImportError:
@@ -108,7 +115,7 @@ def _memory_gb() -> float | None:
 
 
 def python() -> list[Finding]:
-    """The interpreter."""
+    """Report labkit and the interpreter."""
     virtual = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
     where = f"{platform.python_version()} at {sys.executable}"
     return [
@@ -118,38 +125,34 @@ def python() -> list[Finding]:
 
 
 def packages() -> list[Finding]:
-    """Installed versions against the lower bounds in labkit's own metadata; one finding for each package."""
+    """Compare installed versions with the lower bounds in labkit's own metadata; one finding for each package."""
     from packaging.requirements import Requirement
 
     found = []
     for line in metadata.requires("labkit") or []:
         requirement = Requirement(line)
-        extra = next((e for e in ("course", "dev") if _only_in(requirement, e)), None)
-        if extra == "dev" or (requirement.marker and extra is None and not requirement.marker.evaluate()):
-            continue
-        needed = f"{requirement.name}{requirement.specifier}"
-        remedy = f"{sys.executable} -m pip install '{needed}'"
+        name, marker = requirement.name, requirement.marker
+        always = marker is None or marker.evaluate({"extra": ""})
+        if marker and not always and not marker.evaluate({"extra": "course"}):
+            continue  # for another system, or for those who change labkit
+        remedy = f"{sys.executable} -m pip install -U {name}"
         try:
-            have = metadata.version(requirement.name)
+            have = metadata.version(name)
         except metadata.PackageNotFoundError:
-            why = " (for notebooks and labkit run)" if extra else ""
-            found.append(Finding(requirement.name, "not installed", "note" if extra else "missing", remedy + why))
+            why = "" if always else " (for notebooks and labkit run)"
+            found.append(Finding(name, "not installed", "missing" if always else "note", remedy + why))
             continue
         if requirement.specifier.contains(have, prereleases=True):
-            found.append(Finding(requirement.name, have))
+            found.append(Finding(name, have))
         else:
-            found.append(Finding(requirement.name, f"{have}, needed {requirement.specifier}", "missing", remedy))
+            bound = str(requirement.specifier).removeprefix(">=")
+            what = f"{have} is older than {bound}, the lowest version that is known to work"
+            found.append(Finding(name, what, "old", remedy))
     return found
 
 
-def _only_in(requirement: Any, extra: str) -> bool:
-    """Whether a requirement counts only with this extra."""
-    marker = requirement.marker
-    return bool(marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}))
-
-
 def devices() -> list[Finding]:
-    """What torch can compute on, and whether half precision pays there."""
+    """Report what torch can compute on, and whether half precision pays there."""
     import torch
 
     from labkit.device import pick_precision
@@ -171,12 +174,12 @@ def devices() -> list[Finding]:
     bf16 = "bf16 is worth it" if pays else "bf16 would only slow it down"
     found.append(Finding("cpu", f"{capability}, {torch.get_num_threads()} threads, {bf16}"))
     if len(found) == 1:
-        found.append(Finding("gpu", "none", "ok", "the labs run on the CPU in the profile quick; Colab has a GPU"))
+        found.append(Finding("gpu", "none", "ok", "the labs run on the CPU with the quick profile; Colab has a GPU"))
     return found
 
 
 def data() -> list[Finding]:
-    """The data root, and which of the downloadable data sets are there."""
+    """Report the data root, and which of the downloadable data sets are there."""
     from labkit.data import DATASETS, data_root, find
 
     root = data_root()
@@ -193,7 +196,7 @@ def data() -> list[Finding]:
 
 
 def kernel() -> list[Finding]:
-    """Whether JupyterLab's kernel "python3" is this Python. labkit itself always uses this one."""
+    """Report whether JupyterLab's kernel "python3" is this Python. labkit itself always uses this one."""
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
@@ -214,15 +217,15 @@ def kernel() -> list[Finding]:
 
 
 def _names_of(executable: str) -> set[str]:
-    """python, python3 and python3.N of one environment; a link is not followed, for all environments share its end."""
+    """Return python, python3 and python3.N of one environment, links not followed: all environments share their end."""
     folder, name = os.path.split(os.path.abspath(executable))
     short = f"python{sys.version_info.major}"
     return {os.path.join(folder, other) for other in (name, "python", short, f"{short}.{sys.version_info.minor}")}
 
 
 def sandbox() -> list[Finding]:
-    """How far a submission can be kept from everything else when a class is graded."""
-    from labkit.grading.sandbox.namespaces import best_tier
+    """Report how far a submission can be kept from everything else when a class is graded."""
+    from labkit.grading.sandbox import best_tier
 
     tier = best_tier()
     if tier.safe:
@@ -232,7 +235,7 @@ def sandbox() -> list[Finding]:
 
 
 def labs() -> list[Finding]:
-    """The notebooks."""
+    """Report the notebooks."""
     from labkit.course.labs import list_labs
 
     try:
@@ -243,7 +246,7 @@ def labs() -> list[Finding]:
 
 
 def repository() -> list[Finding]:
-    """Whether the repository's address was filled in: Colab links and set-up cells are made from it."""
+    """Report whether the repository's address was filled in: Colab links and set-up cells are made from it."""
     from labkit.course import labs as course
 
     address = course.repository()

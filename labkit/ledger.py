@@ -1,4 +1,4 @@
-"""The ledger: what has been done, one JSON line each, only ever appended to.
+"""Keep a ledger of what has been done: one JSON line each, only ever appended to.
 
 `run`, `reproduce` and `grade` share it. A line is written only after the output that it names is safely in place, so
 whatever the ledger says is there, is there; `--resume` reads nothing else.
@@ -24,13 +24,13 @@ NOT_HASHED = (
     "doctor.py",
     "ledger.py",
     *(f"course/{name}.py" for name in ("run", "report", "build", "source")),
-    *(f"experiments/{name}.py" for name in ("reproduce", "scores", "tables")),
+    *(f"experiments/{name}.py" for name in ("images", "page", "reproduce", "results", "runs", "scores", "tables")),
 )
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "papermill", "nbclient", "ipykernel")
 
 
 def environment() -> dict[str, str]:
-    """The versions that a result depends on, read from package metadata (nothing is imported)."""
+    """Return the versions that a result depends on, from package metadata (nothing is imported)."""
     found = {"labkit": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:
@@ -41,12 +41,12 @@ def environment() -> dict[str, str]:
 
 
 def now() -> str:
-    """UTC, ISO 8601, whole seconds."""
+    """Return the time in UTC, as ISO 8601, whole seconds."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 class Entry(BaseModel):
-    """One piece of work that ended, well or badly."""
+    """Hold one piece of work that ended, well or badly."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -63,9 +63,10 @@ class Entry(BaseModel):
 
 
 class Ledger:
-    """An append-only file of entries, `ledger.jsonl` in a folder of results."""
+    """Append to and read a file of entries, `ledger.jsonl` in a folder of results."""
 
     def __init__(self, path: str | Path):
+        """Name the file; it need not be there yet."""
         self.path = Path(path)
 
     def append(self, entry: Entry) -> None:
@@ -84,7 +85,7 @@ class Ledger:
 
     @staticmethod
     def _torn(descriptor: int) -> bool:
-        """Whether the last line has no end: its writer was killed, and nothing may be glued to it."""
+        """Return whether the last line has no end: its writer was killed, and the next line must begin anew."""
         size = os.lseek(descriptor, 0, os.SEEK_END)
         if size == 0:
             return False
@@ -92,7 +93,7 @@ class Ledger:
         return os.read(descriptor, 1) != b"\n"
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """All readable entries, oldest first. A torn line counts as work not done: it is left out."""
+        """Return all readable entries, oldest first; an incomplete line counts as work not done, and is left out."""
         if not self.path.exists():
             return []
         found = []
@@ -106,7 +107,7 @@ class Ledger:
         return found
 
     def done(self, kind: str, key: str, input_hash: str) -> Entry | None:
-        """The last entry of `key`, if it went well, had the same input, and its output is still there unchanged."""
+        """Return the last entry of `key` if it went well and had the same input, and its output is there unchanged."""
         mine = [entry for entry in self.entries(kind) if entry.key == key]
         if not mine or mine[-1].status != "ok" or mine[-1].input_hash != input_hash:
             return None
@@ -125,6 +126,6 @@ def package_hash() -> str:
     for folder in filter(None, folders):
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
-            if path.suffix in (".py", ".safetensors", ".json", ".csv") and name not in NOT_HASHED:
+            if path.suffix in (".py", ".safetensors", ".json", ".csv", ".npz") and name not in NOT_HASHED:
                 digest.update(f"{name} {artifacts.sha256(path)}\n".encode())
     return digest.hexdigest()

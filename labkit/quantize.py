@@ -1,7 +1,7 @@
 """Color bins: colors as classes, so that a network can predict a distribution of colors instead of one color.
 
-A `Quantizer` is a list of colors. It says which of them is nearest to a color (hard encoding) or which few are near and
-how much (soft encoding), and turns a network's logits back into colors. Three are made here:
+A `Quantizer` is a list of colors. It finds the one nearest to a color (hard encoding) or the few that are near, with
+probabilities (soft encoding), and turns a network's logits back into colors. Three are made here:
 
 - ``ab676()``: the cells of side 10 of the square [-128, 132)^2 of Lab's a and b. Only 262 of the 676 hold an sRGB
   color, and none is neutral: gray decodes to (-3, -3).
@@ -21,11 +21,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from labkit.color import LUMA_WEIGHTS, at_least_float32, to_float
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
 
 DIMENSIONS = {"ab": 2, "rgb": 3}
 SIGMA = {"ab": 5.0, "rgb": 5 / 255}  # of soft encoding and smoothing, in the units of the space
@@ -48,35 +48,39 @@ FIT_PIXELS = 50_000  # k-means sees at most so many pixels, drawn by seed
 CELL = 5.0  # side of the cells of the look-up table
 
 
-class Quantizer:
-    """A list of colors, the bins.
+class Quantizer(nn.Module):
+    """A list of colors, the bins: a module, so that `.to(device)` moves the colors and their look-up tables.
 
     Args:
         centers: float ``(Q, D)``, Q at least 2.
         space: what the numbers are: "ab" (D = 2, Lab units) or "rgb" (D = 3, in [0, 1]).
         name: for messages and files.
 
-    Raises ``ValueError`` when the centers have another shape, or are not finite numbers.
+    Raises:
+        LabkitError: the centers have another shape, or are not finite numbers.
     """
 
     def __init__(self, centers: Tensor, space: str, name: str = "custom") -> None:
+        """Check and keep the centers, in float32 and on the device they are on."""
         if space not in DIMENSIONS:
             raise LabkitError(f"bins lie in the space 'ab' or 'rgb'. Got {space!r}")
-        centers = torch.as_tensor(centers).detach().to("cpu", torch.float32)
+        super().__init__()
+        centers = torch.as_tensor(centers).detach().to(torch.float32)
         if centers.ndim != 2 or len(centers) < 2 or centers.shape[1] != DIMENSIONS[space]:
-            raise ValueError(f"{space} bins need centers (Q, {DIMENSIONS[space]}), Q >= 2. Got {tuple(centers.shape)}")
+            raise LabkitError(f"{space} bins need centers (Q, {DIMENSIONS[space]}), Q >= 2. Got {tuple(centers.shape)}")
         if not centers.isfinite().all():
-            raise ValueError("the centers of bins must be finite numbers. Got nan or infinity")
-        self.centers = centers
+            raise LabkitError("the centers of bins must be finite numbers. Got nan or infinity")
+        self.centers: Tensor
+        self.register_buffer("centers", centers, persistent=False)  # a model's card holds them, see `config`
         self.space = space
         self.name = name
-        self._candidates: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
+        """Return the number of bins."""
         return len(self.centers)
 
     def config(self) -> str | dict[str, object]:
-        """What `make_quantizer` needs to make this one again; JSON types only."""
+        """Return what `make_quantizer` needs to make this one again; JSON types only."""
         if self.name in FIXED:
             return self.name
         return {"name": self.name, "space": self.space, "centers": self.centers.tolist()}
@@ -84,22 +88,23 @@ class Quantizer:
     # -------------------------------------------------------------------------------------------- color -> bins
 
     def encode(self, colors: Tensor) -> Tensor:
-        """Hard encoding: the nearest bin of each color, ``(N, D, H, W) -> int64 (N, H, W)``.
+        """Return the nearest bin of each color (hard encoding): ``(N, D, H, W) -> int64 (N, H, W)``.
 
-        Raises ``LabkitError`` when a color is NaN. (`soft_encode`, which a training step calls, does not look for it.)
+        Raises:
+            LabkitError: a color is NaN. (`soft_encode`, which a training step calls, does not look for it.)
         """
         if colors.isnan().any():
             raise LabkitError(f"a color is NaN, and no bin of {self.name} is nearest to that: look at what computed it")
         return self._nearest(colors, 1)[0].squeeze(1)
 
     def nearest(self, colors: Tensor) -> Tensor:
-        """Each color replaced by its nearest bin's: ``(N, D, H, W) -> (N, D, H, W)``. No classifier can do better."""
+        """Replace each color by its nearest bin's: ``(N, D, H, W) -> (N, D, H, W)``. No classifier can do better."""
         return self._look_up(self.encode(colors)).to(colors.dtype)
 
     def soft_encode(
         self, colors: Tensor, neighbors: int = NEIGHBORS, sigma: float | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Soft encoding: the nearest few bins, weighted by a Gaussian of their distance and normalized to sum 1.
+        """Return the nearest few bins, weighted by a Gaussian of their distance and normalized to sum 1.
 
         Args:
             colors: ``(N, D, H, W)``.
@@ -109,27 +114,34 @@ class Quantizer:
         Returns: bins int64 ``(N, K, H, W)``, nearest first, and probability float32 ``(N, K, H, W)``. `spread` makes a
         full distribution of them, which is Q / K times larger.
         """
-        sigma = SIGMA[self.space] if sigma is None else sigma
-        if not sigma > 0:
-            raise LabkitError(f"sigma must be above zero. Got {sigma}")
+        sigma = check_number("sigma", SIGMA[self.space] if sigma is None else sigma, above=0)
+        neighbors = check_integer("neighbors", neighbors, low=1, high=len(self))
         bins, squared = self._nearest(colors, neighbors)
         # softmax is the normalized Gaussian, and cannot divide 0 by 0 far away from all bins
         return bins, (-squared / (2 * sigma**2)).softmax(dim=1)
 
     def frequencies(self, colors: Tensor) -> Tensor:
-        """Share of the colors that fall into each bin: ``(N, D, H, W) -> float64 (Q,)`` on the CPU, sum 1."""
+        """Return the fraction of the colors that fall into each bin: ``(N, D, H, W) -> float64 (Q,)``, sum 1.
+
+        On the CPU, because some devices have no float64.
+        """
         counts = torch.bincount(self.encode(colors).flatten().cpu(), minlength=len(self))
         return counts.double() / counts.sum()
 
     def smooth(self, frequencies: Tensor, sigma: float | None = None) -> Tensor:
-        """Let each bin share its frequency with its neighbors by a Gaussian of their distance: ``(Q,) -> (Q,)``.
+        """Spread each bin's frequency over its neighbors by a Gaussian of their distance: ``(Q,) -> (Q,)``.
 
-        What a bin gives away sums to what it had, so that the total stays.
+        The total stays the same.
+
+        Args:
+            frequencies: ``(Q,)``.
+            sigma: of the Gaussian, in the units of the space; 5 in ab (5 / 255 in rgb).
         """
-        sigma = SIGMA[self.space] if sigma is None else sigma
-        distance = torch.cdist(self.centers.double(), self.centers.double())
-        shares = (-distance.square() / (2 * sigma**2)).softmax(dim=1)  # row q: where the mass of bin q goes
-        return (frequencies.to("cpu", torch.float64) @ shares).to(frequencies)
+        sigma = check_number("sigma", SIGMA[self.space] if sigma is None else sigma, above=0)
+        centers = self.centers.cpu().double()
+        distance = torch.cdist(centers, centers)
+        spread = (-distance.square() / (2 * sigma**2)).softmax(dim=1)  # row q: where the mass of bin q goes
+        return (frequencies.to("cpu", torch.float64) @ spread).to(frequencies)
 
     # -------------------------------------------------------------------------------------------- bins -> color
 
@@ -140,47 +152,58 @@ class Quantizer:
         temperature: float = TEMPERATURE,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Colors from a network's logits: ``(N, Q, H, W) -> float32 (N, D, H, W)``.
+        """Return the colors that a network's logits stand for: ``(N, Q, H, W) -> float32 (N, D, H, W)``.
 
         Args:
             logits: the distribution is their softmax over Q.
-            method: "mode": the likeliest bin. "mean": the expected color. "annealed": the expected color after each
+            method: "mode": the most probable bin. "mean": the expected color. "annealed": the expected color after each
                 probability is raised to the power 1 / temperature and all are normalized again, which is
                 ``softmax(logits / temperature)``. "sample": a bin drawn from the distribution, pixel by pixel.
             temperature: of "annealed", above 0. 1 gives the mean; towards 0 it becomes the mode.
             generator: for "sample", on the CPU: the same draws on every device.
 
-        Raises ``LabkitError`` for another method or temperature, ``ValueError`` for another shape.
+        Raises:
+            LabkitError: another method, temperature or shape.
         """
         check_decoding(method, temperature)
         if logits.ndim != 4 or logits.shape[1] != len(self) or not logits.is_floating_point():
-            raise ValueError(f"expected float logits (N, {len(self)}, H, W). Got {logits.dtype} {tuple(logits.shape)}")
+            raise LabkitError(f"expected float logits (N, {len(self)}, H, W). Got {logits.dtype} {tuple(logits.shape)}")
         n, _, height, width = logits.shape
-        centers = self.centers.to(logits.device)
         chance = torch.rand((n, height, width), generator=generator).to(logits.device) if method == "sample" else None
-        colors = torch.empty((n, centers.shape[1], height, width), device=logits.device)
+        colors = torch.empty((n, self.centers.shape[1], height, width), device=logits.device)
         for images, rows in _pieces(logits):
             part = _part(logits, images, rows).float()  # (n, h, W, Q)
             if method == "mode":
-                out = centers[part.argmax(dim=-1)]
+                out = self.centers[part.argmax(dim=-1)]
             elif chance is not None:
-                out = centers[_draw(part.softmax(dim=-1), chance[images, rows])]
+                out = self.centers[_draw(part.softmax(dim=-1), chance[images, rows])]
             else:
-                out = (part / (temperature if method == "annealed" else 1)).softmax(dim=-1) @ centers
+                out = (part / (temperature if method == "annealed" else 1)).softmax(dim=-1) @ self.centers
             colors[images, :, rows] = out.movedim(-1, 1)
         return colors
 
     # ------------------------------------------------------------------------------------------------- internals
 
+    def prepare(self, count: int) -> Tensor:
+        """Return the look-up table for the ``count`` nearest bins in ab; the first time it is computed, on the CPU.
+
+        `Classification` calls it when it is made: a training step must not wait for the device.
+        """
+        name = f"candidates_{count}"
+        if not hasattr(self, name):
+            table = candidate_table(self.centers.cpu(), count).to(self.centers.device)
+            self.register_buffer(name, table, persistent=False)
+        return getattr(self, name)
+
     def _look_up(self, bins: Tensor) -> Tensor:
         """``int64 (N, H, W) -> (N, D, H, W)``."""
-        return self.centers.to(bins.device)[bins].movedim(-1, 1)
+        return self.centers[bins].movedim(-1, 1)
 
     def _nearest(self, colors: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The ``count`` nearest bins of each color and the squared distances, nearest first: each (N, count, H, W)."""
+        """Return the ``count`` nearest bins of each color and the squared distances: each (N, count, H, W)."""
         if colors.ndim != 4 or colors.shape[1] != self.centers.shape[1] or not colors.is_floating_point():
             wanted = f"float colors (N, {self.centers.shape[1]}, H, W)"
-            raise ValueError(f"expected {wanted} in {self.space}. Got {colors.dtype} {tuple(colors.shape)}")
+            raise LabkitError(f"expected {wanted} in {self.space}. Got {colors.dtype} {tuple(colors.shape)}")
         if not 1 <= count <= len(self):
             raise LabkitError(f"{self.name} has {len(self)} bins: expected 1 to {len(self)} neighbors. Got {count}")
         n, _, height, width = colors.shape
@@ -192,68 +215,81 @@ class Quantizer:
 
     def _search_all(self, flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Compare with every bin: (P, D) -> bins and squared distances, each (P, count)."""
-        centers = self.centers.to(flat.device)
-        squared = (flat[:, None] - centers).square().sum(dim=-1)  # (P, Q)
+        squared = (flat[:, None] - self.centers).square().sum(dim=-1)  # (P, Q)
         distance, bins = squared.topk(count, dim=1, largest=False)
         return bins, distance
 
     def _search_table(self, flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The same for ab, but compare only with the bins that can be the nearest somewhere in the color's cell.
+        """Do the same for ab, but compare only with the bins that can be the nearest somewhere in the color's cell.
 
         Four times faster than comparing with all 676, and exact. Colors outside the square, where no sRGB color is,
         are first moved to its border.
         """
-        table = self._table(count, flat.device)
+        table = self.prepare(count)
         flat = flat.clamp(AB_LOW, AB_HIGH)
         across = round((AB_HIGH - AB_LOW) / CELL)
         cell = ((flat - AB_LOW) / CELL).long().clamp(max=across - 1)
         candidates = table[cell[:, 0] * across + cell[:, 1]]  # (P, K)
-        squared = (self.centers.to(flat.device)[candidates] - flat[:, None]).square().sum(dim=-1)
+        squared = (self.centers[candidates] - flat[:, None]).square().sum(dim=-1)
         if count == 1:  # of equal distances the first is taken
             best = squared.argmin(dim=1, keepdim=True)
             return candidates.gather(1, best), squared.gather(1, best)
         distance, best = squared.topk(count, dim=1, largest=False)
         return candidates.gather(1, best), distance
 
-    def _table(self, count: int, device: torch.device) -> Tensor:
-        """For each cell of side 5, the bins that can be among the ``count`` nearest of a color in it: (cells, K).
 
-        Seen from the middle of a cell with half diagonal r, a color's distances are off by r at most. So a bin that is
-        farther than the count-th nearest by more than 2 r is not among them anywhere in the cell.
-        """
-        if count not in self._candidates:
-            middles = torch.arange(AB_LOW + CELL / 2, AB_HIGH, CELL)
-            distance = torch.cdist(torch.cartesian_prod(middles, middles).double(), self.centers.double())
-            limit = distance.kthvalue(count, dim=1, keepdim=True).values + CELL * 2**0.5 + 1e-3
-            most = int((distance <= limit).sum(dim=1).max())
-            candidates = distance.topk(most, dim=1, largest=False).indices
-            # Later bins first: a color exactly between two goes to the later one, as half-open cells have it.
-            self._candidates[count] = candidates.sort(dim=1, descending=True).values
-        self._candidates[count] = self._candidates[count].to(device)
-        return self._candidates[count]
+def candidate_table(centers: Tensor, count: int) -> Tensor:
+    """Find, for each cell of side 5, the bins that can be among the ``count`` nearest of a color in it.
+
+    Seen from the middle of a cell with half diagonal r, a color's distances are off by r at most. So a bin that is
+    farther than the count-th nearest by more than 2 r is not among them anywhere in the cell.
+
+    Args:
+        centers: of the bins, ``(Q, 2)`` in ab, on the CPU.
+        count: how many nearest bins are searched for.
+
+    Returns: int64 ``(cells, K)``.
+    """
+    middles = torch.arange(AB_LOW + CELL / 2, AB_HIGH, CELL)
+    distance = torch.cdist(torch.cartesian_prod(middles, middles).double(), centers.double())
+    limit = distance.kthvalue(count, dim=1, keepdim=True).values + CELL * 2**0.5 + 1e-3
+    most = int((distance <= limit).sum(dim=1).max())
+    candidates = distance.topk(most, dim=1, largest=False).indices
+    # Later bins first: a color exactly between two goes to the later one, as half-open cells have it.
+    return candidates.sort(dim=1, descending=True).values
 
 
 # ------------------------------------------------------------------------------------------------- the quantizers
 
 
 def ab676() -> Quantizer:
-    """The 26 x 26 cells of side 10 of [-128, 132) in a and b, a-major; their centers are -123, -113, ..., 127."""
+    """Make the 26 x 26 cells of side 10 of [-128, 132) in a and b, a-major; their centers are -123, -113, ..., 127."""
     line = torch.arange(AB_LOW + AB_STEP / 2, AB_HIGH, AB_STEP)
     return Quantizer(torch.cartesian_prod(line, line), "ab", "ab676")
 
 
 def ab313() -> Quantizer:
-    """Zhang's 313 bins, a-major: points of the lattice of step 10."""
+    """Make Zhang's 313 bins, a-major: points of the lattice of step 10."""
     points = [(a, b) for a, low, high in ZHANG_ROWS for b in range(low, high + 1, 10)]
     return Quantizer(torch.tensor(points), "ab", "ab313")
 
 
 def fit_rgb(images: Tensor, bins: int = 24, seed: int = 0) -> Quantizer:
-    """Bins fitted to the colors of pictures ``(N, 3, H, W)`` (uint8 or float) by k-means in RGB, dark ones first.
+    """Fit bins to the colors of images by k-means in RGB, sorted by luma.
 
-    The same images, seed and number of bins give the same centers. At most 50,000 pixels are looked at, drawn by seed.
-    Raises ``LabkitError`` when the pictures have fewer colors than bins.
+    The same images, seed and number of bins give the same centers. At most 50,000 pixels are used, drawn by seed.
+
+    Args:
+        images: ``(N, 3, H, W)``, uint8 or float.
+        bins: how many.
+        seed: of the pixels and of k-means.
+
+    Returns: the quantizer, on the device of the images.
+
+    Raises:
+        LabkitError: the images have fewer colors than bins.
     """
+    bins, seed = check_integer("bins", bins, low=2), check_seed(seed)
     from scipy.cluster.vq import kmeans2  # scipy comes with scikit-image
 
     generator = torch.Generator().manual_seed(seed)
@@ -266,24 +302,24 @@ def fit_rgb(images: Tensor, bins: int = 24, seed: int = 0) -> Quantizer:
     centers, _ = kmeans2(pixels.numpy(), bins, iter=30, minit="++", seed=seed)
     found_centers = torch.from_numpy(centers)
     order = (found_centers @ torch.tensor(LUMA_WEIGHTS, dtype=torch.float64)).argsort()
-    return Quantizer(found_centers[order], "rgb", f"rgb{bins}")
+    return Quantizer(found_centers[order].to(images.device, torch.float32), "rgb", f"rgb{bins}")
 
 
 def check_decoding(method: str, temperature: float) -> None:
     """Raise ``LabkitError`` unless ``Quantizer.decode`` knows the method and the temperature is above 0."""
     if method not in METHODS:
         raise LabkitError(f"bins are decoded by one of {', '.join(METHODS)}. Got {method!r}")
-    if not temperature > 0:
-        raise LabkitError(f"temperature must be above 0 (for its limit use decode='mode'). Got {temperature}")
+    check_number("temperature (for its limit 0 use decode='mode')", temperature, above=0)
 
 
 FIXED = {"ab676": ab676, "ab313": ab313}
 
 
 def make_quantizer(config: str | dict[str, Any]) -> Quantizer:
-    """A quantizer from what ``Quantizer.config`` returned: a name, or an object with name, space and centers.
+    """Make a quantizer from what ``Quantizer.config`` returned: a name, or an object with name, space and centers.
 
-    Raises ``LabkitError`` for anything else.
+    Raises:
+        LabkitError: anything else.
     """
     if isinstance(config, str) and config in FIXED:
         return FIXED[config]()
@@ -299,35 +335,36 @@ def make_quantizer(config: str | dict[str, Any]) -> Quantizer:
 
 
 def rebalancing_weights(frequencies: Tensor, mix: float = 0.5) -> Tensor:
-    """Weights that make rare colors count: proportional to ``1 / ((1 - mix) p + mix / Q)``, with ``sum(p w) = 1``.
+    """Return weights that make rare colors count more.
+
+    They are proportional to ``1 / ((1 - mix) p + mix / Q)``, with ``sum(p w) = 1``.
 
     Args:
         frequencies: p ``(Q,)``, not negative, sum 1 (Zhang smooths it first: `Quantizer.smooth`).
-        mix: share of the uniform distribution. 1 gives equal weights; 0 makes every bin contribute the same.
+        mix: fraction of the uniform distribution. 1 gives equal weights; 0 makes every bin contribute the same.
 
     Returns: ``(Q,)``. Empty bins have a large finite weight; with ``mix=0`` they have weight 0.
     """
-    if not 0 <= mix <= 1:
-        raise LabkitError(f"mix is a share from 0 to 1. Got {mix}")
+    mix = check_number("mix", mix, low=0, high=1)
     if (
         frequencies.ndim != 1
         or (frequencies < 0).any()
         or not torch.isclose(frequencies.sum(), frequencies.new_ones(()))
     ):
-        raise ValueError("frequencies must be a distribution (Q,): not negative, sum 1")
+        raise LabkitError("frequencies must be a distribution (Q,): not negative, sum 1")
     mixed = (1 - mix) * frequencies + mix / len(frequencies)
     weights = torch.where(mixed > 0, 1 / mixed, torch.zeros_like(mixed))
     return weights / (frequencies * weights).sum()
 
 
 def spread(bins: Tensor, probability: Tensor, count: int) -> Tensor:
-    """A soft encoding as full distributions: bins and probability ``(N, K, H, W) -> (N, count, H, W)``."""
+    """Return a soft encoding as full distributions: bins and probability ``(N, K, H, W) -> (N, count, H, W)``."""
     n, _, height, width = bins.shape
     return probability.new_zeros((n, count, height, width)).scatter_add_(1, bins, probability)
 
 
 def cross_entropy(logits: Tensor, bins: Tensor, probability: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Weighted cross-entropy with soft targets: the mean over pixels of ``-w sum_k p_k log softmax(logits)[bin_k]``.
+    """Return the weighted cross-entropy with soft targets: ``-w sum_k p_k log softmax(logits)[bin_k]``, a mean.
 
     It is divided by the number of pixels, not by the sum of the weights: their mean is 1 over the training colors.
     torch's ``cross_entropy`` would need the full target distributions and several copies of the logits; this one keeps
@@ -371,13 +408,13 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _part(logits: Tensor, images: slice, rows: slice) -> Tensor:
-    """A piece of the logits with the bins last, at least float32: (n, h, W, Q)."""
+    """Return a piece of the logits with the bins last, at least float32: (n, h, W, Q)."""
     part = logits[images, :, rows].movedim(1, -1)
     return at_least_float32(part)
 
 
 def _pieces(logits: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Cuts (N, Q, H, W) into pieces of about PIECE numbers: slices of whole images, or of one image's rows."""
+    """Cut (N, Q, H, W) into pieces of about PIECE numbers: slices of whole images, or of one image's rows."""
     n, bins, height, width = logits.shape
     images = max(1, PIECE // (bins * height * width))
     rows = min(height, max(1, PIECE // (bins * width)))
@@ -387,7 +424,7 @@ def _pieces(logits: Tensor) -> Iterator[tuple[slice, slice]]:
 
 
 def _draw(probability: Tensor, chance: Tensor) -> Tensor:
-    """One bin for each distribution: where the cumulative sum passes the chance. (..., Q), (...) -> int64 (...)."""
+    """Draw one bin from each distribution: where the cumulative sum passes the chance. (..., Q), (...) -> (...)."""
     cumulative = probability.cumsum(dim=-1)
     passed = cumulative <= chance[..., None] * cumulative[..., -1:]
     return passed.sum(dim=-1).clamp(max=probability.shape[-1] - 1)

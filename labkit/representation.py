@@ -1,15 +1,15 @@
-"""What a network sees and predicts: every color space as one small class.
+"""Representations: what a network is given and what it predicts, each color space as one small class.
 
 A representation answers four questions, and a colorizer needs no more:
 
-- ``encode(rgb, stride)``: which gray image does the network see, and which numbers should it predict?
+- ``encode(rgb, stride)``: which gray image is the network given, and which numbers should it predict?
 - ``loss(prediction, target)``: how wrong is a prediction?
-- ``decode(gray, prediction)``: which picture is that?
+- ``decode(gray, prediction)``: which image is that?
 - ``config()``: how is it made again from a file?
 
 A new idea is one new class here (and one line in ``REPRESENTATIONS``); every lab, metric and command can use it.
 Four regressions predict color itself. Classification predicts a distribution over color bins: its ``loss`` is a
-cross-entropy, its ``decode`` first picks or averages bin centers (``colors``) and then paints as a regression does.
+cross-entropy, its ``decode`` first picks or averages bin centers (``colors``), then goes on as a regression does.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit import color
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.quantize import (
     NEIGHBORS,
     TEMPERATURE,
@@ -40,11 +40,19 @@ AB_RANGE = 110.0  # |a| and |b| of sRGB colors stay below 108 (color.py); dividi
 U_RANGE, V_RANGE = 0.436, 0.615  # the largest |U| and |V| of sRGB colors
 
 
-class Representation(ABC):
-    """Between pictures and the numbers a network predicts.
+class Representation(nn.Module, ABC):
+    """Converts between images and the numbers that a network predicts.
 
     Images are ``(N, 3, H, W)``, uint8 or float in [0, 1]. Gray is ``(N, 1, H, W)`` in [0, 1].
     Predictions and targets are ``(N, channels, ceil(H / stride), ceil(W / stride))``.
+
+    It is a module so that ``.to(device)`` moves what it holds. Its tensors are buffers that are not part of the state
+    dict: `config` holds them.
+
+    Attributes:
+        name: as in ``REPRESENTATIONS``.
+        channels: how many numbers are predicted for each pixel.
+        predicts_luma: whether luma is predicted too, rather than taken from the gray image.
     """
 
     name: ClassVar[str]
@@ -53,73 +61,87 @@ class Representation(ABC):
 
     @abstractmethod
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """``rgb -> (gray, target)`` at full resolution."""
+        """Return gray ``(N, 1, H, W)`` and target ``(N, D, H, W)`` of rgb ``(N, 3, H, W)``, at full resolution."""
 
     @abstractmethod
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
-        """``(N, 1, H, W), (N, D, h, w) -> rgb (N, 3, H, W)`` inside [0, 1]. Smaller colors are enlarged."""
+        """Return rgb ``(N, 3, H, W)`` in [0, 1] of gray ``(N, 1, H, W)`` and colors ``(N, D, h, w)``, upsampled."""
 
     @abstractmethod
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """A scalar to minimize."""
+        """Return how wrong a prediction is: a scalar to minimize."""
 
     def encode(self, rgb: Tensor, stride: int = 1) -> tuple[Tensor, Tensor]:
-        """``rgb -> (gray, target)``; with a stride the target is averaged over stride x stride pixels.
+        """Return what the network is given and what it should predict.
 
-        Raises ``ValueError`` when the target holds luma and a stride is asked: luma must not lose resolution.
+        Args:
+            rgb: ``(N, 3, H, W)``.
+            stride: the target is averaged over stride x stride pixels.
+
+        Returns: gray ``(N, 1, H, W)`` and target ``(N, C, ceil(H / stride), ceil(W / stride))``.
+
+        Raises:
+            LabkitError: the target holds luma and the stride is not 1: luma must not lose resolution.
         """
+        stride = check_integer("stride", stride, low=1)
         gray, target = self.split(rgb)
         if stride > 1:
             if self.predicts_luma:
-                raise ValueError(
-                    f"{self.name} predicts luma, which no stride may blur: expected stride 1. Got {stride}"
+                raise LabkitError(
+                    f"{self.name} predicts luma, which must not be averaged: expected stride 1. Got {stride}"
                 )
             target = F.avg_pool2d(target, stride, ceil_mode=True)
         return gray, target
 
     def colors(self, prediction: Tensor) -> Tensor:
-        """The color coordinates that a prediction stands for, ``(N, C, h, w) -> (N, D, h, w)``: itself, in regressions.
+        """Return the color coordinates that a prediction stands for: ``(N, C, h, w) -> (N, D, h, w)``.
 
-        Unlike distributions over bins, these may be averaged and enlarged.
+        In regressions the prediction itself. Unlike distributions over bins, these may be averaged and upsampled.
         """
         return prediction
 
     def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
-        """``(N, 1, H, W), (N, C, h, w) -> rgb (N, 3, H, W)`` inside [0, 1]. A smaller prediction is enlarged."""
+        """Return rgb ``(N, 3, H, W)`` in [0, 1] of gray ``(N, 1, H, W)`` and a prediction ``(N, C, h, w)``."""
         return self.to_rgb(gray, self.colors(prediction))
 
-    def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:  # noqa: B027 (a choice)
-        """Takes from training images what the representation needs to know of them; regressions need nothing.
+    def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
+        """Learn from training images what the representation needs to know of them; regressions need nothing.
 
-        `fit` calls it before the first step. ``images (N, 3, H, W)``; ``stride`` is the network's.
+        `labkit.training.fit` calls it before the first step.
+
+        Args:
+            images: ``(N, 3, H, W)``, on the representation's device.
+            stride: of the network.
+            seed: of what is drawn.
         """
 
     def gray(self, rgb: Tensor) -> Tensor:
-        """What the network sees of a color picture: ``(N, 1, H, W)`` in [0, 1]."""
+        """Return what the network is given of color images: ``(N, 1, H, W)`` in [0, 1]."""
         return self.split(rgb)[0]
 
     def target(self, rgb: Tensor, stride: int = 1) -> Tensor:
-        """What the network should predict for a color picture: ``(N, C, H/stride, W/stride)``."""
+        """Return what the network should predict for color images: ``(N, C, H/stride, W/stride)``."""
         return self.encode(rgb, stride)[1]
 
     def config(self) -> dict[str, object]:
-        """Everything `make_representation` needs to make this one again; JSON types only."""
+        """Return everything that `make_representation` needs to make this one again; JSON types only."""
         return {"name": self.name}
 
 
 class Regression(Representation):
-    """Predicts numbers directly, with the loss mix of Dalban and Lakbir: ``alpha * MSE + (1 - alpha) * L1``.
+    """Predicts color coordinates directly, with the loss of Dalban and Lakbir: ``alpha * MSE + (1 - alpha) * L1``.
 
-    ``alpha=1`` is MSE (its optimum is the mean of the possible colors), ``alpha=0`` is L1 (the median).
+    Args:
+        alpha: 1 is MSE (it is minimized by the mean of the possible colors), 0 is L1 (by their median).
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        if not 0.0 <= alpha <= 1.0:
-            raise LabkitError(f"alpha is the share of MSE in the loss: expected a number from 0 to 1. Got {alpha}")
-        self.alpha = alpha
+        """Check and keep alpha."""
+        super().__init__()
+        self.alpha = check_number("alpha (the fraction of MSE in the loss)", alpha, low=0, high=1)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """``alpha * MSE + (1 - alpha) * L1``, each the mean over all numbers, in this representation's units."""
+        """Return ``alpha * MSE + (1 - alpha) * L1``, each the mean over all numbers, in this representation's units."""
         prediction = prediction.to(target.dtype)
         if self.alpha == 1.0:
             return F.mse_loss(prediction, target)
@@ -128,44 +150,53 @@ class Regression(Representation):
         return self.alpha * F.mse_loss(prediction, target) + (1 - self.alpha) * F.l1_loss(prediction, target)
 
     def config(self) -> dict[str, object]:
+        """Return the name and alpha."""
         return super().config() | {"alpha": self.alpha}
 
 
 class RGB(Regression):
-    """All three channels in [0, 1]: the network has to repaint the luma that it was given."""
+    """Predicts all three channels in [0, 1]; so the network has to reproduce the luma that it was given."""
 
     name = "rgb"
     channels = 3
     predicts_luma = True
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Return luma, and R, G and B in [0, 1]."""
         return color.luma(rgb), color.to_float(rgb)
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """Return the colors, clipped to [0, 1]; gray is not used."""
         return colors.to(gray.dtype).clamp(0, 1)
 
 
 class LumaChroma(Regression):
-    """The chroma plane of the ECS171 paper: two coefficients on a basis of the plane of zero luma.
+    """Predicts the chroma of the ECS171 paper: two coefficients on a basis of the plane of zero luma.
 
-    ``form="corrected"``: gray axis plus an orthonormal basis, so chroma error is RGB error.
-    ``form="printed"``: as the paper prints it, where zero chroma is green (see ``color.luma_chroma_to_rgb``).
-    Its loss is that of the RGB error (section 2.3.1): on a crooked basis errors of the coordinates are no color errors.
     Luma is exact by construction.
+
+    Args:
+        alpha: as in `Regression`.
+        form: "corrected": gray axis plus an orthonormal basis, so that chroma error is RGB error. "printed": as the
+            paper prints it, where zero chroma is green (see `labkit.color.rgb_to_luma_chroma`). Its loss is that of
+            the RGB error (section 2.3.1): on a basis that is not orthonormal, errors of coordinates are
+            no color errors.
     """
 
     name = "luma-chroma"
 
     def __init__(self, alpha: float = 1.0, form: str = "corrected") -> None:
+        """Check and keep both."""
         super().__init__(alpha)
         color.chroma_basis(form)  # refuses an unknown form here, not in the middle of training
         self.form = form
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Return luma and the two chroma coordinates."""
         return color.rgb_to_luma_chroma(rgb, self.form)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """``alpha * MSE + (1 - alpha) * L1``: corrected, of the two coordinates; printed, of R, G and B."""
+        """Return ``alpha * MSE + (1 - alpha) * L1``: corrected, of the two coordinates; printed, of R, G and B."""
         if self.form == "printed":
             no_luma = torch.zeros_like(target[:, :1])
             rgb_error = color.luma_chroma_to_rgb(no_luma, prediction.to(target.dtype) - target, self.form)
@@ -173,55 +204,65 @@ class LumaChroma(Regression):
         return super().loss(prediction, target)
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """Return luma and upsampled chroma as rgb, the chroma scaled into the gamut."""
         chroma = upsample(colors, gray)
         return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.form))
 
     def config(self) -> dict[str, object]:
+        """Return the name, alpha and form."""
         return super().config() | {"form": self.form}
 
 
 class YUV(Regression):
-    """U and V, each divided by its largest value; the network sees Y, which is Rec.601 luma."""
+    """Predicts U and V, each divided by its largest value; the network is given Y, which is Rec.601 luma."""
 
     name = "yuv"
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Y, and U and V scaled to [-1, 1]."""
         gray, u, v = color.rgb_to_yuv(rgb).split(1, dim=-3)
         return gray, torch.cat([u / U_RANGE, v / V_RANGE], dim=-3)
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """Return Y, U and V as rgb, the chroma scaled into the gamut."""
         u, v = upsample(colors, gray).split(1, dim=-3)
         return color.scale_to_gamut(color.yuv_to_rgb(torch.cat([gray, u * U_RANGE, v * V_RANGE], dim=-3)))
 
 
 class LAB(Regression):
-    """a and b of CIE LAB, divided by 110.
+    """Predicts a and b of CIE LAB, divided by 110.
 
-    ``input_gray="lightness"``: the network sees L*, as in the papers. L* is another gray than luma: two colors of the
-    same luma differ in L*, so on toyworld such a network is told what it should have to guess.
-    ``input_gray="luma"``: the network sees Rec.601 luma like all the others, and decode finds the L* that keeps it.
+    Args:
+        alpha: as in `Regression`.
+        input_gray: "lightness": the network is given L*, as in the papers. L* is another gray than luma: two colors
+            of the same luma differ in L*, so on toyworld such a network is told what it should have to guess. "luma":
+            it is given Rec.601 luma like all the others, and `to_rgb` finds the L* that keeps it.
     """
 
     name = "lab"
 
     def __init__(self, alpha: float = 1.0, input_gray: str = "lightness") -> None:
+        """Check and keep both."""
         super().__init__(alpha)
         if input_gray not in ("lightness", "luma"):
-            raise LabkitError(f"LAB's network sees 'lightness' or 'luma'. Got {input_gray!r}")
+            raise LabkitError(f"input_gray must be 'lightness' or 'luma'. Got {input_gray!r}")
         self.input_gray = input_gray
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Return L* / 100 or luma, and a and b divided by 110."""
         lab = color.rgb_to_lab(rgb)
         gray = lab[..., :1, :, :] / 100 if self.input_gray == "lightness" else color.luma(rgb)
         return gray, lab[..., 1:, :, :] / AB_RANGE
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """Return the image of this gray, with a and b scaled into the gamut."""
         ab = upsample(colors, gray) * AB_RANGE
         if self.input_gray == "luma":
             return color.luma_ab_to_rgb(gray, ab)
         return color.scale_lab_to_gamut(torch.cat([gray * 100, ab], dim=-3))
 
     def config(self) -> dict[str, object]:
+        """Return the name, alpha and input_gray."""
         return super().config() | {"input_gray": self.input_gray}
 
 
@@ -238,12 +279,12 @@ class Classification(Representation):
         temperature: of "annealed".
         neighbors: bins that share a color in the target; 1 is hard encoding. Default: 5 in ab, 1 in RGB.
         sigma: of soft encoding, in Lab units (RGB: of 0 to 1). Default: 5 (5 / 255).
-        rebalance: None, or the share of the uniform distribution in class rebalancing (Zhang: .5); `fit` then
+        rebalance: None, or the fraction of the uniform distribution in class rebalancing (Zhang: .5); `fit` then
             computes the weights of the bins from the training images.
         weights: the weights themselves, one for each bin.
         divide_out: decode the distribution with the weights divided out again: that of the training images as they are.
         input_gray: as in `LAB`: "lightness" (default) or "luma". For bins in ab only.
-        seed: of "sample"; a picture is then decoded the same way each time.
+        seed: of "sample"; an image is then decoded the same way each time.
     """
 
     name = "classification"
@@ -262,6 +303,8 @@ class Classification(Representation):
         input_gray: str | None = None,
         seed: int = 0,
     ) -> None:
+        """Check the options; the bins of "rgb24" are fitted later."""
+        super().__init__()
         self._quantizer: Quantizer | None = None
         if quantizer == "rgb24":
             self.channels, bins_space = 24, "rgb"
@@ -271,9 +314,11 @@ class Classification(Representation):
         in_ab = bins_space == "ab"
         if input_gray is not None and not in_ab:
             raise LabkitError(
-                f"input_gray is an option of bins in ab; the network of bins in rgb sees luma. Got {input_gray!r}"
+                f"input_gray is an option of bins in ab; with bins in rgb the network is given luma. Got {input_gray!r}"
             )
-        self.space: Regression = LAB(input_gray=input_gray or "lightness") if in_ab else RGB()  # splits and paints
+        self.space: Regression = (
+            LAB(input_gray=input_gray or "lightness") if in_ab else RGB()
+        )  # splits, and makes rgb of colors
         self.unit = AB_RANGE if in_ab else 1.0  # of that space's coordinates
         self.predicts_luma = self.space.predicts_luma
         self.method = decode or ("annealed" if in_ab else "mode")
@@ -281,74 +326,87 @@ class Classification(Representation):
         self.neighbors = (NEIGHBORS if in_ab else 1) if neighbors is None else neighbors
         self.sigma = sigma
         self.rebalance = rebalance
-        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.weights: Tensor | None
+        given = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.register_buffer("weights", given, persistent=False)  # the model's card holds them
         self.divide_out = divide_out
         self.input_gray = input_gray
         self.seed = seed
         check_decoding(self.method, temperature)
-        if not 1 <= self.neighbors <= self.channels:
-            raise LabkitError(f"neighbors must be from 1 to the {self.channels} bins. Got {neighbors}")
-        if sigma is not None and not sigma > 0:
-            raise LabkitError(f"sigma must be above zero. Got {sigma}")
-        if rebalance is not None and not 0 <= rebalance <= 1:
-            raise LabkitError(f"rebalance is a share from 0 to 1, or None. Got {rebalance}")
+        check_seed(seed)
+        self.neighbors = check_integer("neighbors", self.neighbors, low=1, high=self.channels)
+        if sigma is not None:
+            check_number("sigma", sigma, above=0)
+        if rebalance is not None:
+            check_number("rebalance", rebalance, low=0, high=1)
         if self.weights is not None and len(self.weights) != self.channels:
             raise LabkitError(f"weights must be {self.channels} numbers, one for each bin. Got {len(self.weights)}")
+        if in_ab:
+            self.quantizer.prepare(self.neighbors)
 
     @property
     def quantizer(self) -> Quantizer:
-        """The bins. Raises ``LabkitError`` while they are not fitted yet."""
+        """The bins.
+
+        Raises:
+            LabkitError: they are not fitted yet.
+        """
         if self._quantizer is None:
             raise LabkitError("the 24 RGB bins are not fitted yet: train with fit, or call fit(images)")
         return self._quantizer
 
     def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
-        """Fits the RGB bins and computes the rebalancing weights, where they are asked for and not given."""
+        """Fit the RGB bins and compute the rebalancing weights, where they are asked for and not given."""
         if self._quantizer is None:
-            self._quantizer = fit_rgb(images, self.channels, seed)
+            self._quantizer = fit_rgb(images, self.channels, seed)  # on the device of the images, as this module is
         if self.rebalance is not None and self.weights is None:
             frequencies = torch.zeros(self.channels, dtype=torch.float64)
             for part in images.split(64):
                 frequencies += len(part) * self.quantizer.frequencies(self.target(part, stride))
             smooth = self.quantizer.smooth(frequencies / len(images))
-            self.weights = rebalancing_weights(smooth, self.rebalance).float()
+            self.weights = rebalancing_weights(smooth, self.rebalance).to(self.quantizer.centers)  # float32, its device
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Return gray and the colors themselves: a and b in Lab units, or R, G and B in [0, 1]."""
         gray, coordinates = self.space.split(rgb)
         return gray, coordinates * self.unit
 
     def encode_bins(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What the loss makes of a target ``(N, D, h, w)``: bins ``(N, K, h, w)``, their probability, and each pixel's
-        weight ``(N, h, w)``, which is that of its nearest bin (None: all 1)."""
+        """Return a target ``(N, D, h, w)`` as the loss needs it.
+
+        Returns: bins ``(N, K, h, w)``, their probability ``(N, K, h, w)``, and each pixel's weight ``(N, h, w)``, which
+            is that of its nearest bin (None: all 1).
+        """
         bins, probability = self.quantizer.soft_encode(target, self.neighbors, self.sigma)
         if self.weights is None:
             return bins, probability, None
-        self.weights = self.weights.to(bins.device)
         return bins, probability, self.weights[bins[:, 0]]
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Weighted cross-entropy in nats per pixel; ``target`` holds colors, as `encode` gives them."""
+        """Return the weighted cross-entropy in nats per pixel; ``target`` holds colors, as `encode` gives them."""
         return cross_entropy(prediction, *self.encode_bins(target))
 
     def colors(self, prediction: Tensor) -> Tensor:
-        """Logits ``(N, Q, h, w)`` to ``(N, 2, h, w)`` a and b, or ``(N, 3, h, w)`` RGB, by the decoding chosen."""
+        """Return a and b ``(N, 2, h, w)``, or RGB ``(N, 3, h, w)``, of logits ``(N, Q, h, w)``, by ``decode``."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.divide_out and self.weights is not None:
-            prediction = prediction - self.weights.to(prediction).log()[:, None, None]
+            prediction = prediction - self.weights.log()[:, None, None]
         return self.quantizer.decode(prediction, self.method, self.temperature, generator)
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """Return rgb as `LAB` or `RGB` do, of colors in the bins' units."""
         return self.space.to_rgb(gray, colors / self.unit)
 
     def oracle(self, rgb: Tensor, stride: int = 1) -> Tensor:
-        """The pictures with each color replaced by its nearest bin's: ``(N, 3, H, W) -> rgb (N, 3, H, W)``.
+        """Return images with each color replaced by its nearest bin's: ``(N, 3, H, W) -> rgb (N, 3, H, W)``.
 
-        Their score is the quantizer's oracle floor. To be read beside a trained classifier's score.
+        No classifier with these bins can be better: read their score beside a trained classifier's.
         """
         gray, target = self.encode(rgb, stride)
         return self.to_rgb(gray, self.quantizer.nearest(target))
 
     def config(self) -> dict[str, object]:
+        """Return the name, the bins, the weights and all options."""
         return super().config() | {
             "quantizer": "rgb24" if self._quantizer is None else self._quantizer.config(),
             "decode": self.method,
@@ -371,10 +429,15 @@ REPRESENTATIONS: dict[str, Callable[..., Representation]] = {
 
 
 def make_representation(name: str, **options: Any) -> Representation:
-    """A representation by name, with its constructor's options.
+    """Make a representation by name.
 
-    Regressions: ``rgb``, ``lab``, ``yuv``, ``luma-chroma``. Classifications: ``ab676``, ``ab313``, ``rgb24``, and
-    ``classification`` with ``quantizer=`` for other bins. Raises ``LabkitError`` for an unknown name or option.
+    Args:
+        name: a key of ``REPRESENTATIONS``. Regressions: ``rgb``, ``lab``, ``yuv``, ``luma-chroma``. Classifications:
+            ``ab676``, ``ab313``, ``rgb24``, and ``classification`` with ``quantizer=`` for other bins.
+        **options: of its class.
+
+    Raises:
+        LabkitError: unknown name or option.
     """
     if name not in REPRESENTATIONS:
         raise LabkitError(f"unknown representation {name!r}: expected one of {', '.join(REPRESENTATIONS)}")
@@ -385,7 +448,14 @@ def make_representation(name: str, **options: Any) -> Representation:
 
 
 def upsample(prediction: Tensor, gray: Tensor) -> Tensor:
-    """Prediction at gray's resolution and dtype: bilinear, as JPEG decoders enlarge half-resolution chroma."""
+    """Return a prediction at gray's resolution and dtype: bilinear, as JPEG decoders upsample half-resolution chroma.
+
+    Args:
+        prediction: ``(N, C, h, w)``, of a network whose output stride is a whole number.
+        gray: ``(N, 1, H, W)``.
+
+    Returns: ``(N, C, H, W)``.
+    """
     prediction = prediction.to(gray.dtype)
     height, width = gray.shape[-2:]
     stride = max(-(-height // prediction.shape[-2]), -(-width // prediction.shape[-1]))  # a side of 1 shows none

@@ -1,6 +1,6 @@
-"""Figures to play with: a panel of controls in a live notebook, and always a static figure that says the same.
+"""Interactive figures: a panel of controls in a live notebook, and always a static figure that says the same.
 
-The static twin is what a saved notebook, a report, an HTML export or a screen without widgets shows. The live
+The static figure is what a saved notebook, a report, an HTML export or a screen without widgets shows. The live
 panel comes on top of it, unless LABKIT_STATIC=1 (which `labkit build`, `labkit run` and the tests set) or
 ipywidgets is missing.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from labkit import color, plots
+from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ def explore(
     caption: str | None = None,
     **controls: tuple[float, float, float] | Sequence[Any] | bool,
 ) -> None:
-    """Shows ``draw(**static)`` as a figure and, in a live notebook, a panel of controls that draws it anew.
+    """Show ``draw(**static)`` as a figure and, in a live notebook, a panel of controls that draws it anew.
 
     Args:
         draw: makes the figure from one keyword argument per control.
@@ -40,7 +41,7 @@ def explore(
             name=True or False a check box. Underscores in a name show as spaces.
 
     Raises:
-        ValueError: if a control is none of these, or `static` does not hold a possible value for each.
+        LabkitError: if a control is none of these, or `static` does not hold a possible value for each.
     """
     _check(controls, static)
     _explore(lambda: draw(**static), draw, alt=alt, static=static, caption=caption, controls=controls)
@@ -49,7 +50,7 @@ def explore(
 def compare_slider(
     rows: Mapping[str, Tensor], *, alt: str, caption: str | None = None, columns: Sequence[str] | None = None
 ) -> None:
-    """Aligned images in rows (gray, colorized, true, say); in a live notebook a slider blends from row to row.
+    """Show aligned images in rows (gray, colorized, true, say); in a live notebook a slider blends from row to row.
 
     Args:
         rows: label -> (N, C, H, W), uint8 or float in [0, 1], C = 3 or 1, all of the same N, H and W; at
@@ -57,19 +58,22 @@ def compare_slider(
         alt: what the static figure, all rows one above the other, shows.
         caption: Markdown, one paragraph.
         columns: N titles.
+
+    Raises:
+        LabkitError: for fewer rows, or rows of different shapes.
     """
     shapes = {label: (len(images), *images.shape[-2:]) for label, images in rows.items()}
     if len(rows) < 2 or len(set(shapes.values())) != 1:
-        raise ValueError(f"compare_slider needs two or more rows of images of one shape. Got {shapes}")
+        raise LabkitError(f"wrong rows: got {shapes}, expected two or more rows of as many images of one size")
     labels = list(rows)
     pictures = [color.to_float(images).expand(-1, 3, -1, -1) for images in rows.values()]
 
     def draw(blend: float) -> Figure:
         low = min(int(blend), len(labels) - 2)
-        share = blend - low
-        mixed = (1 - share) * pictures[low] + share * pictures[low + 1]
+        weight = blend - low
+        mixed = (1 - weight) * pictures[low] + weight * pictures[low + 1]
         name = {0.0: labels[low], 1.0: labels[low + 1]}.get(
-            share, f"{1 - share:.0%} {labels[low]}, {share:.0%} {labels[low + 1]}"
+            weight, f"{1 - weight:.0%} {labels[low]}, {weight:.0%} {labels[low + 1]}"
         )
         return plots.image_grid({name: mixed}, columns)
 
@@ -84,7 +88,7 @@ def compare_slider(
 
 
 def is_live() -> bool:
-    """Whether widgets are shown: LABKIT_STATIC is unset, empty or 0, and ipywidgets is installed."""
+    """Return whether widgets are shown: LABKIT_STATIC is unset, empty or 0, and ipywidgets is installed."""
     if os.environ.get("LABKIT_STATIC", "") not in ("", "0"):
         return False
     try:
@@ -95,7 +99,17 @@ def is_live() -> bool:
 
 
 def panel(draw: Callable[..., Figure], *, alt: str, static: Mapping[str, Any], controls: Mapping[str, Any]) -> Any:
-    """The live part alone: an ipywidgets box of the controls over an Output that holds the latest figure."""
+    """Make the live part alone.
+
+    Args:
+        draw: as in `explore`.
+        alt: what the static figure shows.
+        static: the values that the controls start with.
+        controls: as in `explore`.
+
+    Returns:
+        An ipywidgets box of the controls over an Output that holds the latest figure.
+    """
     import ipywidgets
 
     widgets = {name: _widget(name, control, static[name]) for name, control in controls.items()}
@@ -105,8 +119,8 @@ def panel(draw: Callable[..., Figure], *, alt: str, static: Mapping[str, Any], c
         values = {name: widget.value for name, widget in widgets.items()}
         with output:  # an exception in draw is shown here, too
             output.clear_output(wait=True)
-            said = ", ".join(f"{_label(name)} {_said(value)}" for name, value in values.items())
-            plots.show(draw(**values), alt=f"At first: {alt} Now drawn with {said}.")
+            listed = ", ".join(f"{_label(name)} {_in_words(value)}" for name, value in values.items())
+            plots.show(draw(**values), alt=f"At first: {alt} Now drawn with {listed}.")
 
     for widget in widgets.values():
         widget.observe(redraw, names="value")
@@ -114,7 +128,7 @@ def panel(draw: Callable[..., Figure], *, alt: str, static: Mapping[str, Any], c
 
 
 def _explore(
-    twin: Callable[[], Figure],
+    draw_static: Callable[[], Figure],
     draw: Callable[..., Figure],
     *,
     alt: str,
@@ -122,7 +136,7 @@ def _explore(
     caption: str | None,
     controls: Mapping[str, Any],
 ) -> None:
-    plots.show(twin(), alt, caption)
+    plots.show(draw_static(), alt, caption)
     if is_live():
         from IPython.display import display
 
@@ -146,8 +160,8 @@ def _widget(name: str, control: Any, value: Any) -> Any:
 
 def _check(controls: Mapping[str, Any], static: Mapping[str, Any]) -> None:
     if not controls or set(controls) != set(static):
-        raise ValueError(
-            f"static must hold a value for each control. Got controls {sorted(controls)}, static {sorted(static)}"
+        raise LabkitError(
+            f"static and controls differ: got {sorted(static)} and {sorted(controls)}, expected the same names"
         )
     for name, control in controls.items():
         value = static[name]
@@ -155,18 +169,18 @@ def _check(controls: Mapping[str, Any], static: Mapping[str, Any]) -> None:
             possible = isinstance(value, bool)
         elif isinstance(control, tuple):
             if len(control) != 3 or not all(_number(v) for v in control):
-                raise ValueError(f"{name}: a slider is (low, high, step). Got {control!r}")
+                raise LabkitError(f"wrong slider {name}: got {control!r}, expected three numbers (low, high, step)")
             low, high, step = control
             if not (low < high and step > 0):
-                raise ValueError(f"{name}: a slider needs low < high and step > 0. Got {control!r}")
+                raise LabkitError(f"wrong slider {name}: got {control!r}, expected low < high and step > 0")
             fits = isinstance(value, int) if _whole(control) else True
             possible = _number(value) and low <= value <= high and fits
         elif isinstance(control, list):
             possible = value in control
         else:
-            raise ValueError(f"{name}: a control is a (low, high, step) tuple, a list or a bool. Got {control!r}")
+            raise LabkitError(f"wrong control {name}: got {control!r}, expected (low, high, step), a list or a bool")
         if not possible:
-            raise ValueError(f"{name}: the static value must be one the control can take. Got {value!r}")
+            raise LabkitError(f"wrong static value of {name}: got {value!r}, expected one that the control can take")
 
 
 def _number(value: Any) -> bool:
@@ -177,7 +191,7 @@ def _whole(values: Sequence[Any]) -> bool:
     return all(isinstance(value, int) for value in values)
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -1,10 +1,10 @@
 """The command line: what it accepts, what it says, how it exits."""
 
-import inspect
 import re
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from labkit import LabkitError, __version__, cli
+from labkit.options import TrainOptions
 
 
 def call(*arguments: str) -> int:
@@ -28,7 +29,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def run(labs: list[str], **options: Any) -> list[Any]:
         calls.append({"labs": list(labs), **options})
-        return [SimpleNamespace(status="failed" if "bad" in labs else "ok")]
+        return [
+            SimpleNamespace(
+                status="failed" if lab == "bad" else "ok", job=SimpleNamespace(key=lab), failure="it burned"
+            )
+            for lab in labs
+        ]
 
     monkeypatch.setattr("labkit.course.run.run", run)
     return calls
@@ -55,8 +61,11 @@ def test_run_of_nothing_runs_all(asked: list[dict[str, Any]]) -> None:
     assert asked[0]["labs"] == [] and asked[0]["profile"] == "auto" and asked[0]["out"] == Path("runs")
 
 
-def test_a_failed_lab_gives_status_1(asked: list[dict[str, Any]]) -> None:
+def test_a_failed_lab_gives_status_1(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "bad") == 1
+    assert capsys.readouterr().err == "labkit: bad: it burned\n"
+    assert call("run", "good", "bad", "fine", "bad2") == 1
+    assert capsys.readouterr().err == "labkit: 1 of 4 failed:\n  bad: it burned\n"
 
 
 def test_a_parameter_without_value_is_refused(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,39 +119,65 @@ def test_train_has_the_options_of_the_library(
 ) -> None:
     from labkit.training import run as training_run
 
-    seen: list[Any] = []
+    seen: list[dict[str, Any]] = []
     keys = ("mse", "mae", "psnr_mean", "psnr_pooled", "ssim", "colorfulness", "skill")
 
-    def train(options: Any) -> dict[str, Any]:
+    def train(**options: Any) -> dict[str, Any]:
         seen.append(options)
         scores: dict[str, Any] = dict.fromkeys(keys, 0.123456789)
         return {**scores, "gray": dict.fromkeys(keys, 0.5), "seconds": 1.5}
 
     monkeypatch.setattr(training_run, "train", train)
     assert call("train") == 0
-    assert seen[0] == training_run.TrainOptions()  # the same defaults
+    assert seen[0] == {}  # the defaults are the library's
     said = capsys.readouterr().out
     assert all(text in said for text in ("psnr_pooled", "gray baseline", "0.12346", "skill over gray: 0.123"))
 
     given = "--dataset cifar10 --classes horse,cat --width 8 --epochs 2 --batch-size 5 --learning-rate 1e-3 --alpha 0.5"
-    assert call("train", *given.split(), "--dtype", "float16", "--out", "m", "--resume", "--data-root", "d") == 0
-    options = seen[1]
-    assert (options.classes, options.width, options.epochs, options.alpha) == ("horse,cat", 8, 2, 0.5)
-    assert (options.dtype, options.out, options.resume, options.data_root) == ("float16", Path("m"), True, Path("d"))
-    assert "seed" not in options.model_fields_set  # it may come from the run that is resumed
+    more = "--dtype float16 --out m --resume --data-root d --no-flips --no-progress --compile"
+    assert call("train", *given.split(), *more.split()) == 0
+    assert seen[1] == {
+        "dataset": "cifar10",
+        "classes": "horse,cat",
+        "width": 8,
+        "epochs": 2,
+        "batch_size": 5,
+        "learning_rate": 1e-3,
+        "alpha": 0.5,
+        "dtype": "float16",
+        "out": Path("m"),
+        "resume": True,
+        "data_root": Path("d"),
+        "flips": False,
+        "progress": False,
+        "compile": True,
+    }  # and no seed: it may come from the run that is resumed
 
-    capsys.readouterr()
-    assert call("train", "--precision", "double") == 2
-    assert capsys.readouterr().err.startswith("labkit: --precision: ")
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--precision double", "labkit: precision must be one of auto, float32, bf16, fp16. Got 'double'"),
+        ("--learning-rate 0", "labkit: learning_rate must be a number above 0. Got 0"),
+        ("--width 0", "Invalid value for"),
+    ],
+)
+def test_train_refuses_what_is_outside_the_limits(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("train", *arguments.split()) == 2
+    assert message in capsys.readouterr().err
 
 
-def test_every_train_option_is_on_the_command_line() -> None:
-    from labkit.training.run import TrainOptions
+def test_every_train_option_is_on_the_command_line_with_its_default_and_help() -> None:
+    import typer.main
 
-    offered = set(inspect.signature(cli.train).parameters)
-    offered.remove("context")
-    assert offered <= set(TrainOptions.model_fields)
-    assert set(TrainOptions.model_fields) - offered <= {"progress"}
+    command = typer.main.get_command(cli.app).commands["train"]  # type: ignore[attr-defined]
+    offered = {parameter.name: parameter for parameter in command.params}
+    for item in fields(TrainOptions):
+        assert offered[item.name].default == item.default
+        assert str(offered[item.name].help).startswith(item.metadata["help"])
+    assert set(offered) == {item.name for item in fields(TrainOptions)}
 
 
 def test_the_help_of_train_names_all_there_is_to_choose() -> None:
@@ -151,13 +186,12 @@ def test_the_help_of_train_names_all_there_is_to_choose() -> None:
     from labkit.models import NETWORKS
     from labkit.representation import REPRESENTATIONS
 
-    offered = inspect.get_annotations(cli.train, eval_str=True)
+    helps = {item.name: item.metadata["help"] for item in fields(TrainOptions)}
     registries = {"network": set(NETWORKS), "representation": set(REPRESENTATIONS), "dataset": set(DATASETS)}
     registries["representation"].remove("classification")  # takes a quantizer, which no option gives
     registries["dataset"].remove("photos")  # to score, not to train with
     for option, names in registries.items():
-        [info] = offered[option].__metadata__
-        assert set(re.findall(r"[a-z][a-z0-9-]*", info.help)) >= names
+        assert set(re.findall(r"[a-z][a-z0-9-]*", helps[option])) >= names
 
 
 def test_colorize_keeps_size_and_luma(
@@ -176,7 +210,30 @@ def test_colorize_keeps_size_and_luma(
     assert np.abs(pixels @ [0.299, 0.587, 0.114] - gray).max() < 1
     assert "a.colorized.png" in capsys.readouterr().out
     (tmp_path / "b.png").write_bytes(b"no picture")
-    assert call("colorize", "b.png") == 2
+    Image.fromarray(gray).save("c.png")
+    assert call("colorize", "b.png", "a.png", "nowhere.png", "c.png") == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["a.colorized.png", "c.colorized.png"]
+    first, *failed = said.err.splitlines()
+    assert first == "labkit: 2 of 4 failed:" and failed[0].startswith("  b.png cannot be read as an image")
+    assert failed[1:] == ["  nowhere.png: no such image file"]
+    assert call("colorize", "b.png") == 1
+    assert capsys.readouterr().err.startswith("labkit: b.png cannot be read as an image")
+
+
+def test_a_result_of_colorize_never_overwrites_a_photo_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "a.colorized.png"):
+        Image.new("RGB", (4, 4)).save(name)
+    before = (tmp_path / "a.colorized.png").read_bytes()
+    assert call("colorize", "a.png", "a.colorized.png") == 2
+    assert "would overwrite a.colorized.png, a photo to be colorized" in capsys.readouterr().err
+    assert (tmp_path / "a.colorized.png").read_bytes() == before
+    assert call("colorize", "a.png", "a.colorized.png", "--out", "o") == 0
 
 
 @pytest.mark.parametrize("differences", [[], ["notebooks/01_x.ipynb: cell 3 differs"]])
@@ -229,7 +286,7 @@ def test_two_photos_never_become_one_file(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def full(options: Any) -> None:
+    def full(**options: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 36000000000000 bytes.")
 
     monkeypatch.setattr("labkit.training.run.train", full)

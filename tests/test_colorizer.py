@@ -15,14 +15,14 @@ from labkit.colorizer import CARD_FILE, STARTER, WEIGHTS_FILE, Colorizer, read_i
 
 @pytest.fixture
 def colorizer() -> Colorizer:
-    made = Colorizer.create("luma-chroma", "unet-half", width=4, seed=1)
+    made = Colorizer("luma-chroma", "unet-half", width=4, seed=1)
     made.network.eval()
     return made
 
 
 def test_same_seed_same_weights_and_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
-    first, again, other = (Colorizer.create(width=4, seed=seed) for seed in (3, 3, 4))
+    first, again, other = (Colorizer(width=4, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(torch.get_rng_state(), before)
     weights = [torch.cat([p.flatten() for p in c.network.parameters()]) for c in (first, again, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
@@ -79,7 +79,7 @@ def test_save_and_load(colorizer: Colorizer, tmp_path: Path) -> None:
     colorizer.save(tmp_path)
     again = Colorizer.load(tmp_path)
     rgb = torch.rand(2, 3, 16, 16)
-    assert torch.equal(again.reconstruct(rgb), colorizer.reconstruct(rgb))
+    assert torch.equal(again(rgb), colorizer(rgb))
     first = (tmp_path / WEIGHTS_FILE).read_bytes()
     again.save(tmp_path / "again")
     assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == first  # no times, no paths
@@ -93,7 +93,7 @@ def test_half_precision_files_are_half_as_large(colorizer: Colorizer, tmp_path: 
     rgb = torch.rand(1, 3, 16, 16)
     again = Colorizer.load(tmp_path / "half")
     assert next(again.network.parameters()).dtype == torch.float32
-    torch.testing.assert_close(again.reconstruct(rgb), colorizer.reconstruct(rgb), atol=5e-3, rtol=0)
+    torch.testing.assert_close(again(rgb), colorizer(rgb), atol=5e-3, rtol=0)
 
 
 def _edit(folder: Path, **changes: object) -> None:
@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused_in_one_line(colorizer: Colorizer, tmp_path
 
 def test_luma_needs_full_resolution() -> None:
     with pytest.raises(LabkitError, match="'rgb' predicts luma, which needs full resolution"):
-        Colorizer.create("rgb", "unet-half")
+        Colorizer("rgb", "unet-half")
 
 
 def test_the_starter_model_ships_and_beats_gray_on_real_photographs() -> None:
@@ -158,7 +158,7 @@ def test_the_starter_model_ships_and_beats_gray_on_real_photographs() -> None:
 def test_a_picture_may_be_one_pixel_high(network: str, size: tuple[int, int]) -> None:
     gray = torch.rand(1, *size)
     for working_size in (None, 8):
-        rgb = Colorizer.create("luma-chroma", network, width=4).colorize(gray, working_size=working_size)
+        rgb = Colorizer("luma-chroma", network, width=4).colorize(gray, working_size=working_size)
         assert rgb.shape == (3, *size)
 
 
@@ -175,7 +175,7 @@ def test_a_picture_may_be_one_pixel_high(network: str, size: tuple[int, int]) ->
 )
 def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
-        Colorizer.create("luma-chroma", "cnn", width=4).colorize(image)
+        Colorizer("luma-chroma", "cnn", width=4).colorize(image)
 
 
 def test_a_pillow_image_is_read_as_its_file_is() -> None:
@@ -195,7 +195,7 @@ def test_a_pillow_image_is_read_as_its_file_is() -> None:
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, part: str, changes: dict[str, Any], message: str) -> None:
-    Colorizer.create("luma-chroma", "cnn", width=2).save(tmp_path)
+    Colorizer("luma-chroma", "cnn", width=2).save(tmp_path)
     card = json.loads((tmp_path / CARD_FILE).read_text())
     card[part] |= changes
     (tmp_path / CARD_FILE).write_text(json.dumps(card))
@@ -204,7 +204,7 @@ def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, part: str, changes:
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
-    colorizer = Colorizer.create("luma-chroma", "cnn", width=2)
+    colorizer = Colorizer("luma-chroma", "cnn", width=2)
     with torch.no_grad():
         next(colorizer.network.parameters()).fill_(float("nan"))
     colorizer.save(tmp_path)

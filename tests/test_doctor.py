@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from labkit import doctor
+from labkit.cli import app
 from labkit.doctor import Finding
 
 
@@ -45,12 +47,21 @@ def test_old_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", version)
     found = by_topic(doctor.packages())
     assert {topic: finding.state for topic, finding in found.items()} == {
-        "torch": "missing",
+        "torch": "old",
         "numpy": "ok",
         "papermill": "note",
         "gone": "missing",
     }
-    assert "2.1.9, needed >=2.2" in found["torch"].what and "-m pip install 'torch>=2.2'" in found["torch"].advice
+    assert "2.1.9 is older than 2.2" in found["torch"].what and found["torch"].advice.endswith("pip install -U torch")
+
+
+def test_the_command_names_an_old_version_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "3.5" if name == "matplotlib" else current(name))
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["doctor"])
+    bound = next(line for line in metadata.requires("labkit") or [] if line.startswith("matplotlib>="))
+    assert result.exit_code == 1 and f"3.5 is older than {bound.removeprefix('matplotlib>=')}" in result.output
+    assert "- matplotlib: " in result.output and "pip install -U matplotlib\n" in result.output
 
 
 def test_a_kernelspec_that_leads_elsewhere_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

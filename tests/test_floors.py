@@ -7,17 +7,21 @@ import labkit
 
 ORDER = [
     "errors",
+    "printing",
     "artifacts",
     "ledger",
     "device",
+    "options",
     "color",
     "quantize",
     "representation",
     "models",
     "data",
-    "colorizer",
+    "images",
     "training",
     "metrics",
+    "training.features",
+    "colorizer",
     "training.run",
     "plots",
     "widgets",
@@ -30,6 +34,7 @@ ORDER = [
     "grading",
     "doctor",
     "cli",
+    "__main__",
 ]
 PACKAGE = Path(labkit.__file__).parent
 # Rooms that must not know of one another, whatever the order says. What a room may use of the other stands behind it.

@@ -44,7 +44,7 @@ def test_the_citation_names_this_version_and_the_five_papers() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0" and citation["message"] and citation["authors"]
     assert citation["version"] == __version__ and citation["license"] == "MIT"
-    assert tuple(reference["abbreviation"] for reference in citation["references"]) == PAPERS
+    assert tuple(reference["abbreviation"] for reference in citation["references"]) == tuple(PAPERS)
     assert all(
         reference["title"] and reference["authors"] and reference["type"] for reference in citation["references"]
     )

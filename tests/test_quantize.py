@@ -417,11 +417,11 @@ def test_refusals_are_one_line(few: Quantizer) -> None:
         (ValueError, "finite", lambda: Quantizer(torch.full((3, 2), float("nan")), "ab")),
         (ValueError, r"float colors \(N, 2, H, W\)", lambda: few.encode(torch.zeros(1, 3, 2, 2))),
         (ValueError, r"uint8", lambda: few.encode(colors.to(torch.uint8))),
-        (LabkitError, "5 bins: expected 1 to 5 neighbors. Got 6", lambda: few.soft_encode(colors, 6)),
-        (LabkitError, "sigma must be above zero", lambda: few.soft_encode(colors, sigma=0)),
+        (LabkitError, "neighbors must be a whole number from 1 to 5. Got 6", lambda: few.soft_encode(colors, 6)),
+        (LabkitError, "sigma must be a number above 0", lambda: few.soft_encode(colors, sigma=0)),
         (ValueError, r"logits \(N, 5, H, W\)", lambda: few.decode(torch.zeros(1, 4, 2, 2))),
         (LabkitError, "mode, sample. Got 'median'", lambda: few.decode(logits, "median")),
-        (LabkitError, "temperature must be above 0", lambda: few.decode(logits, temperature=0)),
+        (LabkitError, "temperature .* must be a number above 0", lambda: few.decode(logits, temperature=0)),
     ]
     for kind, message, call in refusals:
         with pytest.raises(kind, match=message) as caught:

@@ -142,7 +142,7 @@ def test_config_makes_the_same_again(space: Representation) -> None:
     ("name", "options", "message"),
     [
         ("hsv", {}, "unknown representation 'hsv'"),
-        ("yuv", {"alpha": 2.0}, "from 0 to 1. Got 2.0"),
+        ("yuv", {"alpha": 2.0}, "from 0 to 1. Got 2"),
         ("lab", {"input_gray": "blue"}, "'lightness' or 'luma'. Got 'blue'"),
         ("rgb", {"form": "printed"}, "does not take these options"),
     ],

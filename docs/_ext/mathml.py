@@ -1,6 +1,6 @@
 """Render formulas as MathML when the page is built, so that a reader needs neither scripts nor a network.
 
-Sphinx ships MathJax and image renderers only: the first needs its scripts from somewhere, the second a TeX installation.
+Sphinx ships MathJax and image renderers only: the first needs scripts from somewhere, the second a TeX installation.
 """
 
 from typing import Any

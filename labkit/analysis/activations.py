@@ -1,4 +1,4 @@
-"""Looking into a network: what its layers answer, what can be read out of an answer, and how large gradients are.
+"""Look into a network: its activations, what a linear probe can read out of them, and how large its gradients are.
 
 A layer is named as in ``network.named_modules()``. Of a `labkit.models.UNet`, ``encoder.0`` is the first level,
 ``encoder.2`` the bottleneck (at depth 3), ``decoder.0`` and ``decoder.1`` the way back up, ``output`` the end.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit import plots
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number
 from labkit.models import evaluation_mode
 
 if TYPE_CHECKING:
@@ -23,15 +23,23 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def activations(network: nn.Module, gray: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """What the named layers put out while the network sees ``gray (N, 1, H, W)``, in evaluation mode.
+    """Return the outputs of the named layers for gray images, in evaluation mode.
 
-    Returns layer name -> a copy of its output, ``(N, C, h, w)`` in a network of this project, on its device.
-    Raises ``LabkitError`` for a name that the network does not have.
+    Args:
+        network: any module; its mode is restored.
+        gray: (N, 1, H, W).
+        layers: names as in ``network.named_modules()``.
+
+    Returns:
+        Layer name -> a copy of its output, (N, C, h, w) in a network of this project, on the network's device.
+
+    Raises:
+        LabkitError: for a name that the network does not have.
     """
     modules = dict(network.named_modules())
     if unknown := [name for name in layers if not name or name not in modules]:
         known = ", ".join(name for name in modules if name)
-        raise LabkitError(f"the network has no layer {unknown[0]!r}: choose among {known}")
+        raise LabkitError(f"unknown layer: got {unknown[0]!r}, expected one of {known}")
     seen: dict[str, Tensor] = {}
 
     def keep(name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -47,12 +55,17 @@ def activations(network: nn.Module, gray: Tensor, layers: Sequence[str]) -> dict
     return {name: seen[name] for name in layers}
 
 
-def as_pictures(activation: Tensor, count: int = 8) -> Tensor:
-    """The ``count`` channels of ``(C, h, w)`` that vary most, each stretched to 0..1: ``(count, 1, h, w)``, on the CPU.
+def channel_images(activation: Tensor, count: int = 8) -> Tensor:
+    """Return the channels that vary most as gray images, each stretched to 0..1.
 
-    They come in the order of the channels. One that is constant is black; where there are fewer channels than asked
-    for, black pictures fill up.
+    Args:
+        activation: (C, h, w).
+        count: number of channels, in their order.
+
+    Returns:
+        (count, 1, h, w), on the CPU. A constant channel is black, and black images fill up where C < count.
     """
+    count = check_integer("count", count, low=1)
     flat = activation.detach().float().cpu().flatten(1)  # (C, h * w)
     chosen = flat.std(dim=1, correction=0).topk(min(count, len(flat))).indices.sort().values
     low, high = flat[chosen].amin(dim=1, keepdim=True), flat[chosen].amax(dim=1, keepdim=True)
@@ -62,25 +75,45 @@ def as_pictures(activation: Tensor, count: int = 8) -> Tensor:
 
 
 def activation_grid(network: nn.Module, gray: Tensor, layers: Sequence[str], count: int = 8) -> Figure:
-    """One row of pictures per layer for one image ``gray (1, H, W)``: `as_pictures` of its activations."""
+    """Draw the activations of some layers for one image, a row of `channel_images` for each layer.
+
+    Args:
+        network: as in `activations`.
+        gray: (1, H, W).
+        layers: as in `activations`.
+        count: images a row.
+
+    Returns:
+        The figure.
+    """
     found = activations(network, gray[None], layers)
     sizes = {name: f"{name} ({len(a[0])} x {a.shape[-2]} x {a.shape[-1]})" for name, a in found.items()}
-    return plots.image_grid({sizes[name]: as_pictures(found[name][0], count) for name in layers})
+    return plots.image_grid({sizes[name]: channel_images(found[name][0], count) for name in layers})
 
 
-def linear_readout(features: Tensor, target: Tensor, ridge: float = 1e-3) -> Tensor:
-    """Predict ``target (N, K)`` from ``features (N, ...)`` by a linear function: ``(N - N // 2, K)``.
+def linear_probe(features: Tensor, target: Tensor, ridge: float = 1e-3) -> Tensor:
+    """Predict targets from features by ridge regression, fitted on the first half of the examples.
 
-    Ridge regression, fitted on the first half of the examples; the second half, which it has not seen, is predicted.
     What a linear function can read is there in a form that the next layer can use; what it cannot may still be there.
-    ``ridge`` is the penalty, relative to the mean square of the features. Compare the result with
-    ``target[len(target) // 2 :]``.
+    Compare the result with ``target[len(target) // 2 :]``, for example by `r_squared`.
+
+    Args:
+        features: (N, ...), flattened to (N, D).
+        target: (N, K).
+        ridge: penalty, relative to the mean square of the features.
+
+    Returns:
+        float32 (N - N // 2, K) on the CPU: predictions for the second half, which the fit has not used.
+
+    Raises:
+        LabkitError: if the shapes do not fit or N < 4.
     """
+    ridge = check_number("ridge", ridge, low=0)
     features, target = features.detach().flatten(1).double().cpu(), target.detach().double().cpu()
     half = len(features) // 2
     if half < 2 or len(target) != len(features) or target.dim() != 2:
         shapes = f"{tuple(features.shape)} and {tuple(target.shape)}"
-        raise ValueError(f"features (N, ...) and target (N, K) must hold the same N >= 4 examples. Got {shapes}")
+        raise LabkitError(f"wrong features or target: got {shapes}, expected (N, ...) and (N, K) with the same N >= 4")
     center, mean = features[:half].mean(dim=0), target[:half].mean(dim=0)
     u, s, v = torch.linalg.svd(features[:half] - center, full_matrices=False)
     penalty = ridge * s.square().sum() / features.shape[1]
@@ -88,17 +121,27 @@ def linear_readout(features: Tensor, target: Tensor, ridge: float = 1e-3) -> Ten
     return ((features[half:] - center) @ weights + mean).float()
 
 
-def explained(prediction: Tensor, target: Tensor) -> float:
-    """R squared: the share of the variance of ``target (N, K)``, all columns together, that a prediction explains."""
+def r_squared(prediction: Tensor, target: Tensor) -> float:
+    """Return R squared: the fraction of the variance of the target that a prediction explains.
+
+    Args:
+        prediction: (N, K).
+        target: (N, K); all columns are taken together.
+
+    Returns:
+        At most 1; below 0 where the mean of the target would be the better prediction.
+    """
     residual = (target - prediction).square().sum()
     return float(1 - residual / (target - target.mean(dim=0)).square().sum())
 
 
 class GradientNorms:
-    """Records how large the gradient of each layer's weights is, at every backward pass inside a ``with`` block::
+    """Record the norm of the gradient of each layer's weights, at every backward pass inside a ``with`` block.
+
+    For example::
 
         with GradientNorms(colorizer.network) as norms:
-            train.fit(colorizer, images)
+            colorizer.fit(images)
         norms.layers  # names, from input to output
         norms.values()  # (steps, layers)
 
@@ -110,6 +153,7 @@ class GradientNorms:
     """
 
     def __init__(self, network: nn.Module) -> None:
+        """Find the weights of the network; recording starts with the ``with`` block."""
         self._weights = {
             name.removesuffix(".weight"): weight
             for name, weight in network.named_parameters()
@@ -120,13 +164,16 @@ class GradientNorms:
 
     @property
     def layers(self) -> list[str]:
+        """The names of the layers, from input to output."""
         return list(self._weights)
 
     def values(self) -> Tensor:
-        """``(steps, layers)``, float32 on the CPU."""
+        """Return the norms: (steps, layers), float32 on the CPU."""
         return torch.stack([torch.stack(norms).float().cpu() for norms in self._norms.values()], dim=1)
 
     def __enter__(self) -> GradientNorms:
+        """Start recording."""
+
         def record(name: str, weight: Tensor) -> None:
             if weight.grad is not None:
                 self._norms[name].append(weight.grad.detach().norm())
@@ -137,5 +184,6 @@ class GradientNorms:
         return self
 
     def __exit__(self, *error: object) -> None:
+        """Stop recording."""
         for hook in self._hooks:
             hook.remove()

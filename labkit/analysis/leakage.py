@@ -1,10 +1,10 @@
-"""Gradient leakage: does color change where the gray image does not?
+"""Measure gradient leakage: whether color changes where the gray image does not.
 
-The ECS171 paper (its section 2.3.3) blames color drift on leakage: a network's chroma at a pixel depends on gray values
-far from it, so that texture next door can change the color of a flat region. Its hybrid is said to forbid that. Here
-are the measures that can tell, in three groups:
+The ECS171 paper (its section 2.3.3) attributes color drift to leakage: a network's chroma at a pixel depends on gray
+values far from it, so that texture next to a flat region can change its color. Its hybrid is said to prevent that. The
+measures come in three groups:
 
-- the Jacobian ``d chroma(i, j) / d gray(k, l)``, which says what a pixel's color listens to, and from how far;
+- the Jacobian ``d chroma(i, j) / d gray(k, l)``, which says what a pixel's color depends on, and at what distance;
 - flat regions beside texture, drawn exactly flat or found in photographs to a stated tolerance;
 - edges of chroma against edges of luma.
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.models import Network, evaluation_mode
 
 Pixels = Sequence[tuple[int, int]]
@@ -29,7 +30,7 @@ Pixels = Sequence[tuple[int, int]]
 
 
 def jacobian(network: Network, gray: Tensor, pixels: Pixels, chunk_size: int = 32) -> Tensor:
-    """What the chosen output pixels listen to: ``J[n, p, c, k, l] = d chroma_c(i_p, j_p) / d gray(k, l)``.
+    """Return how chosen output pixels depend on the input: ``J[n, p, c, k, l] = d chroma_c(i_p, j_p) / d gray(k, l)``.
 
     Args:
         network: used in evaluation mode, where images of a batch do not mix and batch norm is a fixed scale and shift;
@@ -38,15 +39,19 @@ def jacobian(network: Network, gray: Tensor, pixels: Pixels, chunk_size: int = 3
         pixels: P pairs (row, column) of the output, at the output's resolution.
         chunk_size: numbers (of the P * C) differentiated at a time; smaller needs less memory.
 
-    Returns: ``(N, P, C, H, W)``, chroma units per unit of gray (black to white).
-    Raises ``ValueError`` for a pixel outside the output.
+    Returns:
+        ``(N, P, C, H, W)``, chroma units per unit of gray (black to white).
+
+    Raises:
+        LabkitError: for a pixel outside the output.
     """
+    chunk_size = check_integer("chunk_size", chunk_size, low=1)
     weight = next(network.parameters())
     gray = gray.to(weight)
     height, width = (-(-side // network.output_stride) for side in gray.shape[-2:])
     for row, column in pixels:
         if not (0 <= row < height and 0 <= column < width):
-            raise ValueError(f"expected pixels inside the output of {height}x{width}. Got {(row, column)}")
+            raise LabkitError(f"pixel outside the output: got {(row, column)}, expected one of {height}x{width}")
     rows, columns = torch.tensor(pixels, device=gray.device).unbind(dim=1)
 
     def chosen(image: Tensor) -> Tensor:
@@ -59,19 +64,32 @@ def jacobian(network: Network, gray: Tensor, pixels: Pixels, chunk_size: int = 3
 
 
 def magnitude(jacobian: Tensor) -> Tensor:
-    """How far a color moves per unit of gray at each input pixel: ``(N, P, C, H, W) -> (N, P, H, W)``.
+    """Return the length of the chroma vector's derivative: ``M(k, l) = sqrt(sum_c J_c(k, l)^2)``.
 
-    ``M(k, l) = sqrt(sum_c J_c(k, l)^2)``: the length of the chroma vector's derivative.
+    Args:
+        jacobian: ``(N, P, C, H, W)``.
+
+    Returns:
+        ``(N, P, H, W)``: how far a color moves per unit of gray at each input pixel.
     """
     return jacobian.square().sum(dim=2).sqrt()
 
 
 def rings(pixels: Pixels, size: Sequence[int], stride: int = 1) -> Tensor:
-    """Distance of each input pixel from an output pixel: ``(P, H, W)``, whole numbers.
+    """Return the distance of each input pixel from output pixels, ``max(|k - i|, |l - j|)``.
 
-    ``max(|k - i|, |l - j|)``, so that rings 0 and 1 together are the 3x3 neighborhood. With a stride, an output pixel
-    covers stride x stride input pixels; these are ring 0, and distance is counted from their edge.
+    Rings 0 and 1 together are the 3x3 neighborhood. With a stride, an output pixel covers stride x stride input
+    pixels; these are ring 0, and distance is counted from their edge.
+
+    Args:
+        pixels: P pairs (row, column) of the output.
+        size: (H, W) of the input.
+        stride: of the output.
+
+    Returns:
+        ``(P, H, W)``, whole numbers.
     """
+    stride = check_integer("stride", stride, low=1)
 
     def away(starts: Tensor, length: int) -> Tensor:
         positions = torch.arange(length)
@@ -87,32 +105,50 @@ class Profile:
     """The Jacobian's magnitude by distance from the output pixel; index r of each tensor is ring r of `rings`."""
 
     mean: Tensor  # (R,) magnitude per input pixel of the ring
-    share: Tensor  # (R,) of the magnitude of the whole image; these add up to 1
+    fraction: Tensor  # (R,) of the magnitude of the whole image; these add up to 1
 
 
 def profile(jacobian: Tensor, pixels: Pixels, stride: int = 1) -> Profile:
-    """Spatial profile of ``(N, P, C, H, W)``, averaged over images and output pixels.
+    """Return the profile of a Jacobian over distance, averaged over images and output pixels.
 
-    ``share`` is the mean over images and pixels of their own shares, so that no image counts more than another.
-    A Jacobian that is zero everywhere counts as zero shares.
+    ``fraction`` is the mean over images and pixels of their own fractions, so that no image counts more than another.
+    A Jacobian that is zero everywhere has the fractions 0.
+
+    Args:
+        jacobian: ``(N, P, C, H, W)``.
+        pixels: the P pairs (row, column) that it was taken at.
+        stride: of the output.
+
+    Returns:
+        Mean magnitude and fraction of each ring.
     """
     size = max(jacobian.shape[-2:])
     ring = rings(pixels, jacobian.shape[-2:], stride).to(jacobian.device)
     member = F.one_hot(ring, size).to(jacobian.dtype)  # (P, H, W, R)
     size_of_ring = member.sum(dim=(1, 2))  # (P, R); 0 where the ring lies outside the image
     total = torch.einsum("nphw,phwr->npr", magnitude(jacobian), member)
-    share = total / total.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
+    fraction = total / total.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
     mean = total.sum(dim=(0, 1)) / (len(total) * size_of_ring.sum(dim=0)).clamp(min=1)
-    return Profile(mean=mean, share=share.mean(dim=(0, 1)))
+    return Profile(mean=mean, fraction=fraction.mean(dim=(0, 1)))
 
 
 def leakage_index(jacobian: Tensor, pixels: Pixels, stride: int = 1, radius: int = 1) -> Tensor:
-    """Share of what a pixel's color listens to that lies outside its neighborhood: ``(N, P, C, H, W) -> (N, P)``.
+    """Return the fraction of what a pixel's color depends on that lies outside its neighborhood.
 
     ``sum of M(k, l) outside / sum of M(k, l)``, with M of `magnitude`; outside is farther than ``radius`` rings, so
     for radius 1 outside of 3x3. 0: the color is a function of the 3x3 patch. Near 1: it is a function of everything
     else. A Jacobian that is zero everywhere leaks nothing: 0.
+
+    Args:
+        jacobian: ``(N, P, C, H, W)``.
+        pixels: the P pairs (row, column) that it was taken at.
+        stride: of the output.
+        radius: of the neighborhood, in rings.
+
+    Returns:
+        ``(N, P)``, from 0 to 1.
     """
+    radius = check_integer("radius", radius, low=0)
     outside = rings(pixels, jacobian.shape[-2:], stride).to(jacobian.device) > radius
     size = magnitude(jacobian)
     total = size.sum(dim=(-2, -1))
@@ -133,13 +169,24 @@ class FlatScenes:
 
 
 def flat_beside_texture(count: int, size: int = 32, seed: int = 0) -> FlatScenes:
-    """Draws ``count`` scenes: a flat region of random gray, and beside it noise, stripes or a checkerboard.
+    """Draw scenes: a flat region of random gray, and beside it noise, stripes or a checkerboard.
 
     The texture takes 1/4 to 1/2 of the image, on any of its four sides. The flat level is .2 to .8, the texture's
     values .3 around .5.
+
+    Args:
+        count: number of scenes, N.
+        size: pixels a side.
+        seed: of the drawing.
+
+    Returns:
+        The scenes.
+
+    Raises:
+        LabkitError: if the size is below 8.
     """
-    if size < 8:
-        raise ValueError(f"expected scenes of at least 8 pixels. Got {size}")
+    count, size = check_integer("count", count, low=1), check_integer("size", size, low=8)
+    seed = check_seed(seed)
     random = torch.Generator().manual_seed(seed)
 
     def draw(low: int, high: int) -> int:
@@ -163,36 +210,63 @@ def flat_beside_texture(count: int, size: int = 32, seed: int = 0) -> FlatScenes
 
 
 def local_range(gray: Tensor) -> Tensor:
-    """Largest minus smallest gray value of each 3x3 neighborhood, (N, 1, H, W) both. Cut off at the image's border."""
+    """Return the largest minus the smallest gray value of each 3x3 neighborhood: ``(N, 1, H, W) -> (N, 1, H, W)``.
+
+    At the border of the image the neighborhood is what of it lies inside.
+    """
     return F.max_pool2d(gray, 3, stride=1, padding=1) + F.max_pool2d(-gray, 3, stride=1, padding=1)
 
 
 def flat_mask(gray: Tensor, tolerance: float = 0.0) -> Tensor:
-    """Pixels whose 3x3 neighborhood is flat: bool ``(N, 1, H, W)``.
+    """Return a mask of the pixels whose 3x3 neighborhood is flat.
 
     Flat means a `local_range` of at most ``tolerance``; then no two values in the neighborhood, and so no finite
     difference in it, differ by more. 0 is exactly flat. For photographs state a tolerance between two 8-bit steps:
     ``2.5 / 255`` admits steps of 2 and refuses steps of 3, however they round.
+
+    Args:
+        gray: ``(N, 1, H, W)``.
+        tolerance: in units of gray.
+
+    Returns:
+        bool ``(N, 1, H, W)``.
     """
+    tolerance = check_number("tolerance", tolerance, low=0)
     return local_range(gray) <= tolerance
 
 
 def near_texture(gray: Tensor, contrast: float = 0.2, within: int = 8) -> Tensor:
-    """Pixels with a `local_range` of at least ``contrast`` no farther than ``within`` pixels: bool ``(N, 1, H, W)``.
+    """Return a mask of the pixels near texture, which is where `local_range` is large.
 
     ``flat_mask(gray, 2.5 / 255) & near_texture(gray)`` are the flat regions beside texture of a photograph.
+
+    Args:
+        gray: ``(N, 1, H, W)``.
+        contrast: least `local_range` of a texture.
+        within: largest distance from it, in pixels.
+
+    Returns:
+        bool ``(N, 1, H, W)``.
     """
+    contrast = check_number("contrast", contrast, low=0)
+    within = check_integer("within", within, low=0)
     textured = (local_range(gray) >= contrast).to(gray.dtype)
     return F.max_pool2d(textured, 2 * within + 1, stride=1, padding=within) > 0
 
 
 def variation(chroma: Tensor, mask: Tensor) -> Tensor:
-    """How much color changes from pixel to pixel inside a region: ``(N, C, H, W), bool (N, 1, H, W) -> (N,)``.
+    """Return how much color changes from pixel to pixel inside a region.
 
     Root mean square of ``|chroma(i + 1, j) - chroma(i, j)|`` and ``|chroma(i, j + 1) - chroma(i, j)|`` over all pairs
-    of neighbors that both lie in the mask, the length taken over channels; chroma units per pixel. 0 without a pair.
-    On a flat region this is what the paper wants to be 0. In photographs it is not 0 for the true colors either:
-    compare with theirs.
+    of neighbors that both lie in the mask, the length taken over channels. The paper wants it to be 0 on a flat
+    region. In photographs it is not 0 for the true colors either: compare with theirs.
+
+    Args:
+        chroma: ``(N, C, H, W)``.
+        mask: bool ``(N, 1, H, W)``.
+
+    Returns:
+        ``(N,)``, chroma units per pixel; 0 where no pair lies in the mask.
     """
     total = chroma.new_zeros(len(chroma))
     pairs = chroma.new_zeros(len(chroma))
@@ -205,12 +279,19 @@ def variation(chroma: Tensor, mask: Tensor) -> Tensor:
 
 
 def leak_by_distance(chroma: Tensor, chroma_plain: Tensor, scenes: FlatScenes) -> Tensor:
-    """How much the texture changes the color of flat pixels, by their distance to it: ``(D,)``.
+    """Return how much the texture changes the color of flat pixels, by their distance to it.
 
-    Index d holds ``|chroma - chroma_plain|``, the length over channels, averaged over the pixels of ``scenes.flat``
-    that lie d pixels from the texture. ``chroma`` is predicted from ``scenes.gray`` and ``chroma_plain`` from
-    ``scenes.plain``. Their difference owes nothing to the image's border or to the gray level: only to the texture.
-    NaN at distances that no flat pixel has (0 always, 1 nearly always). On the CPU.
+    The two predictions differ only because of the texture: border and gray level are the same.
+
+    Args:
+        chroma: ``(N, C, H, W)``, predicted from ``scenes.gray``.
+        chroma_plain: ``(N, C, H, W)``, predicted from ``scenes.plain``.
+        scenes: of `flat_beside_texture`.
+
+    Returns:
+        ``(D,)`` on the CPU. Index d holds ``|chroma - chroma_plain|``, the length over channels, averaged over the
+        pixels of ``scenes.flat`` that lie d pixels from the texture; NaN at distances that no flat pixel has (0
+        always, 1 nearly always).
     """
     change = (chroma - chroma_plain).norm(dim=1, keepdim=True).cpu()[scenes.flat]
     distance = scenes.distance[scenes.flat]
@@ -222,9 +303,15 @@ def leak_by_distance(chroma: Tensor, chroma_plain: Tensor, scenes: FlatScenes) -
 
 
 def gradient_magnitude(image: Tensor) -> Tensor:
-    """Strength of edges: ``(N, C, H, W) -> (N, 1, H - 1, W - 1)``, image units per pixel.
+    """Return the strength of edges by the paper's finite differences.
 
-    ``sqrt(sum_c (I_c(i + 1, j) - I_c(i, j))^2 + (I_c(i, j + 1) - I_c(i, j))^2)``, the paper's finite differences.
+    ``sqrt(sum_c (I_c(i + 1, j) - I_c(i, j))^2 + (I_c(i, j + 1) - I_c(i, j))^2)``.
+
+    Args:
+        image: ``(N, C, H, W)``.
+
+    Returns:
+        ``(N, 1, H - 1, W - 1)``, image units per pixel.
     """
     down = image.diff(dim=-2)[..., :, :-1]
     right = image.diff(dim=-1)[..., :-1, :]
@@ -232,10 +319,16 @@ def gradient_magnitude(image: Tensor) -> Tensor:
 
 
 def edge_correlation(gray: Tensor, chroma: Tensor) -> Tensor:
-    """Do color and luma have their edges at the same places? ``(N, 1, H, W), (N, C, H, W) -> (N,)`` in [-1, 1].
+    """Return the correlation of the edges of luma and chroma: 1 where they lie at the same places.
 
-    Pearson's correlation, over the pixels of an image, of the two `gradient_magnitude`. An image whose gray or chroma
-    has the same gradient everywhere (none, for example) has no edges to align: 0.
+    Pearson's correlation, over the pixels of an image, of the two `gradient_magnitude`.
+
+    Args:
+        gray: ``(N, 1, H, W)``.
+        chroma: ``(N, C, H, W)``.
+
+    Returns:
+        ``(N,)``, from -1 to 1; 0 for an image whose gray or chroma has the same gradient everywhere (none, say).
     """
     of_luma, of_chroma = gradient_magnitude(gray).flatten(1), gradient_magnitude(chroma).flatten(1)
     of_luma = of_luma - of_luma.mean(dim=1, keepdim=True)
@@ -246,11 +339,20 @@ def edge_correlation(gray: Tensor, chroma: Tensor) -> Tensor:
 
 
 def unsupported_edges(gray: Tensor, chroma: Tensor, tolerance: float = 0.0) -> Tensor:
-    """Share of the chroma's edge energy where luma has no edge: ``(N, 1, H, W), (N, C, H, W) -> (N,)`` in [0, 1].
+    """Return the fraction of the chroma's edge energy where luma has no edge.
 
     ``sum of E^2 where G <= tolerance / sum of E^2``, with E and G the `gradient_magnitude` of chroma and gray.
-    Isoluminant edges of true colors count in full. Without any chroma edge: 0.
+    Isoluminant edges of true colors count in full.
+
+    Args:
+        gray: ``(N, 1, H, W)``.
+        chroma: ``(N, C, H, W)``.
+        tolerance: largest gradient of gray that is no edge.
+
+    Returns:
+        ``(N,)``, from 0 to 1; 0 without any chroma edge.
     """
+    tolerance = check_number("tolerance", tolerance, low=0)
     energy = gradient_magnitude(chroma).square()
     without = torch.where(gradient_magnitude(gray) <= tolerance, energy, 0).sum(dim=(1, 2, 3))
     total = energy.sum(dim=(1, 2, 3))

@@ -174,7 +174,7 @@ class Exercise:
         return ""
 
     def _raised(self, inputs: Any, outcome: Outcome) -> Verdict:
-        """Return the verdict on an answer that raised: the error, and the hint of a known mistake that raises the same."""
+        """Return the verdict on an answer that raised, with the hint of a known mistake that raises the same."""
         hint = ""
         for wrong in self.wrong:
             try:
@@ -402,7 +402,7 @@ def _code(value: Any, longest: int) -> str:
 
 
 def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3, hint: str = "") -> Verdict:
-    """Compare by value: right if |output - expected| <= atol + rtol |expected| everywhere.
+    """Compare by value: right if ``|output - expected| <= atol + rtol |expected|`` everywhere.
 
     Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; axes of length one may be there or
     not. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only exact plain types

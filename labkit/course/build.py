@@ -1,4 +1,4 @@
-"""From a lab's one source, notebooks/src/NN_title.py, to its two notebooks: student's and solution.
+"""Make the two notebooks of a lab, student's and solution, from its one source, notebooks/src/NN_title.py.
 
 `labkit.course.source` reads the source. The solution notebook is executed from top to bottom. Of the student notebook
 only the skeleton is (setup, exercises, checks), which proves that the skeleton needs nothing else; all
@@ -16,7 +16,7 @@ from labkit import __version__, artifacts
 from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT
 from labkit.course.labs import NAME, course_root, find_name, read_notebook, repository
 from labkit.course.source import LabSource, SourceCell, exercises_by_id, read_source, short_path, student_text
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, SomeFailed, noting
 from labkit.notebook.execute import execute
 
 FIGURE_BYTES = 150_000
@@ -55,7 +55,9 @@ def build(
         With ``check`` the differences, a line each; else a line for each notebook written.
 
     Raises:
-        LabkitError: for a fault in a source (quoting file, line and cell), or a cell that fails to run.
+        LabkitError: for an unknown lab, or a source that is named wrongly.
+        SomeFailed: after the other labs are done, for a fault in a source (quoting file, line and cell), or a cell that
+            fails to run.
     """
     root = course_root(root)
     paths = sorted((root / "notebooks" / "src").glob("*.py"))
@@ -65,12 +67,19 @@ def build(
     wanted = [find_name(lab, names) for lab in labs] if labs else names
     address = repository(root)
     exercises = exercises_by_id()
-    sources = [read_source(path, exercises) for path in paths if path.stem in wanted]
-    if check:
-        lines = [line for source in sources for line in differences(source, address)]
-        return lines if labs else lines + _orphans(root, names)
     say = progress or (lambda line: None)
-    return [line for source in sources for line in _build_one(source, address, say)]
+    lines: list[str] = []
+    failures: dict[str, str] = {}
+    for path in paths:
+        if path.stem in wanted:
+            with noting(failures, path.stem):
+                source = read_source(path, exercises)
+                lines += differences(source, address) if check else _build_one(source, address, say)
+    if check and not labs:
+        lines += _orphans(root, names)
+    if failures:
+        raise SomeFailed(failures, len(wanted), lines)
+    return lines
 
 
 # Making a notebook
@@ -109,7 +118,7 @@ def make_notebook(source: LabSource, address: str, solution: bool) -> Any:
 
 
 def _metadata(cell: SourceCell) -> dict[str, Any]:
-    """Tags, and what nbgrader calls its own: exercises are solution cells, checks are locked and graded."""
+    """Return tags, and what nbgrader needs: exercises are solution cells, checks are locked and graded."""
     metadata: dict[str, Any] = {"tags": list(cell.tags)} if cell.tags else {}
     if cell.kind in ("exercise", "check"):
         graded = cell.kind == "check"
@@ -164,6 +173,7 @@ def _build_one(source: LabSource, address: str, say: Callable[[str], None]) -> l
 
 
 def built_path(source: LabSource, copy: str) -> Path:
+    """Return where a built notebook is; ``copy`` is "student" or "solution"."""
     folder = source.path.parent.parent
     return (folder / "solutions" if copy == "solution" else folder) / f"{source.name}.ipynb"
 
@@ -196,7 +206,7 @@ def _execute(notebook: Any, source: LabSource, folder: Path) -> None:
 
 
 def _expect(notebook: Any, source: LabSource, wanted: str) -> None:
-    """Every check of an executed notebook must have said ``wanted``."""
+    """Refuse an executed notebook in which a check said anything but ``wanted``."""
     origins = {cell.id: cell for cell in source.cells}
     for cell in notebook.cells:
         if origins[cell.id].kind == "check":
@@ -236,7 +246,7 @@ def _scrub(notebook: Any, hide: Mapping[str, str]) -> None:
 
 
 def _replaced(value: Any, hide: Mapping[str, str]) -> Any:
-    """``value`` with paths and memory addresses replaced in its text (pictures, which are base64, left alone)."""
+    """Return ``value`` with paths and memory addresses replaced in its text; pictures, which are base64, stay."""
     import nbformat
 
     if isinstance(value, str):
@@ -250,7 +260,7 @@ def _replaced(value: Any, hide: Mapping[str, str]) -> Any:
 
 
 def _check_sizes(notebook: Any, source: LabSource) -> None:
-    """Refuse a picture that is too large or that a blind reader cannot read."""
+    """Refuse a picture that is too large or has no alt text."""
     for cell, origin in zip(notebook.cells, source.cells, strict=True):
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -286,7 +296,14 @@ def _text(notebook: Any, source: LabSource) -> str:
 
 
 def differences(source: LabSource, address: str) -> list[str]:
-    """What the two built notebooks have other than the source would give, a line each."""
+    """Return what differs between the two built notebooks and what the source would give, a line each.
+
+    Nothing is executed.
+
+    Args:
+        source: the lab.
+        address: of the repository, for links.
+    """
     lines: list[str] = []
     for solution in (False, True):
         wanted = make_notebook(source, address, solution)
@@ -322,7 +339,7 @@ def differences(source: LabSource, address: str) -> list[str]:
 
 
 def _orphans(root: Path, names: Sequence[str]) -> list[str]:
-    """Built notebooks without a source."""
+    """Return a line for each built notebook that has no source."""
     folder = root / "notebooks"
     built = sorted([*folder.glob("*.ipynb"), *(folder / "solutions").glob("*.ipynb")])
     return [f"{short_path(path)}: no source notebooks/src/{path.stem}.py" for path in built if path.stem not in names]

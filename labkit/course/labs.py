@@ -1,4 +1,4 @@
-"""The labs: where they are, which there are, and what one declares.
+"""Find the labs, and read what one declares.
 
 They are looked for in ./notebooks, else in the checkout that labkit is imported from, else in the package.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 import labkit
 from labkit.errors import LabkitError
+from labkit.notebook.files import notebook_json
 from labkit.notebook.parameters import Parameter, parse_parameters
 
 NAME = re.compile(r"(?P<number>\d\d)_\w+")  # of a lab: 01_averaging_problem
@@ -23,7 +24,7 @@ _PACKAGE = Path(labkit.__file__).parent
 
 @dataclass(frozen=True)
 class LabInfo:
-    """One lab: ``name`` (01_averaging_problem), ``number`` (01), ``title``, ``path`` of the built notebook."""
+    """Describe one lab: ``name`` (01_averaging_problem), ``number`` (01), ``title``, ``path`` of the built notebook."""
 
     name: str
     number: str
@@ -32,7 +33,7 @@ class LabInfo:
 
     @property
     def solution(self) -> Path:
-        """Where the built notebook with solutions is."""
+        """Return where the built notebook with solutions is."""
         return self.path.parent / "solutions" / self.path.name
 
 
@@ -122,12 +123,13 @@ def find_name(lab: str, names: list[str]) -> str:
 
 
 def _title(path: Path) -> str:
+    """Return the title in a notebook's metadata, else the one in its name: one damaged notebook hides no other lab."""
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        return str(notebook["metadata"].get("labkit", {}).get("title") or path.stem[3:].replace("_", " "))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        remedy = f"run `labkit build {path.stem[:2]}` again"
-        raise LabkitError(f"{path} is not a readable notebook: {remedy}") from None
+        title = notebook["metadata"]["labkit"]["title"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        title = None
+    return str(title or path.stem[3:].replace("_", " "))
 
 
 def read_notebook(path: Path, largest: int | None = None) -> Any:
@@ -144,18 +146,34 @@ def read_notebook(path: Path, largest: int | None = None) -> Any:
             raise LabkitError(f"{path} is no file: give the notebook itself")
         if largest is not None and size > largest:
             raise LabkitError(f"{path} is larger than {largest // 10**6} MB: clear its outputs and save it")
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise LabkitError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
         raise LabkitError(f"{path} is not a readable notebook ({type(error).__name__})") from None
-    if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
-        raise LabkitError(f"{path} is not a notebook: it has no cells")
+    raw = notebook_json(data, str(path))
     try:
-        return nbformat.reads(text, as_version=4)
+        notebook = nbformat.reads(json.dumps(raw), as_version=4)
+        for cell in notebook.cells:
+            _complete(cell)
     except Exception as error:  # nbformat has a class of its own for each kind of damage
         raise LabkitError(f"{path} is a damaged notebook ({type(error).__name__})") from None
+    return notebook
+
+
+def _complete(cell: Any) -> None:
+    """Add what a cell may lack; nbformat only logs what is wrong with a notebook.
+
+    Raises:
+        ValueError: for a cell that is none.
+    """
+    outputs = cell.setdefault("outputs", []) if cell.cell_type == "code" else []
+    if cell.cell_type == "code":
+        cell.setdefault("execution_count", None)
+    texts = [cell.cell_type, cell.source, *(output.output_type for output in outputs)]
+    parts = [cell.setdefault("metadata", {}), *(output.get("data", {}) for output in outputs)]
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(part, dict) for part in parts):
+        raise ValueError("no cell")
 
 
 def lab_parameters(path: Path) -> list[Parameter]:

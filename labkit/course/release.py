@@ -1,4 +1,4 @@
-"""`labkit release`: student copies of labs for handing out, refused when one would give an answer away.
+"""Write student copies of labs for handing out (`labkit release`); refuse one that would give an answer away.
 
 The copy is the built notebook, byte for byte; what is looked for in it is taken from the instructor's source, which
 knows the solutions and the hidden tests.
@@ -20,7 +20,7 @@ from labkit.checks import NOT_ATTEMPTED
 from labkit.course.build import built_path, differences, run_skeleton
 from labkit.course.labs import course_root, find_name, read_notebook, repository
 from labkit.course.source import LabSource, check_calls, read_source, regions
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, SomeFailed, noting
 
 TELLING = 10  # letters and signs that a line must have to give something away
 _TOKENS = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN TESTS", "END HIDDEN TESTS")
@@ -37,34 +37,50 @@ def release(
     A file of exercises (LABKIT_CHECKS) that the lab's public checks need comes along in the zip.
 
     Raises:
-        LabkitError: before anything is written, if a notebook is not what its source gives, would show a solution, a
-            hidden test or a solution's output, or does not run from top to bottom as it is.
+        LabkitError: for an unknown lab.
+        SomeFailed: after the other labs are released, if a notebook is not what its source gives, would show a
+            solution, a hidden test or a solution's output, or does not run from top to bottom as it is; of such a lab
+            nothing is written.
     """
     root = course_root(root)
     sources = sorted((root / "notebooks" / "src").glob("*.py"))
     names = list(dict.fromkeys(find_name(lab, [path.stem for path in sources]) for lab in labs))
     exercises = {exercise.id: exercise for exercise in checks.all_exercises()}
     say = progress or (lambda line: None)
-    ready: list[tuple[LabSource, bytes, list[Path]]] = []
+    failures: dict[str, str] = {}
+    zips: list[Path] = []
     for name in names:
-        source = read_source(next(path for path in sources if path.stem == name), exercises)
-        say(f"{name}: looking for leaks, running the skeleton")
-        if lines := differences(source, repository(root)):
-            raise LabkitError(f"{name} cannot be released: {lines[0]}")
-        path = built_path(source, "student")
-        refuse_leaks(source, read_notebook(path), _solved(source))
-        with tempfile.TemporaryDirectory(prefix="labkit-release-") as folder:
-            run_skeleton(read_notebook(path), source, Path(folder), NOT_ATTEMPTED)
-        ready.append((source, path.read_bytes(), _files_of_checks(source)))
-    out = artifacts.make_folder(out)
-    for source, data, files in ready:
-        artifacts.write_bytes(out / f"{source.name}.ipynb", data)
-        with artifacts.replacing(out / f"{source.name}.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for file, content in [(f"{source.name}.ipynb", data), *((f.name, f.read_bytes()) for f in files)]:
-                entry = zipfile.ZipInfo(f"{source.name}/{file}")  # of 1980, so that the same lab gives the same zip
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-    return [out / f"{source.name}.zip" for source, _, _ in ready]
+        with noting(failures, name):
+            source = read_source(next(path for path in sources if path.stem == name), exercises)
+            say(f"{name}: looking for leaks, running the skeleton")
+            _refuse(source, root)
+            zips.append(_write(source, artifacts.make_folder(out)))
+    if failures:
+        raise SomeFailed(failures, len(names), [str(path) for path in zips])
+    return zips
+
+
+def _refuse(source: LabSource, root: Path) -> None:
+    """Raise LabkitError unless a lab's built notebook may be handed out."""
+    if lines := differences(source, repository(root)):
+        raise LabkitError(f"{source.name} cannot be released: {lines[0]}")
+    path = built_path(source, "student")
+    refuse_leaks(source, read_notebook(path), _solved(source))
+    with tempfile.TemporaryDirectory(prefix="labkit-release-") as folder:
+        run_skeleton(read_notebook(path), source, Path(folder), NOT_ATTEMPTED)
+
+
+def _write(source: LabSource, out: Path) -> Path:
+    """Write a lab's notebook and its zip, with the files that its checks need; return the zip."""
+    data, target = built_path(source, "student").read_bytes(), out / f"{source.name}.zip"
+    files = {f"{source.name}.ipynb": data} | {path.name: path.read_bytes() for path in _files_of_checks(source)}
+    artifacts.write_bytes(out / f"{source.name}.ipynb", data)
+    with artifacts.replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(f"{source.name}/{name}")  # of 1980, so that the same lab gives the same zip
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return target
 
 
 def _solved(source: LabSource) -> Any:
@@ -100,7 +116,7 @@ def refuse_leaks(source: LabSource, student: Any, solved: Any) -> None:
 
 
 def _secrets(source: LabSource) -> Iterator[tuple[str, set[str]]]:
-    """Each solution and hidden test: what it is, and its telling lines."""
+    """Yield what each solution and hidden test is, and its telling lines."""
     for cell in source.cells:
         for word in ("SOLUTION", "HIDDEN TESTS"):
             for first, last in regions(cell.text, word) if cell.kind in ("exercise", "check") else ():
@@ -109,7 +125,7 @@ def _secrets(source: LabSource) -> Iterator[tuple[str, set[str]]]:
 
 
 def _solved_outputs(solved: Any, student: Any) -> Iterator[tuple[str, str]]:
-    """Each telling line that only the solved exercises and checks print."""
+    """Yield each telling line that only the solved exercises and checks print."""
     theirs = {_bare(line) for _, text in _outputs(student, own=False) for line in text.splitlines()}
     for where, text in _outputs(solved, own=True):
         for line in text.splitlines():
@@ -118,19 +134,19 @@ def _solved_outputs(solved: Any, student: Any) -> Iterator[tuple[str, str]]:
 
 
 def _bare(line: str) -> str:
-    """A line without its comment and spaces."""
+    """Return a line without its comment and spaces."""
     return "".join(re.sub(r"(^|\s)#.*", "", line).split())
 
 
 def _metadata(notebook: Any) -> Iterator[tuple[str, str]]:
-    """Metadata and attachments, each with its place."""
+    """Yield metadata and attachments, each with its place."""
     yield "the notebook's metadata", json.dumps(notebook.metadata)
     for cell in notebook.cells:
         yield f"the metadata of cell {cell.id}", json.dumps([cell.metadata, cell.get("attachments", {})])
 
 
 def _outputs(notebook: Any, own: bool | None) -> Iterator[tuple[str, str]]:
-    """What cells show: exercises and checks alone (own), all others, or all (None)."""
+    """Yield the outputs of exercises and checks alone (own), of all other cells, or of all (None)."""
     for cell in notebook.cells:
         mine = cell.id.startswith(("exercise-", "check-"))
         for output in cell.get("outputs", []) if own is None or own == mine else []:
@@ -141,7 +157,7 @@ def _outputs(notebook: Any, own: bool | None) -> Iterator[tuple[str, str]]:
 
 
 def _files_of_checks(source: LabSource) -> list[Path]:
-    """The instructor's own files of exercises that students need, which must hold no hidden one."""
+    """Return the instructor's own files of exercises that students need, which must hold no hidden one."""
     calls = [call for cell in source.cells if cell.kind == "check" for call in check_calls(cell.text)[0]]
     public, hidden = ({call.id for call in calls if call.hidden == side} for side in (False, True))
     found = []

@@ -1,10 +1,11 @@
-"""What a run tells: the tables, numbers and figures of executed notebooks, as one HTML page and as plain data."""
+"""Collect tables, numbers and figures of executed notebooks, as one HTML page and as plain data."""
 
 from __future__ import annotations
 
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -16,7 +17,7 @@ IMAGE_TYPES = ("image/png", "image/jpeg", "image/svg+xml")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one table of a lab; `key` is its name in metrics.json."""
+    """Hold the rows of one table of a lab; `key` is its name in metrics.json."""
 
     key: str
     caption: str
@@ -24,13 +25,13 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """Every column that some row has, in the order of first appearance."""
+        """Return every column that some row has, in the order of first appearance."""
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture, ready for an <img>."""
+    """Hold one picture, ready for an <img>."""
 
     source: str  # a data: address
     alt: str
@@ -40,7 +41,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a report takes from one executed notebook."""
+    """Hold all that a report takes from one executed notebook."""
 
     title: str = ""
     tables: list[Table] = field(default_factory=list)
@@ -63,31 +64,47 @@ def collect(notebook: Any) -> Contents:
         outputs: list[Any] = cell.get("outputs", [])
         for output, following in zip(outputs, [*outputs[1:], {}], strict=False):
             if output["output_type"] == "error":
-                errors.extend(output.get("traceback", []))
+                errors.extend(map(str, output.get("traceback", [])))
             data = output.get("data", {})
-            payload = data.get(RESULTS_MIME, {})
-            if not isinstance(payload, dict):  # not published by labkit
-                continue
-            if table := payload.get("table"):
-                # a notebook file sorts the keys of a row, hence "columns"
-                rows = [{column: row.get(column) for column in table["columns"]} for row in table["rows"]]
-                tables[table["key"]] = Table(table["key"], table["caption"], rows)
-            numbers.update(payload.get("numbers", {}))
-            if mime := next((mime for mime in IMAGE_TYPES if mime in data), None):
+            payload = data.get(RESULTS_MIME)
+            with suppress(AttributeError, KeyError, TypeError, ValueError):  # not published by labkit: no result
+                table, more = _published(payload)
+                numbers.update(more)
+                if table:
+                    tables[table.key] = table
+            if mime := next((mime for mime in IMAGE_TYPES if isinstance(data.get(mime), str)), None):
                 about = output.get("metadata", {}).get(mime, {})
+                alt, width = (about.get(name) if isinstance(about, dict) else None for name in ("alt", "width"))
                 source = _data_address(mime, data[mime])
-                figures.append(Figure(source, about.get("alt", ""), _caption(following), about.get("width")))
+                width = width if isinstance(width, int) else None
+                figures.append(Figure(source, str(alt or ""), _caption(following), width))
     return Contents(_title(notebook), list(tables.values()), numbers, figures, _plain("\n".join(errors)))
 
 
+def _published(payload: Any) -> tuple[Table | None, dict[str, Any]]:
+    """Return the table and the numbers that a cell has published; raise any error for another payload."""
+    table = None
+    if told := payload.get("table"):
+        # a notebook file sorts the keys of a row, hence "columns"
+        rows = [{str(column): row.get(column) for column in told["columns"]} for row in told["rows"]]
+        table = Table(str(told["key"]), str(told["caption"]), [row for row in rows if row])
+    return table, dict(payload.get("numbers", {}))
+
+
 def _title(notebook: Any) -> str:
-    """The first heading of the notebook."""
+    """Return the first heading of the notebook."""
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             for line in cell["source"].splitlines():
-                if line.startswith("#") and "papermill" not in str(cell["metadata"].get("tags", "")):
-                    return str(line.lstrip("# ").strip())
+                if (heading := re.match(r"#{1,6}\s+(.*)", line)) and not _of_papermill(cell):
+                    return str(heading[1].strip())
     return ""
+
+
+def _of_papermill(cell: Any) -> bool:
+    """Return whether papermill has put a cell in, to say at the top which cell failed."""
+    tags = cell["metadata"].get("tags")
+    return isinstance(tags, list) and "papermill-error-cell-tag" in tags
 
 
 def _data_address(mime: str, content: str) -> str:
@@ -97,8 +114,8 @@ def _data_address(mime: str, content: str) -> str:
 
 
 def _caption(output: Mapping[str, Any]) -> str:
-    """The Markdown output that follows a picture, as plain text."""
-    text = output.get("data", {}).get("text/markdown", "")
+    """Return the Markdown output that follows a picture, as plain text."""
+    text = str(output.get("data", {}).get("text/markdown", ""))
     text = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)  # the alt text once more
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)  # links keep their words
     for marks in (r"\*\*", r"__", r"\*", "`"):
@@ -107,12 +124,12 @@ def _caption(output: Mapping[str, Any]) -> str:
 
 
 def _plain(traceback: str) -> str:
-    """Without terminal colors."""
+    """Return a traceback without terminal colors."""
     return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", traceback).strip()
 
 
 def numeric(table: Table, column: str) -> bool:
-    """Whether a column holds numbers only, so that it is set flush right."""
+    """Return whether a column holds numbers only, and is set flush right."""
     values = [row[column] for row in table.rows if row.get(column) is not None]
     return bool(values) and all(_is_number(value) for value in values)
 
@@ -122,10 +139,13 @@ def _is_number(value: Any) -> bool:
 
 
 def sweep_table(lab: str, runs: Sequence[tuple[Mapping[str, Any], str, float, Contents]]) -> Table:
-    """One table for a sweep: a row for each combination, with its parameters, status, seconds and every number.
+    """Return one table for a sweep: a row for each combination, with its parameters, status, seconds and every number.
 
-    `runs` holds (swept parameters, status, seconds, contents). The numbers of a lab's own tables become columns named
-    `table: row, column`.
+    The numbers of a lab's own tables become columns named `table: row, column`.
+
+    Args:
+        lab: its name.
+        runs: (swept parameters, status, seconds, contents) of each combination.
     """
     rows = []
     for swept, status, seconds, contents in runs:
@@ -137,7 +157,7 @@ def sweep_table(lab: str, runs: Sequence[tuple[Mapping[str, Any], str, float, Co
 
 
 def _flat(table: Table) -> dict[str, Any]:
-    """The numbers of a table, each named by the table, its row (which the first column names) and its column."""
+    """Return the numbers of a table, each named by the table, its row (which the first column names) and its column."""
     found: dict[str, Any] = {}
     for row in table.rows:
         first, *others = row.items()
@@ -146,7 +166,13 @@ def _flat(table: Table) -> dict[str, Any]:
 
 
 def readable(sweep: Table, swept: Sequence[str], max_width: int = 8) -> Table:
-    """A sweep with more columns than fit a page, turned: a row for each result, a column for each combination."""
+    """Return a sweep, transposed if it has more columns than fit a page: a row a result, a column a combination.
+
+    Args:
+        sweep: as `sweep_table` makes it.
+        swept: names of the swept parameters.
+        max_width: columns that fit a page.
+    """
     if len(sweep.columns) - len(swept) <= max_width:
         return sweep
     names = [", ".join(f"{name} = {row.get(name)}" for name in swept) for row in sweep.rows]
@@ -159,9 +185,12 @@ def readable(sweep: Table, swept: Sequence[str], max_width: int = 8) -> Table:
 
 
 def render(runs: Sequence[Any], sweeps: Sequence[Table], facts: Mapping[str, Any]) -> str:
-    """The report as one HTML page that needs nothing else: pictures are inside, there are no scripts.
+    """Return the report as one HTML page that needs nothing else: pictures are inside, there are no scripts.
 
-    `runs` are `labkit.course.run.Result`s; `facts`: when it was `made`, how many runs were `asked` for, `environment`.
+    Args:
+        runs: `labkit.course.run.Result`s, or mappings with the same names.
+        sweeps: tables of sweeps.
+        facts: when it was `made`, how many runs were `asked` for, `environment`.
     """
     import jinja2
 
@@ -173,7 +202,7 @@ def render(runs: Sequence[Any], sweeps: Sequence[Table], facts: Mapping[str, Any
 
 
 def csv_text(table: Table) -> str:
-    """A table for a spreadsheet, with all digits."""
+    """Return a table as CSV, with all digits."""
     import csv
     import io
 

@@ -1,4 +1,4 @@
-"""`labkit run`: labs executed with papermill, checked before and believed only after a look at the result.
+"""Execute labs with papermill (`labkit run`), check parameters before and results after.
 
 papermill executes a notebook; it does not refuse unknown parameters, cannot resume, and calls a notebook "completed"
 when its kernel died, a cell timed out, or a cell said `sys.exit(0)`. Those three things are what this file adds.
@@ -24,20 +24,22 @@ from rich.console import Console
 from labkit import __version__, artifacts
 from labkit.course import report
 from labkit.course.labs import find_labs, lab_parameters, read_notebook
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, noting
 from labkit.ledger import Entry, Ledger, environment, now, package_hash
 from labkit.notebook.execute import SETTINGS, is_run, kernel_manager
 from labkit.notebook.lab import resolve_profile
-from labkit.notebook.parameters import coerce_values, find_parameter
+from labkit.notebook.parameters import Parameter, coerce_values, find_parameter, split_items
+from labkit.printing import say, show_any_character
 
 # Seconds that one cell may take. A lab is much shorter; this is for a cell that would never end.
 CELL_TIMEOUT = {"test": 120, "quick": 600, "course": 3 * 3600, "gpu": 24 * 3600}
 KERNEL_START_TIMEOUT = 120
+_LANGUAGES = {"ir": "R", "bash": "bash", "javascript": "JavaScript", "octave": "Octave"}  # of kernels that may not say
 
 
 @dataclass(frozen=True)
 class Job:
-    """One execution: a lab with its parameters."""
+    """Describe one execution: a lab with its parameters."""
 
     lab: str
     notebook: Path
@@ -45,9 +47,10 @@ class Job:
     parameters: dict[str, object]  # what is passed to the notebook
     swept: dict[str, object]  # those of them that a sweep varies
     key: str  # file name without suffix, unique in a run
+    problem: str = ""  # why it cannot even be tried
 
     def input_hash(self) -> str:
-        """SHA-256 over all that can change the result: cells, parameters, the package."""
+        """Return the SHA-256 of all that can change the result: cells, parameters, the package."""
         cells = [
             (cell["cell_type"], cell["metadata"].get("tags", []), cell["source"])
             for cell in read_notebook(self.notebook)["cells"]
@@ -58,20 +61,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a lab failed. `cell` is the number that Jupyter shows beside the code cell, None if no cell had started."""
+    """Say why a lab failed.
+
+    `cell` is the number that Jupyter shows beside the code cell; None if no cell had started.
+    """
 
     cell: int | None
     line: str
     reason: str
 
     def __str__(self) -> str:
+        """Return the failure in one line."""
         where = f"cell [{self.cell}] `{self.line}`: " if self.cell is not None else ""
         return where + self.reason
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a job."""
+    """Hold what came of a job."""
 
     job: Job
     status: Literal["ok", "failed"]
@@ -95,15 +102,30 @@ def run(
 ) -> list[Result]:
     """Execute labs and leave executed copies, metrics.json and report.html in `out`.
 
-    `labs`: names ("01", "01_averaging_problem") or notebook files; none means all. `parameters`: (name, value as text).
-    `sweeps`: (name, "value,value,..."); several sweeps run every combination. `timeout`: seconds a cell may take, in
-    place of the profile's. With `resume`, a job whose earlier result is good and has the same input is not run again.
+    A lab that fails, or whose notebook cannot be read, does not stop the others; look at each `Result.status`. Ctrl-C
+    ends the lab at hand, writes the report of what is done, and is raised again. In metrics.json, null stands for a
+    number that is not finite (NaN, infinity): JSON has no word for it.
 
-    A lab that fails does not stop the others; look at each `Result.status`. Ctrl-C ends the lab at hand, writes the
-    report of what is done, and is raised again.
-    Raises LabkitError, before anything runs, for an unknown lab or parameter, a value of the wrong type, or an `out`
-    that another process is writing into.
+    Args:
+        labs: names ("01", "01_averaging_problem") or notebook files; none means all.
+        profile: test, quick, course, gpu or auto.
+        parameters: (name, value as text).
+        sweeps: (name, "value,value,..."); several sweeps run every combination.
+        out: the folder for results.
+        resume: a job whose earlier result is good and has the same input is not run again.
+        timeout: seconds a cell may take, in place of the profile's.
+        console: where progress is shown; None: stdout.
+
+    Returns:
+        A result for each lab and combination of swept values.
+
+    Raises:
+        LabkitError: before anything runs, for an unknown lab or parameter, a value of the wrong type, or an `out` that
+            another process is writing into.
     """
+    show_any_character()
+    if timeout is not None:
+        timeout = check_integer("timeout", timeout, low=1)
     console = console or Console()
     jobs = plan(labs, profile, parameters, sweeps)
     out = Path(out)
@@ -111,7 +133,6 @@ def run(
         if (out / f"{job.key}.ipynb").resolve() == job.notebook.resolve():
             raise LabkitError(f"the executed copy would overwrite {job.notebook} itself: choose another --out")
     with artifacts.claim_folder(out):
-        _sweep_up(out)
         ledger = Ledger(out / "ledger.jsonl")
 
         results: list[Result] = []
@@ -131,7 +152,7 @@ def run(
                 show.end(f"{title}  interrupted")
 
         _write_summary(results, out, len(jobs))
-    console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    say(console, f"report: {out / 'report.html'}")
     if interrupted:
         raise KeyboardInterrupt
     return results
@@ -147,22 +168,34 @@ def plan(
     parameters: Sequence[tuple[str, str]],
     sweeps: Sequence[tuple[str, str]],
 ) -> list[Job]:
-    """Every execution asked for, with checked parameters."""
+    """Return every execution asked for, with checked parameters.
+
+    Raises:
+        LabkitError: for an unknown lab, an unknown or ill-typed parameter, or one that is given twice.
+    """
     notebooks = find_labs(labs)
-    declared = {lab: lab_parameters(path) for lab, path in notebooks.items()}
+    declared: dict[str, list[Parameter]] = {}
+    problems: dict[str, str] = {}
+    for lab, notebook in notebooks.items():
+        with noting(problems, lab):
+            _require_python(notebook)
+            declared[lab] = lab_parameters(notebook)
     fixed = _by_name(parameters, "-p")
     swept = {name: _values(name, text) for name, text in _by_name(sweeps, "--sweep").items()}
     for name in {**fixed, **swept}:
         if name in fixed and name in swept:
             raise LabkitError(f"parameter {name} is given both by -p and by --sweep; use one of them")
-        if not any(name == parameter.name for lab in declared.values() for parameter in lab):
-            known = {parameter.name: parameter for lab in declared.values() for parameter in lab}
-            find_parameter(list(known.values()), name, where=" ".join(notebooks))
+        known = {parameter.name: parameter for lab in declared.values() for parameter in lab}
+        if declared and name not in known:
+            find_parameter(list(known.values()), name, where=" ".join(declared))
     if "profile" in fixed and profile not in ("auto", fixed["profile"]):
         raise LabkitError(f"two profiles: --profile {profile} and -p profile {fixed['profile']}")
 
     jobs: list[Job] = []
     for lab, notebook in notebooks.items():
+        if lab in problems:
+            jobs.append(Job(lab, notebook, resolve_profile(profile), {}, {}, _key(lab, {}), problems[lab]))
+            continue
         names = [parameter.name for parameter in declared[lab]]
         mine = {name: values for name, values in swept.items() if name in names}
         for values in itertools.product(*mine.values()):
@@ -175,7 +208,27 @@ def plan(
     return list({job.key: job for job in jobs}.values())  # a sweep over 1,1.0 names one value twice
 
 
+def _require_python(path: Path) -> None:
+    """Raise LabkitError where a notebook says that it is in another language."""
+    metadata = read_notebook(path).metadata
+    kernel, info = (
+        part if isinstance(part := metadata.get(name), dict) else {} for name in ("kernelspec", "language_info")
+    )
+    about = [info.get("name"), kernel.get("language"), _LANGUAGES.get(str(kernel.get("name")))]
+    language = next((str(name) for name in about if name), "python")
+    if not language.lower().startswith(("python", "ipython")):
+        name = kernel.get("display_name") or kernel.get("name") or language
+        raise LabkitError(
+            f"{path} is written in {language} (its kernel is {name!r}): labkit runs Python notebooks only"
+        )
+
+
 def _by_name(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:
+    """Return name -> text.
+
+    Raises:
+        LabkitError: a name is given twice.
+    """
     found: dict[str, str] = {}
     for name, text in pairs:
         if name in found:
@@ -185,14 +238,22 @@ def _by_name(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:
 
 
 def _values(name: str, text: str) -> list[str]:
-    values = list(dict.fromkeys(value.strip() for value in text.split(",")))
+    """Return the values of a sweep, each once, as text.
+
+    Raises:
+        LabkitError: an empty one.
+    """
+    values = list(dict.fromkeys(split_items(text)))
     if "" in values:
         raise LabkitError(f"--sweep {name} needs values separated by commas, got {text!r}")
     return values
 
 
 def _key(lab: str, swept: Mapping[str, object]) -> str:
-    """A file name without suffix; a hash keeps it unique where a value had to be changed or is long."""
+    """Return a file name without suffix; a hash keeps it unique where a value had to be changed or is long."""
+    name = lab.encode("utf-8", "replace").decode()  # bytes that are no text cannot stand in the ledger
+    if name != lab:
+        lab = f"{name}.{hashlib.sha256(os.fsencode(lab)).hexdigest()[:6]}"
     text = "".join(f".{name}={value}" for name, value in swept.items())
     safe = re.sub(r"[^A-Za-z0-9._=+-]", "_", text)[:100]
     return lab + (safe if safe == text else f"{safe}.{hashlib.sha256(text.encode()).hexdigest()[:6]}")
@@ -203,7 +264,9 @@ def _key(lab: str, swept: Mapping[str, object]) -> str:
 
 
 def _resumed(job: Job, out: Path, ledger: Ledger) -> Result | None:
-    """The earlier result of a job, if it is good and still valid."""
+    """Return the earlier result of a job, if it is good and still valid."""
+    if job.problem:
+        return None
     entry = ledger.done("run", job.key, job.input_hash())
     if entry is None or entry.output is None:
         return None
@@ -215,9 +278,11 @@ def _execute_and_record(
     job: Job, out: Path, ledger: Ledger, timeout: int | None, on_cell: Callable[[int, int], None]
 ) -> Result:
     """Execute a job; the executed copy is in place before the ledger knows of it."""
+    if job.problem:
+        return Result(job, "failed", 0.0, Failure(None, "", job.problem))
     start = time.monotonic()
     input_hash = job.input_hash()  # before: what is executed is what was read here
-    notebook, failure = execute(job, out, timeout or CELL_TIMEOUT[job.profile], on_cell)
+    notebook, failure = execute(job, timeout or CELL_TIMEOUT[job.profile], on_cell)
     seconds = round(time.monotonic() - start, 2)
     status: Literal["ok", "failed"] = "failed" if failure else "ok"
     output = digest = None
@@ -239,22 +304,25 @@ def _execute_and_record(
             output=output,
             output_sha256=digest,
             seconds=seconds,
-            note=str(failure or ""),
+            note=str(failure or "").encode("utf-8", "backslashreplace").decode(),
         )
     )
     return Result(job, status, seconds, failure, output, contents=contents)
 
 
-def execute(
-    job: Job, folder: Path, timeout: int, on_cell: Callable[[int, int], None]
-) -> tuple[Any | None, Failure | None]:
-    """Run a job's notebook in a kernel of this Python; the executed notebook (None if it never began) and its failure.
+def execute(job: Job, timeout: int, on_cell: Callable[[int, int], None]) -> tuple[Any | None, Failure | None]:
+    """Run a job's notebook in a kernel of this Python.
 
-    papermill saves after every cell, to a temporary file in `folder` that is gone at the end.
-    `on_cell(done, total)` is called at the start of every code cell.
+    Args:
+        job: what to run.
+        timeout: seconds a cell may take.
+        on_cell: called with (done, total) at the start of every code cell.
+
+    Returns:
+        The executed notebook (None if it never began) and its failure.
     """
     for attempt in (1, 2):
-        notebook, failure = _execute_once(job, folder, timeout, on_cell)
+        notebook, failure = _execute_once(job, timeout, on_cell)
         # A kernel that did not come up has executed nothing: most often a port was taken between its choice and its
         # use ("Address already in use"), so try once more.
         if failure is None or failure.cell is not None or attempt == 2:
@@ -262,16 +330,19 @@ def execute(
     return notebook, failure
 
 
-def _execute_once(
-    job: Job, folder: Path, timeout: int, on_cell: Callable[[int, int], None]
-) -> tuple[Any | None, Failure | None]:
+def _execute_once(job: Job, timeout: int, on_cell: Callable[[int, int], None]) -> tuple[Any | None, Failure | None]:
+    """Run a job's notebook once; papermill reads it from a temporary folder and saves it there after every cell.
+
+    So its names are none of the user's: papermill fills in {braces}, and cannot save bytes that are no text.
+    """
     import logging
 
+    import nbformat
     import papermill
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # every failure is told in our own words
-    temporary = folder / f".{job.key}.{os.getpid()}.partial.ipynb"
-    total = sum(is_run(cell) for cell in read_notebook(job.notebook)["cells"])
+    source = read_notebook(job.notebook)
+    total = sum(is_run(cell) for cell in source["cells"])
     total += bool(job.parameters)  # papermill adds a cell with them
     started: list[int] = []  # positions of the code cells that began
 
@@ -288,10 +359,12 @@ def _execute_once(
             "LABKIT_PROFILE": job.profile,
             "IPYTHONDIR": folder_name,  # not the user's start-up files
         }
+        before, after = Path(folder_name) / "before.ipynb", Path(folder_name) / "after.ipynb"
         try:
+            artifacts.write_text(before, nbformat.writes(source))
             papermill.execute_notebook(
-                _literal(job.notebook),
-                _literal(temporary),
+                _literal(before),
+                _literal(after),
                 parameters=job.parameters,
                 kernel_name="python3",
                 language="python",
@@ -305,8 +378,7 @@ def _execute_once(
         except Exception as caught:  # whatever it is, it is this lab's failure and not the run's
             error = caught
         finally:
-            notebook = read_notebook(temporary) if temporary.exists() else None
-            temporary.unlink(missing_ok=True)
+            notebook = read_notebook(after) if after.exists() else None
         if error is None and notebook is not None:
             return notebook, find_failure(notebook)
         stderr.seek(0)
@@ -315,12 +387,12 @@ def _execute_once(
 
 
 def _literal(path: Path) -> str:
-    """A path for papermill, which fills in {braces}."""
+    """Return a path for papermill, which fills in {braces}."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def find_failure(notebook: Any) -> Failure | None:
-    """What went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
+    """Return what went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
 
     This is the only sign trusted: papermill's "completed" also stands in notebooks whose kernel died.
     """
@@ -354,7 +426,7 @@ def _explain(
     fate: Mapping[str, int],
     last_words: list[str],
 ) -> Failure:
-    """The failure behind an exception of papermill's."""
+    """Return the failure behind an exception of papermill's."""
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -378,7 +450,7 @@ def _explain(
 
 
 def _death(code: int | None) -> str:
-    """How a kernel died, from its exit code."""
+    """Say how a kernel died, from its exit code."""
     if code is None:
         return "the kernel died"
     if code >= 0:
@@ -396,33 +468,18 @@ def _first_line(cell: Any) -> str:
     return str(cell["source"]).strip().splitlines()[0][:100]
 
 
-def _sweep_up(out: Path) -> None:
-    """Remove half-executed notebooks of runs that were killed."""
-    for path in out.glob(".*.partial.ipynb"):
-        with suppress(ValueError, OSError):
-            owner = int(path.name.split(".")[-3])
-            if owner == os.getpid() or not _is_running(owner):
-                path.unlink()
-
-
-def _is_running(pid: int) -> bool:
-    import psutil
-
-    return bool(psutil.pid_exists(pid))
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Telling
 
 
 class _Lines:
-    """Progress in plain lines, for a file or a log."""
+    """Report progress in plain lines, for a file or a log."""
 
     def __init__(self, console: Console):
         self.console = console
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
     def start(self, title: str) -> None:
         self.say(f"{title} ...")
@@ -435,7 +492,7 @@ class _Lines:
 
 
 class _Live(_Lines):
-    """A line for each finished lab, and a moving one for the lab at hand."""
+    """Report progress with a line for each finished lab, and a moving one for the lab at hand."""
 
     def __init__(self, console: Console, progress: Any):
         super().__init__(console)
@@ -443,9 +500,7 @@ class _Live(_Lines):
         self.task: Any = None
 
     def start(self, title: str) -> None:
-        from rich.markup import escape
-
-        self.task = self.progress.add_task(escape(title), total=None)
+        self.task = self.progress.add_task(title, total=None)
 
     def cell(self, number: int, total: int) -> None:
         self.progress.update(self.task, completed=number, total=total)
@@ -465,7 +520,7 @@ def _progress(console: Console) -> Iterator[_Lines]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("cell"),
         MofNCompleteColumn(),
@@ -484,7 +539,7 @@ def _in_words(result: Result) -> str:
 
 
 def _write_summary(results: Sequence[Result], out: Path, asked: int) -> None:
-    """metrics.json, report.html and, for a sweep, sweep.csv, from what is done."""
+    """Write metrics.json, report.html and, for a sweep, sweep.csv, from what is done."""
     facts = environment()
     made = now()
     sweeps = [_sweep_of(lab, results) for lab in dict.fromkeys(r.job.lab for r in results if r.job.swept)]
@@ -495,7 +550,7 @@ def _write_summary(results: Sequence[Result], out: Path, asked: int) -> None:
         "labs": [_as_data(result) for result in results],
         "sweeps": {table.key: table.rows for table, _ in sweeps},
     }
-    artifacts.write_text(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    artifacts.write_json(out / "metrics.json", metrics)
     for table, _ in sweeps:
         artifacts.write_text(out / f"{table.key}.sweep.csv", report.csv_text(table))
     page = report.render(

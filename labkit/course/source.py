@@ -28,7 +28,7 @@ _OPTIONS = {"tags", "exercise", "check", "answer", "lines_to_next_cell"}
 
 @dataclass(frozen=True)
 class SourceCell:
-    """One cell of a source: ``kind`` is markdown, answer, setup, parameters, exercise, check or code."""
+    """Hold one cell of a source: ``kind`` is markdown, answer, setup, parameters, exercise, check or code."""
 
     kind: str
     text: str
@@ -41,7 +41,7 @@ class SourceCell:
 
 @dataclass(frozen=True)
 class LabSource:
-    """A lab as written, checked."""
+    """Hold a lab as written, checked."""
 
     path: Path
     title: str
@@ -49,6 +49,7 @@ class LabSource:
 
     @property
     def name(self) -> str:
+        """Return the name of the lab: 01_averaging_problem."""
         return self.path.stem
 
 
@@ -152,7 +153,7 @@ def _check_key(kind: str, key: str, text: str, used: set[str], exercises: Mappin
 
 @dataclass(frozen=True)
 class CheckCall:
-    """One ``check(id, answer)`` of a check cell; ``answer`` is an expression, as text."""
+    """Hold one ``check(id, answer)`` of a check cell; ``answer`` is an expression, as text."""
 
     id: str
     answer: str
@@ -160,7 +161,7 @@ class CheckCall:
 
 
 def check_calls(text: str) -> tuple[tuple[CheckCall, ...], tuple[int, ...]]:
-    """The ``check(...)`` calls of a cell, and the lines at which anything else stands.
+    """Return the ``check(...)`` calls of a cell, and the lines at which anything else is.
 
     Raises:
         SyntaxError: if the cell is no Python.
@@ -235,12 +236,13 @@ def student_text(text: str) -> str:
 
 
 def _content_id(text: str, used: set[str]) -> str:
-    """An id that stays when other cells come or go; the same text a second time gets a number."""
+    """Return an id that stays when other cells come or go; the same text a second time gets a number."""
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return next(id for n in range(1, 1000) if (id := digest if n == 1 else f"{digest}-{n}") not in used)
 
 
 def exercises_by_id() -> dict[str, Exercise]:
+    """Return id -> exercise, of all exercises that there are."""
     found: dict[str, Exercise] = {}
     for exercise in all_exercises():
         if exercise.id in found:
@@ -250,6 +252,6 @@ def exercises_by_id() -> dict[str, Exercise]:
 
 
 def short_path(path: Path) -> str:
-    """The path from the folder ``notebooks`` on."""
+    """Return the path from the folder ``notebooks`` on."""
     parts = path.parts
     return "/".join(parts[parts.index("notebooks") :]) if "notebooks" in parts else str(path)

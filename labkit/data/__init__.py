@@ -10,12 +10,14 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, overload
 
-from labkit.data.dataset import SPLITS, Dataset, merge
-from labkit.errors import LabkitError
+from labkit.data.dataset import SPLITS, Dataset, check_size, merge
+from labkit.errors import LabkitError, check_integer, check_number
 
-__all__ = ["DATASETS", "SPLITS", "Dataset", "DatasetInfo", "data_root", "find", "load", "merge"]
+__all__ = ["DATASETS", "SPLITS", "Dataset", "DatasetInfo", "Splits", "data_root", "find", "load", "merge"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,46 @@ DATASETS = {
 }
 
 
-def load(
+class Splits:
+    """The splits of a data set, each loaded when it is first asked for.
+
+    Attributes:
+        name: the data set's name.
+    """
+
+    def __init__(self, name: str, **choices: Any) -> None:
+        """Keep the name and the choices of `load`; nothing is loaded yet."""
+        self.name = name
+        self._choices = choices
+
+    @cached_property
+    def train(self) -> Dataset:
+        """Images to train on."""
+        return load(self.name, "train", **self._choices)
+
+    @cached_property
+    def validation(self) -> Dataset:
+        """Images to make choices by."""
+        return load(self.name, "validation", **self._choices)
+
+    @cached_property
+    def test(self) -> Dataset:
+        """Images for the final score."""
+        return load(self.name, "test", **self._choices)
+
+    def __repr__(self) -> str:
+        """Return the name, what was chosen, and what there is."""
+        choices = "".join(f", {key}={value!r}" for key, value in self._choices.items() if value not in (None, 0))
+        return f"<data set {self.name}{choices}: .train, .validation, .test>"
+
+
+@overload
+def load(name: str, split: None = None, **choices: Any) -> Splits: ...
+@overload
+def load(name: str, split: str, **choices: Any) -> Dataset: ...
+def load(  # type: ignore[misc]  # the overloads say only what the split decides, not the choices once more
     name: str,
-    split: str = "train",
+    split: str | None = None,
     *,
     size: int | None = None,
     classes: str | Sequence[str] | None = None,
@@ -67,32 +106,44 @@ def load(
     seed: int = 0,
     root: str | os.PathLike[str] | None = None,
     min_saturation: float | None = None,
-) -> Dataset:
-    """A data set as uint8 ``(N, 3, H, W)``, with labels and provenance.
+) -> Dataset | Splits:
+    """Load a data set as uint8 ``(N, 3, H, W)``, with labels and provenance.
 
     Args:
         name: a key of DATASETS.
-        split: "train", "validation", "test" or "train+validation". The first three never share an image, and do not
+        split: "train", "validation", "test" or "train+validation"; None for an object with the first three as
+            attributes, each loaded when it is first asked for. The three never share an image, and do not
             depend on ``seed`` (except toyworld, which paints other scenes for another seed, and shares none).
         size: side in pixels of the square images; None keeps the data set's own (photos 256, flowers102 128, folder:
             its images' own if they are all the same square, else 128).
         classes: keep these classes only: names, or one string with commas. Labels keep their numbers.
-        limit: keep the first so many of a shuffle by ``seed`` that does not look at labels. It only cuts: a limit
-            above the number of images changes nothing (for more scenes: ``toyworld.generate``).
+        limit: keep the first so many, 1 or more, of a shuffle by ``seed`` that does not look at labels. It only cuts: a
+            limit above the number of images changes nothing (for more scenes: ``toyworld.generate``).
         seed: of the shuffle that ``limit`` cuts, and of toyworld's scenes.
         root: where data sets are kept (see :func:`data_root`); for "folder", the folder of images itself.
         min_saturation: for "folder" only: leave out images whose mean HSV saturation (0..1) is lower, for example
             20 / 255, to train without gray and washed-out photographs.
+
+    Returns: a `Dataset`, or without ``split`` a `Splits`.
 
     Raises:
         LabkitError: unknown name, split or class; data absent, damaged or not to be downloaded; bad size or limit.
     """
     if name not in DATASETS:
         raise LabkitError(f"unknown data set {name!r}: choose among {', '.join(DATASETS)}")
+    if split is None:
+        return Splits(
+            name, size=size, classes=classes, limit=limit, seed=seed, root=root, min_saturation=min_saturation
+        )
     if split not in SPLITS:
         raise LabkitError(f"unknown split {split!r}: choose among {', '.join(SPLITS)}")
-    if min_saturation is not None and name != "folder":
-        raise LabkitError(f"min_saturation is for the data set 'folder', not for {name!r}: leave it out")
+    if min_saturation is not None:
+        check_number("min_saturation", min_saturation, low=0, high=1)
+        if name != "folder":
+            raise LabkitError(f"min_saturation is for the data set 'folder', not for {name!r}: leave it out")
+    size = None if size is None else check_size(size)
+    limit = None if limit is None else check_integer("limit", limit, low=1)
+    seed = check_integer("seed", seed, low=0)
     if name == "toyworld":
         from labkit.data.toyworld import load_toyworld
 
@@ -119,7 +170,9 @@ def load(
 
 
 def find(name: str, root: str | os.PathLike[str] | None = None) -> str | None:
-    """Where a data set is on this machine, without a download or an integrity check; None if it is not there.
+    """Return where a data set is on this machine, None if it is not there.
+
+    Nothing is downloaded or checked.
 
     Raises:
         LabkitError: unknown name.
@@ -143,9 +196,9 @@ def find(name: str, root: str | os.PathLike[str] | None = None) -> str | None:
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """The folder under which data sets are kept: ``root``, else LABKIT_DATA, else ./data of a checkout, else the cache.
+    """Return the folder under which data sets are kept; it need not exist yet, for downloads make it.
 
-    The folder need not exist yet; downloads make it.
+    It is ``root``, else LABKIT_DATA, else ./data of a checkout, else in the user's cache.
     """
     chosen = root if root is not None else os.environ.get("LABKIT_DATA")
     if chosen:
@@ -157,7 +210,7 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """labkit's folder in the user's cache (platformdirs would do the same, as one more dependency)."""
+    """Return labkit's folder in the user's cache (platformdirs would do the same, as one more dependency)."""
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "labkit"
     if sys.platform == "win32":
@@ -168,6 +221,11 @@ def cache_folder() -> Path:
 
 
 def _folder_root(root: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of the user's own images.
+
+    Raises:
+        LabkitError: nobody says which it is.
+    """
     given = root if root is not None else os.environ.get("LABKIT_DATA")
     if not given:
         raise LabkitError(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer
 
 SPLITS = ("train", "validation", "test", "train+validation")
 
@@ -39,28 +39,33 @@ class Dataset:
     provenance: Mapping[str, object]
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return int(self.images.shape[0])
 
+    def __getitem__(self, index: Any) -> Tensor:
+        """Return images: ``data[:8]`` is ``(8, 3, H, W)`` uint8, ``data[0]`` is ``(3, H, W)``."""
+        return self.images[index]
+
     def select(self: AnyDataset, indices: Tensor | Sequence[int] | slice) -> AnyDataset:
-        """The images at ``indices`` (integers, a boolean mask ``(N,)`` or a slice), in that order."""
+        """Return the images at ``indices`` (integers, a boolean mask ``(N,)`` or a slice), in that order."""
         index = indices if isinstance(indices, slice) else torch.as_tensor(indices, device=self.labels.device)
         if isinstance(index, Tensor) and index.numel() == 0:
             index = index.long()
         return self.map_tensors(lambda tensor: tensor[index])
 
     def to(self: AnyDataset, device: torch.device | str) -> AnyDataset:
-        """The same data on another device."""
+        """Return the same data on another device."""
         return self.map_tensors(lambda tensor: tensor.to(device))
 
     def map_tensors(self: AnyDataset, change: Callable[[Tensor], Tensor]) -> AnyDataset:
-        """The same data with ``change`` applied to every tensor (images, labels, and what a subclass adds)."""
+        """Return the same data with ``change`` applied to every tensor (images, labels, what a subclass adds)."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         changed: dict[str, Any] = {name: change(v) for name, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **changed)
 
 
 def parse_classes(classes: str | Sequence[str] | None, known: tuple[str, ...], name: str) -> list[int] | None:
-    """``"horse, deer"`` or ``["horse", "deer"]`` as indices into ``known``; None means all.
+    """Return ``"horse, deer"`` or ``["horse", "deer"]`` as indices into ``known``; None means all.
 
     Raises:
         LabkitError: a name is not in ``known``; the message lists the names.
@@ -84,10 +89,8 @@ def cut(data: AnyDataset, classes: str | Sequence[str] | None, limit: int | None
     Without a limit that cuts, the order stays as stored. A smaller limit is a prefix of a larger one.
 
     Raises:
-        LabkitError: unknown class, limit below 1, or nothing left.
+        LabkitError: unknown class, or nothing left.
     """
-    if limit is not None and limit < 1:
-        raise LabkitError(f"limit={limit} leaves no image: give 1 or more, or None for all")
     chosen = parse_classes(classes, data.class_names, data.name)
     if chosen is not None:
         data = data.select(torch.isin(data.labels, torch.tensor(chosen)))
@@ -106,15 +109,19 @@ def cut(data: AnyDataset, classes: str | Sequence[str] | None, limit: int | None
 
 
 def permutation(count: int, seed: int) -> np.ndarray:
-    """A shuffle of ``range(count)`` that numpy has promised never to change (the legacy generator)."""
+    """Return a shuffle of ``range(count)`` that numpy has promised never to change (the legacy generator)."""
     return np.random.RandomState(seed % 2**32).permutation(count)
 
 
 def resize(images: Tensor, size: int | None) -> Tensor:
-    """uint8 ``(N, 3, H, W)`` to ``(N, 3, size, size)``: center crop to a square, then antialiased bilinear."""
+    """Resize uint8 ``(N, 3, H, W)`` to ``(N, 3, size, size)``: center crop to a square, then antialiased bilinear.
+
+    Raises:
+        LabkitError: ``size`` is no whole number from 1 to 4096; None returns the images as they are.
+    """
     if size is None:
         return images
-    check_size(size)
+    size = check_size(size)
     height, width = images.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -130,19 +137,22 @@ def resize(images: Tensor, size: int | None) -> Tensor:
 
 
 def check_colored(test: Dataset) -> None:
-    """Raises LabkitError where every image is gray: nothing could be scored beside the gray baseline."""
+    """Raise LabkitError where every image is gray: nothing could be scored beside the gray baseline."""
     if (test.images == test.images[:, :1]).all():
         raise LabkitError(f"{test.name}: the images to score on ({len(test)}) are all gray: give some with color")
 
 
-def check_size(size: int, smallest: int = 1) -> None:
-    """Raise LabkitError unless ``size`` is a whole number of pixels of at least ``smallest``."""
-    if isinstance(size, bool) or not isinstance(size, int) or not smallest <= size <= 4096:
-        raise LabkitError(f"size={size!r} is no image size: give a whole number of pixels, {smallest} to 4096")
+def check_size(size: int, smallest: int = 1, largest: int = 4096) -> int:
+    """Return ``size``, the side of an image in pixels, if it is a whole number in the range.
+
+    Raises:
+        LabkitError: it is not.
+    """
+    return check_integer("size", size, low=smallest, high=largest)
 
 
 def merge(*datasets: Dataset) -> Dataset:
-    """Several data sets as one; classes of the same name become one class.
+    """Return several data sets as one; classes of the same name become one class.
 
     Raises:
         LabkitError: nothing given, or images of different sizes (load them with the same ``size=``).

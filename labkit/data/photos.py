@@ -22,7 +22,7 @@ PHOTOS = {  # name: (file in skimage/data, source, license)
 
 
 def load_photos(split: str, size: int | None) -> Dataset:
-    """The five photographs, center-cropped to squares of ``size`` (256) pixels; split "test" only."""
+    """Load the five photographs, center-cropped to squares of ``size`` (256) pixels; split "test" only."""
     if split != "test":
         raise LabkitError(
             f"photos has no split {split!r}: five photographs are for looking at and scoring, not for training; "
@@ -49,7 +49,7 @@ def load_photos(split: str, size: int | None) -> Dataset:
 
 
 def find_photos() -> str | None:
-    """The folder of the installed photographs, or None if one is missing."""
+    """Return the folder of the installed photographs, or None if one is missing."""
     folder = _package_folder()
     if folder is None or not all((folder / file).is_file() for file, _, _ in PHOTOS.values()):
         return None
@@ -57,5 +57,6 @@ def find_photos() -> str | None:
 
 
 def _package_folder() -> Path | None:
+    """Return scikit-image's folder of data, without importing the package."""
     found = importlib.util.find_spec("skimage")
     return None if found is None or found.origin is None else Path(found.origin).parent / "data"

@@ -5,101 +5,202 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from labkit.artifacts import replacing
-from labkit.errors import LabkitError
+from labkit.data.dataset import check_size
+from labkit.errors import LabkitError, one_line
 
 EXTENSIONS = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"]
 )
-# What Pillow raises for one damaged file or another.
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_rgb(path: Path, size: int | None = None) -> np.ndarray:
-    """One image file as uint8 ``(H, W, 3)``; with ``size``, the centered square resized to that many pixels.
+    """Read one image file as 8-bit RGB, as a picture viewer shows it.
 
     EXIF rotation is applied; alpha is laid on white; palette, gray, 16-bit and CMYK become 8-bit RGB; of an animation
-    or a multi-page file the first frame counts.
+    or a multi-page file the first frame counts. Integers of 32 bits and floats are scaled as `to_rgb` says.
+
+    Args:
+        path: the file.
+        size: side in pixels of the centered square to return; None: the whole image.
+
+    Returns:
+        uint8 ``(H, W, 3)``, or ``(size, size, 3)``.
 
     Raises:
-        LabkitError: the file is damaged, truncated, too large or of no kind that Pillow reads; it is named.
+        LabkitError: the file is absent, damaged, truncated, too large or of no kind that Pillow reads; it is named.
     """
-    try:
-        with Image.open(path) as image:
-            if size is not None and image.format == "JPEG" and image.mode == "RGB":
-                image.draft("RGB", (2 * size, 2 * size))  # decode large photographs at a fraction of their size
-            rgb = to_rgb(ImageOps.exif_transpose(image))
-            if size is not None:
-                side = min(rgb.size)
-                left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
-                square = rgb.crop((left, top, left + side, top + side))  # before resizing: nothing outside blends in
-                rgb = square.resize((size, size), Image.Resampling.BICUBIC)
-            return np.asarray(rgb)
-    except FileNotFoundError:
-        raise LabkitError(f"{path}: no such image file") from None
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as 8-bit RGB: alpha laid on white, 16 bits and floats scaled.
-
-    Raises:
-        ValueError: numbers outside 0 to 65535 (of floats: outside 0 to 1).
-    """
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(np.asarray(image))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_deep(values: np.ndarray) -> Image.Image:
-    """Gray of 16 bits (0..65535) or of floats (0..1) to 8-bit RGB; Pillow's own conversion would clip it to white."""
-    top = 1.0 if values.dtype.kind == "f" else 65535.0
-    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
-        raise ValueError(f"values from {values.min()} to {values.max()}, expected 0 to {top:g}")
-    return Image.fromarray(np.rint(values / top * 255).astype(np.uint8)).convert("RGB")
+    if size is not None:
+        size = check_size(size)
+    with _guard(path), Image.open(path, formats=_formats()) as image:
+        if size is not None and image.format == "JPEG" and image.mode == "RGB":
+            image.draft("RGB", (2 * size, 2 * size))  # decode large photographs at a fraction of their size
+        rgb = to_rgb(_turned(image))
+        if size is not None:
+            side = min(rgb.size)
+            left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
+            square = rgb.crop((left, top, left + side, top + side))  # before resizing: nothing outside blends in
+            rgb = square.resize((size, size), Image.Resampling.BICUBIC)
+        return np.asarray(rgb)
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """(width, height) as shown, from the header only.
+    """Read (width, height) from the header only, as stored: before EXIF rotation, which may swap them.
 
     Raises:
         LabkitError: the header is no image's; the file is named.
     """
+    with _guard(path), Image.open(path, formats=_formats()) as image:
+        return image.size
+
+
+@contextmanager
+def _guard(path: Path) -> Iterator[None]:
+    """Turn whatever Pillow raises for one damaged file or another into one line that names the file.
+
+    Its decoders raise nearly every exception there is (KeyError, struct.error, ZeroDivisionError, ...), and more with
+    each version, so this catches them all.
+
+    Raises:
+        LabkitError: the block failed, or the path is no regular file: to open a pipe would wait for ever.
+    """
     try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF orientation: lies on its side
-            return (image.height, image.width) if turned else image.size
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
+        if not path.is_file():
+            if path.exists():
+                raise LabkitError(f"{path} is no file: give an image file")
+            raise LabkitError(f"{path}: no such image file" + (" (a broken link)" if path.is_symlink() else ""))
+        yield
+    except LabkitError:
+        raise
+    except MemoryError:
+        raise LabkitError(f"{path} needs more memory than there is: make the picture smaller") from None
+    except Exception as error:
+        reason = one_line(error).replace(f" {str(path)!r}", "").replace(f": {str(path)!r}", "")
+        raise LabkitError(f"{path} cannot be read as an image ({reason}): replace or remove the file") from None
 
 
-def _unreadable(path: Path, error: Exception) -> LabkitError:
-    reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "")
-    return LabkitError(f"{path} cannot be read as an image ({reason}): replace or remove the file")
+@cache
+def _formats() -> list[str]:
+    """Return every format that Pillow reads but EPS, a program that Ghostscript would be started to run."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """Return the picture upright, as its EXIF orientation says.
+
+    ImageOps.exif_transpose also writes all of the other EXIF tags anew, and fails when one of them is odd.
+    """
+    image.load()  # Pillow turns a TIFF here, and then takes the tag out
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF is no reason not to show the picture
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any Pillow image to 8-bit RGB: alpha laid on white, more than 8 bits scaled.
+
+    Integers of 16 bits are scaled from 0..65535. Files of 32-bit integers and of floats do not say what white is, so
+    it is the first of 1 (floats only), 255 and 65535 that no pixel exceeds. A brightest pixel just above 1 or 255 may
+    mean either scale, and the wrong one would show black: it is refused.
+
+    Raises:
+        ValueError: NaN or infinity, numbers outside 0 to 65535, or a scale that cannot be told.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        sixteen_bits = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")  # "I" in older Pillows
+        return _from_deep(np.asarray(image), 65535 if sixteen_bits else None)
+    if image.mode in ("La", "RGBa"):  # premultiplied by alpha
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    if image.mode == "LAB":
+        return _from_lab(image)
+    return image.convert("RGB")
+
+
+def _from_deep(values: np.ndarray, white: float | None) -> Image.Image:
+    """Convert gray of more than 8 bits to 8-bit RGB; Pillow's own conversion would clip it to white.
+
+    Args:
+        values: integers or floats ``(H, W)``.
+        white: what becomes 255; None: to be told from the values, see `to_rgb`.
+    """
+    low, high = float(values.min()), float(values.max())  # NaN if any value is
+    floats = values.dtype.kind == "f"
+    slack = 1.01 if floats else 1  # a hair outside is rounding
+    if white is None:
+        whites = (1.0, 255.0, 65535.0) if floats else (255.0, 65535.0)
+        white = next((white for white in whites if high <= slack * white), None)
+        below = [other for other in whites if white and other < white]
+        if low < min(0, 1 - slack) * (white or 0) or (below and high < 4 * below[-1]):
+            white = None
+    if white is None or not low <= high:
+        raise ValueError(f"values from {low:g} to {high:g}, expected 0 to {'1, ' if floats else ''}255 or 65535")
+    gray = (values.astype(np.float32) * np.float32(255 / white)).clip(0, 255)
+    return Image.fromarray(np.rint(gray, out=gray).astype(np.uint8)).convert("RGB")
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    """Convert CIE LAB, which some scanners write; Pillow itself converts it only with color profiles."""
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    assert converted is not None  # None only where it converts in place
+    return converted
 
 
 def read_all(paths: Sequence[Path], names: Sequence[str], size: int, cache: Path, what: str) -> Tensor:
-    """All images as one uint8 ``(N, 3, size, size)`` tensor that is mapped from a file in ``cache``.
+    """Read many images as one tensor that is mapped from a file in ``cache``.
 
     Decoding happens once: the cache file's name is a hash of each image's name, size and time of change, and it gets
     that name only when complete. Where the cache cannot be written, the tensor is made in memory.
+
+    Args:
+        paths: the files.
+        names: their names, which do not change when the folder is moved.
+        size: side in pixels of the squares that they become.
+        cache: folder of cache files.
+        what: the data set's name, for the progress bar.
+
+    Returns:
+        uint8 ``(N, 3, size, size)``.
+
+    Raises:
+        LabkitError: naming the first file that cannot be read.
     """
-    key = [[name, path.stat().st_size, path.stat().st_mtime_ns] for name, path in zip(names, paths, strict=True)]
-    digest = hashlib.sha256(json.dumps(["v1", size, key]).encode()).hexdigest()[:24]
+    key = []
+    for name, path in zip(names, paths, strict=True):
+        with _guard(path):
+            about = path.stat()
+        key.append([name, about.st_size, about.st_mtime_ns])
+    digest = hashlib.sha256(json.dumps(["v2", size, key]).encode()).hexdigest()[:24]
     target = cache / f"{digest}-{size}.npy"
     shape = (len(paths), 3, size, size)
     if target.is_file():
@@ -108,7 +209,7 @@ def read_all(paths: Sequence[Path], names: Sequence[str], size: int, cache: Path
             mapped = np.load(target, mmap_mode="c")
             if mapped.shape == shape and mapped.dtype == np.uint8:
                 return torch.from_numpy(mapped)
-        except (OSError, ValueError):
+        except Exception:  # numpy's reader of headers has many ways to fail
             pass  # not ours or damaged: made anew below
     try:
         with replacing(target) as temporary:
@@ -124,6 +225,7 @@ def read_all(paths: Sequence[Path], names: Sequence[str], size: int, cache: Path
 
 
 def _decode_into(images: np.ndarray, paths: Sequence[Path], size: int, what: str) -> None:
+    """Decode every file into its place in ``images`` ``(N, 3, size, size)``."""
     from tqdm.auto import tqdm
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import secrets
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,19 +18,21 @@ import torch
 from torch import Tensor
 
 from labkit.data.dataset import Dataset, check_size, permutation
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 
+PATIENCE = 30.0  # seconds that a server may be silent
 _SPLIT_SEED = 20_10  # of the fixed cut into train and validation; has nothing to do with the user's seed
+_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # the second: a quota; not on Windows
 
 
 def load_cifar10(root: Path, split: str) -> Dataset:
-    """CIFAR-10 from ``root/cifar10/cifar-10-batches-py``; validation is a fixed tenth of the training images."""
+    """Load CIFAR-10 from ``root/cifar10/cifar-10-batches-py``; validation is a fixed tenth of the training images."""
     from torchvision.datasets import CIFAR10
 
     folder = root / "cifar10"
     files = [(f"{CIFAR10.base_folder}/{name}", md5) for name, md5 in CIFAR10.train_list + CIFAR10.test_list]
     files.append((f"{CIFAR10.base_folder}/{CIFAR10.meta['filename']}", CIFAR10.meta["md5"]))
-    raw = _open("cifar10", folder, files, CIFAR10.url, lambda **kw: CIFAR10(str(folder), train=split != "test", **kw))
+    raw = _open("cifar10", folder, files, CIFAR10.url, lambda place, **kw: CIFAR10(place, train=split != "test", **kw))
     images = torch.from_numpy(raw.data).permute(0, 3, 1, 2)
     keep = _part(split, len(images))
     return Dataset(
@@ -45,7 +50,7 @@ def load_cifar10(root: Path, split: str) -> Dataset:
 
 
 def load_stl10(root: Path, split: str) -> Dataset:
-    """STL-10's labeled images (96x96) from ``root/stl10/stl10_binary``; validation is a fixed tenth of training."""
+    """Load STL-10's labeled images from ``root/stl10/stl10_binary``; validation is a fixed tenth of training."""
     from torchvision.datasets import STL10
 
     class Labeled(STL10):  # without the 2.6 GB of unlabeled images, which would be read through at every check
@@ -54,7 +59,7 @@ def load_stl10(root: Path, split: str) -> Dataset:
     folder = root / "stl10"
     files = [(f"{STL10.base_folder}/{name}", md5) for name, md5 in Labeled.train_list + Labeled.test_list]
     source = "test" if split == "test" else "train"
-    raw = _open("stl10", folder, files, STL10.url, lambda **kw: Labeled(str(folder), split=source, **kw))
+    raw = _open("stl10", folder, files, STL10.url, lambda place, **kw: Labeled(place, split=source, **kw))
     keep = _part(split, len(raw.data))
     names = getattr(raw, "classes", None) or [str(n) for n in range(1, 11)]
     return Dataset(
@@ -72,7 +77,7 @@ def load_stl10(root: Path, split: str) -> Dataset:
 
 
 def load_flowers102(root: Path, split: str, size: int | None) -> Dataset:
-    """Oxford Flowers from ``root/flowers102/flowers-102``, its official splits, decoded once to ``size`` (128)."""
+    """Load Oxford Flowers from ``root/flowers102/flowers-102``, its official splits, decoded once to ``size`` (128)."""
     from torchvision.datasets import Flowers102
 
     from labkit.data import cache_folder
@@ -91,7 +96,7 @@ def load_flowers102(root: Path, split: str, size: int | None) -> Dataset:
             [*files, ("flowers-102/jpg", None)],
             Flowers102._download_url_prefix,
             # A loader that hands the path through: images are decoded by read_all, once, to the size asked for.
-            lambda part=part, **kw: Flowers102(str(folder), split=official[part], loader=Path, **kw),
+            lambda place, part=part, **kw: Flowers102(place, split=official[part], loader=Path, **kw),
         )
         for index in range(len(raw)):
             path, label = raw[index]
@@ -100,14 +105,13 @@ def load_flowers102(root: Path, split: str, size: int | None) -> Dataset:
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise LabkitError(f"flowers102: {missing[0]} is missing ({len(missing)} images are): {_remedy(folder)}")
-    names = getattr(Flowers102, "classes", None) or [str(number) for number in range(1, 103)]
     images = read_all(
         paths, [p.name for p in paths], 128 if size is None else size, cache_folder() / "images", "flowers102"
     )
     return Dataset(
         images,
         torch.tensor(labels, dtype=torch.int64),
-        tuple(names),
+        tuple(Flowers102.classes),
         "flowers102",
         split,
         {
@@ -120,7 +124,7 @@ def load_flowers102(root: Path, split: str, size: int | None) -> Dataset:
 
 
 def present(name: str, root: Path) -> str | None:
-    """The folder that holds a data set's files (by name only), or None."""
+    """Return the folder that holds a data set's files (by name only), or None."""
     needed = {
         "cifar10": ("cifar-10-batches-py", [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"]),
         "stl10": ("stl10_binary", ["train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin"]),
@@ -132,7 +136,7 @@ def present(name: str, root: Path) -> str | None:
 
 
 def _part(split: str, count: int) -> Tensor:
-    """Indices of a split of the official training images (all for "test"), in stored order."""
+    """Return the indices of a split of the official training images (all for "test"), in stored order."""
     order = torch.from_numpy(permutation(count, _SPLIT_SEED))
     cut = count // 10
     if split == "train":
@@ -143,31 +147,76 @@ def _part(split: str, count: int) -> Tensor:
 
 
 def _open(name: str, folder: Path, files: list[tuple[str, str | None]], url: str, make: Any) -> Any:
-    """``make()``; if files are absent download them; if one is damaged say which."""
+    """Open a data set; if files are absent download them.
+
+    Args:
+        name: the data set's name.
+        folder: where its files are, or are to be.
+        files: what must be there, with checksums (None: not checked).
+        url: where it comes from, for the message.
+        make: torchvision's class, given ``(folder, download=...)``.
+
+    Raises:
+        LabkitError: a file is damaged, or cannot be downloaded.
+    """
     absent = [file for file, _ in files if not (folder / file).exists()]
-    if not absent:
-        try:
-            return make(download=False)
-        except (RuntimeError, OSError, ValueError, EOFError) as error:
-            damaged = _first_damaged(folder, files)
-            what = f"{folder / damaged} is damaged or half-downloaded" if damaged else f"{folder}: {error}"
-            raise LabkitError(f"{name}: {what}: {_remedy(folder)}") from None
-    damaged = _first_damaged(folder, [(file, md5) for file, md5 in files if file not in absent])
-    if damaged:
-        raise LabkitError(f"{name}: {folder / damaged} is damaged or half-downloaded: {_remedy(folder)}")
+    if absent:
+        if damaged := _first_damaged(folder, [(file, md5) for file, md5 in files if file not in absent]):
+            raise LabkitError(f"{name}: {folder / damaged} is damaged or half-downloaded: {_remedy(folder)}")
+        _download(name, folder, absent[0], url, make)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _patience(30), contextlib.redirect_stdout(sys.stderr):
-            return make(download=True)
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise LabkitError(
-            f"{name} is not in {folder} ({files[0][0]} is missing) and cannot be downloaded from {url} ({reason}): "
-            f"check the network, or put the unpacked files there, or set LABKIT_DATA (--data-root) to where they are"
-        ) from None
+        return make(str(folder), download=False)
+    except Exception as error:  # whatever a pickle, a .mat file or a tar archive may fail with
+        damaged = _first_damaged(folder, files)
+        what = f"{folder / damaged} is damaged or half-downloaded" if damaged else f"{folder}: {one_line(error)}"
+        raise LabkitError(f"{name}: {what}: {_remedy(folder)}") from None
+
+
+def _download(name: str, folder: Path, absent: str, url: str, make: Any) -> None:
+    """Download a data set into a temporary folder, and move its files into ``folder`` when all are there and whole.
+
+    Raises:
+        LabkitError: for every way in which a download can fail. Proxies that answer nonsense, archives that are none
+            and checksums that differ have no exception in common: http.client alone has a dozen.
+    """
+    temporary = folder.with_name(f".{name}.{secrets.token_hex(4)}.tmp")
+    elsewhere = f"put the unpacked files into {folder}, or set LABKIT_DATA (--data-root) to where they are"
+    try:
+        temporary.mkdir(parents=True)
+        for path in [*folder.glob("*"), *folder.glob("*/*")]:
+            if path.is_file():  # an archive that somebody has put there need not be downloaded again
+                (temporary / path.relative_to(folder)).parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, temporary / path.relative_to(folder))
+        with _patience(PATIENCE), contextlib.redirect_stdout(sys.stderr):
+            make(str(temporary), download=True)
+        for path in sorted(temporary.rglob("*")):
+            if path.is_file():
+                target = folder / path.relative_to(temporary)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+    except Exception as error:
+        wrong = f"{name} is not in {folder} ({absent} is missing) and cannot be downloaded from {url}"
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _DISK_FULL:
+            raise LabkitError(f"{wrong} ({one_line(error)}): make room, or {elsewhere}") from None
+        if isinstance(error, (PermissionError, FileExistsError, NotADirectoryError)):
+            raise LabkitError(f"{wrong} ({one_line(error)}): {elsewhere}") from None
+        raise LabkitError(f"{wrong} ({_reason(error)}): check the network and its proxy, or {elsewhere}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    """Return one short line on a failed download. What a server has sent may be long, and no text."""
+    if isinstance(error, RuntimeError) and "corrupted" in str(error):  # torchvision's word for a wrong checksum
+        return "what came is not the data set: its checksum differs"
+    text = one_line(error)
+    kind = type(error).__name__
+    text = text if kind in text or isinstance(error, OSError) else f"{kind}: {text}"
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]
 
 
 def _first_damaged(folder: Path, files: list[tuple[str, str | None]]) -> str | None:
+    """Return the first file whose checksum differs."""
     from torchvision.datasets.utils import check_integrity
 
     for file, md5 in files:
@@ -177,6 +226,7 @@ def _first_damaged(folder: Path, files: list[tuple[str, str | None]]) -> str | N
 
 
 def _remedy(folder: Path) -> str:
+    """Return what to do about a damaged file."""
     return f"delete {folder} and load again to download it anew"
 
 

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from labkit.color import luma, to_float
 from labkit.data.dataset import Dataset, check_size, cut, parse_classes
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer
 
 LUMA_SUM = 118_000  # 299 R + 587 G + 114 B of every color that sky, grass and things can have
 SHADES = (-24, 28)  # what light and shade may add to R, G and B; no color below clips
@@ -76,7 +76,7 @@ _MOST_COLORS = max(len(material.colors) for material in MATERIALS)
 
 
 def material(name: str) -> Material:
-    """The entry of MATERIALS of that name, for example ``material("balloon").probabilities``."""
+    """Return the entry of MATERIALS of that name, for example ``material("balloon").probabilities``."""
     for entry in MATERIALS:
         if entry.name == name:
             return entry
@@ -96,7 +96,7 @@ class ToyWorld(Dataset):
     shade: Tensor
 
     def posterior(self) -> tuple[Tensor, Tensor]:
-        """The exact P(color | gray image) of each pixel.
+        """Return the exact P(color | gray image) of each pixel.
 
         Returns:
             colors uint8 ``(N, K, 3, H, W)`` and probability float32 ``(N, K, H, W)`` with sum 1 over K = 4. Pixels
@@ -108,7 +108,7 @@ class ToyWorld(Dataset):
         return candidates.to(torch.uint8).permute(0, 3, 4, 1, 2), probability[index].permute(0, 3, 1, 2)
 
     def hidden(self) -> Tensor:
-        """Which of its candidates each pixel drew: int64 ``(N, H, W)``, 0 where there is only one."""
+        """Return which of its candidates each pixel drew: int64 ``(N, H, W)``, 0 where there is only one."""
         colors, probability = _tables(self.material.device)
         index = self.material.long()
         base = self.images.permute(0, 2, 3, 1) - self.shade[..., None].to(torch.int16)  # (N, H, W, 3)
@@ -116,13 +116,13 @@ class ToyWorld(Dataset):
         return match.int().argmax(dim=-1)
 
     def ambiguous(self) -> Tensor:
-        """True where the gray image leaves more than one color: bool ``(N, H, W)``."""
+        """Return a mask of the pixels with more than one possible color: bool ``(N, H, W)``."""
         counts = torch.tensor([len(m.colors) for m in MATERIALS], device=self.material.device)
         return counts[self.material.long()] > 1
 
 
 def _tables(device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """MATERIALS as tensors: colors int16 (M, K, 3) and probability float32 (M, K)."""
+    """Return MATERIALS as tensors: colors int16 (M, K, 3) and probability float32 (M, K)."""
     colors = [m.colors + m.colors[:1] * (_MOST_COLORS - len(m.colors)) for m in MATERIALS]
     chances = [m.probabilities + (0.0,) * (_MOST_COLORS - len(m.colors)) for m in MATERIALS]
     return (
@@ -161,11 +161,8 @@ def generate(count: int, seed: int = 0, size: int = 32, split: str = "train") ->
     Raises:
         LabkitError: count, seed, size or split out of range.
     """
-    check_size(size, smallest=32)
-    if size > 256:
-        raise LabkitError(f"size={size} is too large for toyworld: give 32 to 256")
-    if count < 1 or seed < 0:
-        raise LabkitError(f"toyworld needs count of 1 or more and seed of 0 or more, got {count} and {seed}")
+    size = check_size(size, smallest=32, largest=256)
+    count, seed = check_integer("count", count, low=1), check_integer("seed", seed, low=0)
     if split not in SPLIT_SIZES:
         raise LabkitError(f"toyworld has no split {split!r}: choose among {', '.join(SPLIT_SIZES)}")
     stream = list(SPLIT_SIZES).index(split)
@@ -187,10 +184,10 @@ def generate(count: int, seed: int = 0, size: int = 32, split: str = "train") ->
 def load_toyworld(
     split: str, size: int | None, classes: str | Sequence[str] | None, limit: int | None, seed: int
 ) -> ToyWorld:
-    """What ``labkit.data.load`` calls: SPLIT_SIZES scenes of a split. ``limit`` only cuts; call generate for more."""
+    """Paint the SPLIT_SIZES scenes of a split for ``labkit.data.load``. ``limit`` only cuts; call generate for more."""
     parse_classes(classes, CLASS_NAMES, "toyworld")  # refuse a wrong name before painting
     parts = []
-    wanted = sum(SPLIT_SIZES.values()) if limit is None or classes is not None else max(limit, 1)
+    wanted = sum(SPLIT_SIZES.values()) if limit is None or classes is not None else limit
     for name in split.split("+"):  # scenes are drawn independently: the first ones are as good as any
         count = min(SPLIT_SIZES[name], wanted)
         if count:
@@ -200,6 +197,7 @@ def load_toyworld(
 
 
 def _join(worlds: list[ToyWorld], split: str) -> ToyWorld:
+    """Join the scenes of several splits."""
     return replace(
         worlds[0],
         split=split,
@@ -233,7 +231,7 @@ _SHADE_LIMITS = np.array([m.shades for m in MATERIALS])
 
 
 def _paint(seed: int, stream: int, chunk: int, n: int, size: int) -> tuple[np.ndarray, ...]:
-    """The first n scenes of a chunk: images (n, 3, H, W), labels (n,), material (n, H, W), shade (n, H, W)."""
+    """Paint the first n scenes of a chunk: images (n, 3, H, W), labels (n,), material and shade (n, H, W)."""
     # The legacy generator: numpy promises that its streams never change, so printed lab results stay true.
     rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, stream, chunk])))
     label = rng.randint(0, len(CLASS_NAMES), _CHUNK)
@@ -265,7 +263,7 @@ def _paint(seed: int, stream: int, chunk: int, n: int, size: int) -> tuple[np.nd
 
 
 def _paint_ground(rng: np.random.RandomState, canvas: _Canvas, every_horizon: np.ndarray) -> None:
-    """Sky with sun and cloud, grass, and the hedge between them. ``every_horizon`` (_CHUNK, 1, 1) is of all scenes."""
+    """Paint sky with sun and cloud, grass, and the hedge. ``every_horizon`` (_CHUNK, 1, 1) is of all scenes."""
     x, y, horizon, pixel = canvas.x, canvas.y, canvas.horizon, canvas.pixel
     n, height, width = canvas.material.shape
 
@@ -312,29 +310,32 @@ class _Things:
 
     @property
     def width(self) -> np.ndarray:
-        """Beside a height of 1: a circle, an upright ellipse (balloon) or a diamond (kite)."""
+        """Return the width beside a height of 1: of a circle, an upright ellipse (balloon) or a diamond (kite)."""
         balloon = np.where(self.material == _BALLOON, np.float32(0.9), np.float32(1))
         return np.where(self.material == _KITE, np.float32(0.85), balloon)
 
     def out(self, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-        """How far out a pixel is that lies ``dx``, ``dy`` from the center, in the unit of the radius."""
+        """Return how far out a pixel is that lies ``dx``, ``dy`` from the center, in the unit of the radius."""
         u = dx / self.width
         return np.where(self.material == _KITE, np.abs(u) + np.abs(dy), np.hypot(u, dy))
 
     def inner_radius(self, pixel: float) -> np.ndarray:
-        """Where the outline ends. A step to one of the four neighboring pixels changes :meth:`out` by at most the
-        width of the outline, so it has no hole."""
+        """Return the radius at which the outline ends.
+
+        A step to one of the four neighboring pixels changes :meth:`out` by at most the width of the outline, so it has
+        no hole.
+        """
         return self.radius - (pixel / self.width + 1e-3)
 
     def select(self, which: np.ndarray | slice) -> _Things:
-        """Some of them."""
+        """Return some of them."""
         return _Things(self.scene[which], self.material[which], self.x[which], self.y[which], self.radius[which])
 
 
 def _place_things(
     rng: np.random.RandomState, label: np.ndarray, horizon: np.ndarray, pixel: float
 ) -> Iterator[_Things]:
-    """Up to five things that overlap neither one another nor the hedge; where there is no room they are left out."""
+    """Place up to five things, apart from one another and from the hedge; where there is no room they are left out."""
     n = len(label)
     placed: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for slot in range(len(_RADII)):
@@ -367,7 +368,7 @@ def _place_things(
 
 
 def _paint_shadow_and_string(canvas: _Canvas, thing: _Things) -> None:
-    """What a thing does around itself, painted before any thing is: a shadow on the grass, a string in the sky."""
+    """Paint what a thing does around itself, before any thing: a shadow on the grass, a string in the sky."""
     dx, dy = canvas.x - thing.x, canvas.y - thing.y
     under = canvas.material[thing.scene]
     shadow = (np.hypot(dx / 1.05, (dy - 0.85 * thing.radius) / 0.4) < thing.radius) & (under == _GRASS)
@@ -383,7 +384,7 @@ def _paint_shadow_and_string(canvas: _Canvas, thing: _Things) -> None:
 
 
 def _paint_thing(rng: np.random.RandomState, canvas: _Canvas, thing: _Things) -> None:
-    """Outline, inside and decoration of one thing per scene. Only the last lines know the hidden color."""
+    """Paint outline, inside and decoration of one thing per scene. Only the last lines know the hidden color."""
     every, n = thing, int((thing.scene < len(canvas.material)).sum())
     thing = every.select(slice(n))
     dx, dy = canvas.x - thing.x, canvas.y - thing.y
@@ -416,7 +417,7 @@ def _paint_thing(rng: np.random.RandomState, canvas: _Canvas, thing: _Things) ->
 
 
 def _count_inside(canvas: _Canvas, thing: _Things) -> int:
-    """How many pixels lie inside of these things. It looks only around each one, which takes far less than painting."""
+    """Return the number of pixels inside of these things. It looks only around each one: faster than painting."""
     total = 0
     for i in range(len(thing.scene)):
         one = thing.select(slice(i, i + 1))
@@ -432,7 +433,8 @@ def _count_inside(canvas: _Canvas, thing: _Things) -> int:
 class HasTarget(Protocol):
     """The part of a representation that :func:`optimum` needs."""
 
-    def target(self, rgb: Tensor) -> Tensor: ...
+    def target(self, rgb: Tensor) -> Tensor:
+        """Return the coordinates of ``rgb`` uint8 ``(N, 3, H, W)``, pixel by pixel: ``(N, C, H, W)``."""
 
 
 @dataclass(frozen=True)
@@ -451,7 +453,7 @@ class Optimum:
 
 
 def optimum(world: ToyWorld, representation: HasTarget, loss: str = "mse") -> Optimum:
-    """The exact optimum of a loss in a representation's coordinates.
+    """Return the exact optimum of a loss in a representation's coordinates.
 
     MSE: the mean of each coordinate under the posterior. L1: the median of each coordinate. Both are averaged over
     pixels and channels, as torch's ``mse_loss`` and ``l1_loss`` do.
@@ -487,7 +489,7 @@ def optimum(world: ToyWorld, representation: HasTarget, loss: str = "mse") -> Op
 
 
 def _target_table(representation: HasTarget) -> tuple[Tensor, Tensor]:
-    """Coordinates of each candidate of each material and shade, float64 (M, S, K, C); probabilities (M, 1, K, 1)."""
+    """Return each candidate's coordinates for each material and shade, float64 (M, S, K, C), and (M, 1, K, 1)."""
     colors, probability = _tables("cpu")
     shades = torch.arange(SHADES[0], SHADES[1] + 1, dtype=torch.int16)
     table = (colors[:, None] + shades[:, None, None]).clamp(0, 255).to(torch.uint8)  # (M, S, K, 3); no used entry clips
@@ -497,7 +499,7 @@ def _target_table(representation: HasTarget) -> tuple[Tensor, Tensor]:
 
 
 def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
-    """Over dim 2: the smallest value at which the cumulative weight passes one half."""
+    """Return, over dim 2, the smallest value at which the cumulative weight passes one half."""
     ordered, order = values.sort(dim=2)
     passed = weights.gather(2, order).cumsum(dim=2) > 0.5
     return ordered.gather(2, passed.int().argmax(dim=2, keepdim=True)).squeeze(2)
@@ -508,24 +510,34 @@ class HasBins(Protocol):
 
     channels: int
 
-    def target(self, rgb: Tensor, stride: int = 1) -> Tensor: ...
+    def target(self, rgb: Tensor, stride: int = 1) -> Tensor:
+        """Return the colors of ``rgb`` uint8 ``(N, 3, H, W)``, averaged over the stride."""
 
-    def encode_bins(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]: ...
+    def encode_bins(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the bins of colors, their probability, and each pixel's weight (None: all 1)."""
 
 
 def bin_posterior(world: ToyWorld, representation: HasBins, stride: int = 1) -> Tensor:
-    """The exact P(bin | gray image) of each pixel: what a perfect classifier predicts, float32 ``(N, Q, H/s, W/s)``.
+    """Return the exact P(bin | gray image) of each pixel: the prediction of a perfect classifier.
 
     With soft encoding it is the mean of the soft encodings. At stride 2 the colors of 2x2 pixels are averaged before
     they are binned; all hidden colors among them belong to one thing, so they are drawn together. A classifier with
     weighted bins predicts ``posterior * weights``, normalized again. Many bins make it large: pass a few scenes.
+
+    Args:
+        world: scenes of H x W pixels.
+        representation: a classification of Q bins whose network sees luma.
+        stride: 1, or 2 for a network with half-resolution output.
+
+    Returns:
+        float32 ``(N, Q, H / stride, W / stride)``, sum 1 over Q.
     """
     posterior = _mixture(world, representation, stride)
     return posterior / posterior.sum(dim=1, keepdim=True)
 
 
 def best_cross_entropy(world: ToyWorld, representation: HasBins, stride: int = 1) -> dict[str, float]:
-    """The lowest cross-entropy that any network seeing the gray image can reach, in nats per output pixel.
+    """Return the lowest cross-entropy that any network seeing the gray image can reach, in nats per output pixel.
 
     Args:
         world: scenes.
@@ -550,9 +562,8 @@ def best_cross_entropy(world: ToyWorld, representation: HasBins, stride: int = 1
 
 
 def _mixture(world: ToyWorld, representation: HasBins, stride: int) -> Tensor:
-    """Soft encodings averaged over the posterior, each times its weight: (N, Q, H/s, W/s)."""
-    if stride not in (1, 2):
-        raise LabkitError(f"toyworld's posterior is known at stride 1 and 2. Got {stride}")
+    """Average soft encodings over the posterior, each times its weight: (N, Q, H/s, W/s)."""
+    stride = check_integer("stride", stride, low=1, high=2)
     colors, probability = world.posterior()  # (N, K, 3, H, W), (N, K, H, W)
     # Things do not touch, so the pixels of a 2x2 block with a hidden color belong to one thing. The others have the
     # probabilities (1, 0, 0, 0) and the same color whatever k is.
@@ -560,10 +571,10 @@ def _mixture(world: ToyWorld, representation: HasBins, stride: int) -> Tensor:
     others = F.max_pool2d(probability[:, 1:], stride, ceil_mode=True)
     total: Tensor | None = None
     for k, chance in enumerate(torch.cat([first, others], dim=1).unbind(dim=1)):
-        bins, shares, weight = representation.encode_bins(representation.target(colors[:, k], stride))
+        bins, fractions, weight = representation.encode_bins(representation.target(colors[:, k], stride))
         if total is None:
-            total = shares.new_zeros((len(bins), representation.channels, *bins.shape[-2:]))
-        total.scatter_add_(1, bins, shares * (chance if weight is None else chance * weight)[:, None])
+            total = fractions.new_zeros((len(bins), representation.channels, *bins.shape[-2:]))
+        total.scatter_add_(1, bins, fractions * (chance if weight is None else chance * weight)[:, None])
     assert total is not None
     return total
 
@@ -572,17 +583,18 @@ class _UnitRGB:
     """RGB in 0..1, the coordinates of every score."""
 
     def target(self, rgb: Tensor) -> Tensor:
+        """Return RGB in 0..1."""
         return to_float(rgb)
 
 
 def best_scores(world: ToyWorld) -> dict[str, float]:
-    """What no network that sees the gray image can beat, in RGB in 0..1.
+    """Return the scores that no network which sees the gray image can beat, in RGB in 0..1.
 
     Returns:
         ``mse`` and ``mae`` (expected under the posterior, each of its own optimum), ``mse_realized`` and
         ``mae_realized`` (on the colors that were drawn), ``entropy`` (nats per pixel: the best cross-entropy of a
         classifier with one bin per candidate), ``mse_gray`` (returning the gray image), ``skill``
-        (1 - mse_realized / mse_gray) and ``ambiguous`` (share of pixels with more than one candidate).
+        (1 - mse_realized / mse_gray) and ``ambiguous`` (fraction of pixels with more than one candidate).
     """
     mean, median = optimum(world, _UnitRGB(), "mse"), optimum(world, _UnitRGB(), "l1")
     _, probability = _tables(world.images.device)
@@ -601,7 +613,7 @@ def best_scores(world: ToyWorld) -> dict[str, float]:
 
 
 def _gray_mse(images: Tensor) -> float:
-    """MSE of Rec.601 luma copied to R, G and B, over all images."""
+    """Return the MSE of Rec.601 luma copied to R, G and B, over all images."""
     total = 0.0
     for start in range(0, len(images), 512):
         part = images[start : start + 512]

@@ -1,4 +1,4 @@
-"""Experiments as data, and the numbers they gave: recipes, published and measured rows, claims, tables.
+"""Hold experiments as data, and the numbers they gave: recipes, published and measured rows, claims, tables.
 
 `reproduce` trains and scores a recipe. What a lab teaches belongs to its notebook; what one training needs belongs to
 `labkit.training`.

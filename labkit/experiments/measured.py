@@ -1,4 +1,4 @@
-"""The numbers that `labkit reproduce` measured here, as data: what "measured" means in labs and in the README.
+"""Read and write the numbers that `labkit reproduce` measured: what "measured" means in labs and results.
 
 One CSV file a recipe and profile, in data/measured of a checkout or the packaged copy of an installed wheel; one row a
 recipe, system, metric and seed. `labkit reproduce --out DIR` writes such files into DIR/measured; they become part of
@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
@@ -21,7 +22,7 @@ from labkit.errors import LabkitError
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number, with all that is needed to measure it again. The fields are the columns of the files."""
+    """Hold one measured number, with all that is needed to measure it again; fields are the columns of the files."""
 
     recipe: str
     system: str
@@ -43,7 +44,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:
-        """What a file holds only once."""
+        """Return what a file holds only once."""
         return self.recipe, self.system, self.metric, self.profile, self.seed
 
 
@@ -53,7 +54,7 @@ _WHOLE, _REAL = ("seed", "parameters", "threads"), ("value", "gray", "seconds")
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of one system over seeds. `gray`, `oracle` and `seconds` are means over the seeds."""
+    """Hold one metric of one system over seeds. `gray`, `oracle` and `seconds` are means over the seeds."""
 
     recipe: str
     system: str
@@ -66,26 +67,42 @@ class Measured:
     parameters: int
     seconds: float
     device: str
+    versions: str  # of torch and labkit
     date: str
     data: str
     command: str
 
     @property
+    def images(self) -> int:
+        """Return on how many images the metric was measured: the test images, or those held out of training."""
+        split = "validation" if self.metric.startswith("validation ") else "test"
+        count = re.search(rf"(\d+) {split}", self.data)
+        return int(count[1]) if count else 0
+
+    @property
     def mean(self) -> float:
+        """Return the mean over seeds."""
         return statistics.fmean(self.values)
 
     @property
     def sd(self) -> float:
-        """Standard deviation over seeds (n - 1 in the denominator); NaN for a single seed."""
+        """Return the standard deviation over seeds (n - 1 in the denominator); NaN for a single seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
 
 
 def measured(
     recipe: str | None = None, system: str | None = None, metric: str | None = None, profile: str | None = None
 ) -> list[Measured]:
-    """What was measured, in the files' order; empty where nothing fits (yet).
+    """Return what was measured, in the files' order; empty where nothing fits (yet).
 
-    Raises LabkitError for a faulty file, naming file and line.
+    Args:
+        recipe: only of this one, and so on; None: all.
+        system: the name of a decoding.
+        metric: its name.
+        profile: its name.
+
+    Raises:
+        LabkitError: for a faulty file, naming file and line.
     """
     place = folder()
     files = sorted(place.glob("*.csv")) if place else []
@@ -95,7 +112,7 @@ def measured(
 
 
 def summarize(rows: Iterable[Row]) -> list[Measured]:
-    """Rows that differ in their seed only, put together."""
+    """Put together rows that differ in their seed only."""
     groups: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault(row.key[:4], []).append(row)
@@ -114,6 +131,7 @@ def summarize(rows: Iterable[Row]) -> list[Measured]:
                 parameters=last.parameters,
                 seconds=statistics.fmean(row.seconds for row in group),
                 device=", ".join(dict.fromkeys(row.device for row in group)),
+                versions=", ".join(dict.fromkeys(f"torch {row.torch}, labkit {row.labkit}" for row in group)),
                 date=last.date,
                 data=last.data,
                 command=last.command,
@@ -128,7 +146,11 @@ def folder() -> Path | None:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of one file, checked. Raises LabkitError naming file and line."""
+    """Return the rows of one file.
+
+    Raises:
+        LabkitError: for a faulty file, naming file and line.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)
@@ -143,7 +165,7 @@ def read(path: Path) -> list[Row]:
 
 
 def merge(path: Path, rows: Iterable[Row]) -> None:
-    """Puts rows into a file, each in the place of an older one with the same key, or at the end; atomically.
+    """Put rows into a file, each in the place of an older one with the same key, or at the end; atomically.
 
     Older rows of the same system that were measured on other images are dropped: means over both would mean nothing.
     """

@@ -1,4 +1,4 @@
-"""The numbers and claims that the five papers print, as data: what "published" means in every results table.
+"""Read the numbers and claims that the five papers print: what "published" means in every results table.
 
 One CSV file a paper, in data/published of a checkout or labkit/_published of an installed wheel. Columns: paper, table,
 system, metric, value (empty where the paper gives no number), claim (in our words), place (where in the paper).
@@ -15,13 +15,19 @@ from pathlib import Path
 from labkit.artifacts import course_data
 from labkit.errors import LabkitError
 
-PAPERS = ("qureshi", "dalban", "ecs171", "gan", "zhuang")
+PAPERS = {
+    "qureshi": "A. Qureshi, regression and classification on CIFAR-10 horses (2025)",
+    "dalban": "A. Dalban and W. Lakbir, RGB, LAB and 676 bins on photographs",
+    "ecs171": "ECS 171 Group 3, a CNN with fixed kernels (the hybrid, structural linear regression) and one without",
+    "gan": "a summary of a comparison of classification over 313 bins with a conditional DCGAN",
+    "zhuang": "A. Zhuang, A. Zhou and Y. Chen, U-Nets for RGB and YUV",
+}
 COLUMNS = ("paper", "table", "system", "metric", "value", "claim", "place")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One published number or claim. `value` is as printed (percent and dB not converted), None where none is given."""
+    """Hold one published number or claim; `value` is as printed (percent, dB), None where none is given."""
 
     paper: str
     table: str
@@ -38,7 +44,7 @@ def published(
     system: str | None = None,
     metric: str | None = None,
 ) -> list[Row]:
-    """The rows that have the given values, in the papers' order; without arguments all of them.
+    """Return the rows that have the given values, in the papers' order; without arguments all of them.
 
     Raises:
         LabkitError: for a value that no row has (of that paper, when one is given), naming those there are; for a
@@ -69,7 +75,11 @@ def folder() -> Path:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of one file, checked: header, number of fields, paper = file name, finite value or a claim."""
+    """Return the rows of one file.
+
+    Raises:
+        LabkitError: for a faulty header or field, a paper other than the file name, a row without value and claim.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)
@@ -105,4 +115,7 @@ def _row(fields: list[str], path: Path, line: int) -> Row:
 
 @cache
 def _all_rows() -> tuple[Row, ...]:
-    return tuple(row for paper in PAPERS for row in read(folder() / f"{paper}.csv"))
+    place = folder()
+    if missing := [paper for paper in PAPERS if not (place / f"{paper}.csv").is_file()]:
+        raise LabkitError(f"{place / missing[0]}.csv is missing: install labkit again, or work in a full checkout")
+    return tuple(row for paper in PAPERS for row in read(place / f"{paper}.csv"))

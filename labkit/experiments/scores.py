@@ -1,106 +1,140 @@
-"""What `labkit reproduce` measures of a trained colorizer: names and values of metrics, of ours and of gray.
+"""Score a trained colorizer in one of its decodings: names and values of metrics, of ours and of gray.
 
 Always: the six of `labkit.metrics.evaluate`. Where a recipe asks: pixel accuracy ("accuracy 0.05", "accuracy 0.05
 red"), "KID (labkit features)", and by kind of object "skill CLASS", with "a bias" and "b bias" of all images and of
 each class. After each epoch, where images are held out: "validation mse", "validation mae" and, of a classifier,
-"validation right bins", the share of pixels whose likeliest bin is the nearest one.
+"validation right bins", the fraction of pixels whose likeliest bin is the nearest one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
-from labkit.experiments.recipes import Decoding, Recipe
+from labkit.experiments.per_image import GRAY_MSE, MEANS
+from labkit.experiments.schema import VALIDATION, Decoding, Recipe
 from labkit.metrics import (
-    CHUNK_PIXELS,
     KEYS,
     KID_NAME,
     color_bias,
+    colorfulness,
     evaluate,
     gray_prediction,
     kid,
+    mae,
     mse,
     pixel_accuracy,
+    psnr,
     score_with_gray,
     skill,
+    ssim,
 )
-from labkit.models import Network, evaluation_mode
+from labkit.metrics.inputs import chunk_length
 from labkit.representation import Classification, make_representation
 
-BATCH = 64  # images painted at a time, fewer when they are large
-WATCHED = "validation "  # begins the name of what is measured after each epoch
+BATCH = 64  # images predicted at a time, fewer when they are large
 
 
 class Scores(NamedTuple):
-    """Metrics by name, and the same of the gray baseline."""
+    """Hold metrics by name, and the same of the gray baseline."""
 
     ours: dict[str, float]
     gray: dict[str, float]
 
 
-@dataclass(frozen=True)
-class View:
-    """What `labkit.metrics.evaluate` needs of a colorizer."""
-
-    network: Network
-    reconstruct: Callable[[Tensor], Tensor]
+Decoded: TypeAlias = Callable[[Tensor], Tensor]  # images (N, 3, H, W) uint8 -> rgb in [0, 1]: what `evaluate` scores
 
 
-def view(trained: Colorizer, reading: Decoding) -> View:
-    """A trained colorizer, read in one way."""
-    config = trained.representation.config() | dict(reading.options)
-    space = make_representation(str(config.pop("name")), **config)
-    colorizer = Colorizer(trained.network, space)
-    return View(trained.network, lambda rgb: colorizer.reconstruct(rgb, reading.flip_average))
+def decoded(trained: Colorizer, decoding: Decoding) -> Decoded:
+    """Return a trained colorizer with the options of one decoding."""
+    config = trained.representation.config() | dict(decoding.options)
+    space = make_representation(str(config.pop("name")), **config).to(trained.device)
+    return partial(Colorizer(space, trained.network), flip_average=decoding.flip_average)
 
 
-def oracle_view(trained: Colorizer) -> View | None:
-    """What its bins can paint at best: the nearest bin of each true color. None where there are no bins."""
+def oracle(trained: Colorizer) -> Decoded | None:
+    """Return what its bins can predict at best, the nearest bin of each true color; None where there are no bins."""
     space, stride = trained.representation, trained.network.output_stride
-    return View(trained.network, lambda rgb: space.oracle(rgb, stride)) if isinstance(space, Classification) else None
+    if not isinstance(space, Classification):
+        return None
+    return lambda rgb: space.oracle(rgb.to(trained.device), stride)
 
 
-def scores(seen: View, test: Dataset, recipe: Recipe) -> Scores:
-    """Every metric that the recipe asks for, of a view and of gray."""
+def score_decoding(how: Decoded, test: Dataset, recipe: Recipe) -> Scores:
+    """Return every metric that the recipe asks for, of a decoding and of gray."""
     if not asks_more(recipe):
-        ours = evaluate(cast(Colorizer, seen), test.images)  # in batches: no picture is kept
+        ours = evaluate(how, test.images)  # in batches: no picture is kept
         return Scores(ours, ours.pop("gray"))
-    pictures = _painted(seen, test.images)
+    pictures = torch.cat(list(_predicted(how, test.images)))
     ours = score_with_gray(pictures, test.images)
-    gray = ours.pop("gray") | _of_pictures(gray_prediction(test.images), test, recipe)
-    return Scores(ours | _of_pictures(pictures, test, recipe), gray)
+    gray = ours.pop("gray") | _more_scores(gray_prediction(test.images), test, recipe)
+    return Scores(ours | _more_scores(pictures, test, recipe), gray)
 
 
 def asks_more(recipe: Recipe) -> bool:
-    """Whether a recipe asks for more than `labkit.metrics.evaluate` gives."""
+    """Return whether a recipe asks for more than `labkit.metrics.evaluate` gives."""
     return bool(recipe.thresholds or recipe.kid or recipe.by_class)
 
 
 def scores_kept(metrics: Mapping[str, Any]) -> Scores:
-    """The scores in a metrics.json, which `labkit.training.run.score_and_save` wrote."""
+    """Return the scores in a metrics.json, which `labkit.training.run.score_and_save` wrote."""
     return Scores({name: metrics[name] for name in (*KEYS, "skill")}, dict(metrics["gray"]))
 
 
+def image_scores(how: Decoded, test: Dataset, recipe: Recipe) -> dict[str, NDArray[np.float64]]:
+    """Return the scores of each test image in the metrics that the recipe's claims compare, (N,) each.
+
+    Only metrics that are means over images have them. The gray image's MSE comes along where a claim is about skill.
+    """
+    claimed = {metric for claim in recipe.claims for metric in (claim.metric, claim.worse_metric) if metric}
+    wanted = {"mse"} | {metric for metric in claimed if metric.split(" ")[0] in MEANS}
+    parts = [
+        _of_images(pictures, true, wanted, recipe.thresholds) | ({GRAY_MSE: mse(gray_prediction(true), true)})
+        for pictures, true in zip(_predicted(how, test.images), test.images.split(_batch(test.images)), strict=True)
+    ]
+    names = [name for name in parts[0] if name != GRAY_MSE or "skill" in claimed]
+    return {name: torch.cat([part[name].double() for part in parts]).numpy() for name in names}
+
+
+def _of_images(pred: Tensor, true: Tensor, wanted: set[str], thresholds: Sequence[float]) -> dict[str, Tensor]:
+    measures = {"mse": mse, "mae": mae, "psnr_mean": psnr, "ssim": ssim}
+    found = {name: measure(pred, true) for name, measure in measures.items() if name in wanted}
+    if "colorfulness" in wanted:
+        found["colorfulness"] = colorfulness(pred)
+    accuracies = _accuracies(pred, true, thresholds)
+    return found | {name: values for name, values in accuracies.items() if name in wanted}
+
+
+def _accuracies(pred: Tensor, true: Tensor, thresholds: Sequence[float]) -> dict[str, Tensor]:
+    return {
+        f"accuracy {threshold:g}" + ("" if channel == "all" else f" {channel}"): fractions
+        for threshold in thresholds
+        for channel, fractions in pixel_accuracy(pred, true, threshold).items()
+    }
+
+
+def _batch(images: Tensor) -> int:
+    return min(BATCH, chunk_length(images))
+
+
 @torch.no_grad()
-def _painted(seen: View, images: Tensor) -> Tensor:
-    """(N, 3, H, W) on the CPU."""
-    batch = max(1, min(BATCH, CHUNK_PIXELS // (images.shape[-1] * images.shape[-2])))
-    with evaluation_mode(seen.network):
-        return torch.cat([seen.reconstruct(part).cpu() for part in images.split(batch)])
+def _predicted(how: Decoded, images: Tensor) -> Iterator[Tensor]:
+    """Yield predicted pictures batch by batch, on the CPU."""
+    for part in images.split(_batch(images)):
+        yield how(part).cpu()
 
 
-def _of_pictures(pictures: Tensor, test: Dataset, recipe: Recipe) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for threshold in recipe.thresholds:
-        for which, shares in pixel_accuracy(pictures, test.images, threshold).items():
-            found[f"accuracy {threshold:g}" + ("" if which == "all" else f" {which}")] = float(shares.double().mean())
+def _more_scores(pictures: Tensor, test: Dataset, recipe: Recipe) -> dict[str, float]:
+    accuracies = _accuracies(pictures, test.images, recipe.thresholds)
+    found = {name: float(fractions.double().mean()) for name, fractions in accuracies.items()}
     if recipe.kid:
         found[KID_NAME] = kid(pictures, test.images).mean
     if recipe.by_class:
@@ -120,35 +154,48 @@ def _named(bias: Tensor, what: str) -> dict[str, float]:
     return {f"a bias{what}": a, f"b bias{what}": b}
 
 
-def watched(colorizer: Colorizer, images: Tensor) -> Scores:
-    """What is looked at after an epoch, on images that are not trained on: (N, 3, H, W) uint8."""
+def validation_scores(colorizer: Colorizer, images: Tensor) -> Scores:
+    """Return what is measured after each epoch, on images that are not trained on.
+
+    Args:
+        colorizer: as it is after the epoch.
+        images: (N, 3, H, W) uint8.
+    """
     found = evaluate(colorizer, images)
     gray = found.pop("gray")
-    ours, floor = ({WATCHED + name: row[name] for name in ("mse", "mae")} for row in (found, gray))
+    ours, floor = ({VALIDATION + name: row[name] for name in ("mse", "mae")} for row in (found, gray))
     if isinstance(space := colorizer.representation, Classification):
         stride, bins = colorizer.network.output_stride, space.quantizer
+        images = images.to(colorizer.device)
         nearest = bins.encode(space.target(images, stride))  # (N, H / stride, W / stride)
-        ours[WATCHED + "right bins"] = _share(_likeliest(colorizer, images) == nearest)
-        floor[WATCHED + "right bins"] = _share(bins.encode(space.target(gray_prediction(images), stride)) == nearest)
+        ours[VALIDATION + "right bins"] = _fraction(_likeliest(colorizer, images) == nearest)
+        floor[VALIDATION + "right bins"] = _fraction(
+            bins.encode(space.target(gray_prediction(images), stride)) == nearest
+        )
     return Scores(ours, floor)
 
 
 @torch.no_grad()
 def _likeliest(colorizer: Colorizer, images: Tensor) -> Tensor:
-    grays = (colorizer.representation.gray(part.to(colorizer.device)) for part in images.split(BATCH))
-    return torch.cat([colorizer.predict(gray).argmax(dim=1).cpu() for gray in grays])
+    grays = (colorizer.representation.gray(part) for part in images.split(BATCH))
+    return torch.cat([colorizer.predict(gray).argmax(dim=1) for gray in grays])
 
 
-def _share(right: Tensor) -> float:
+def _fraction(right: Tensor) -> float:
     return float(right.double().mean())
 
 
 def of_epochs(history: Sequence[dict[str, float]], gray: dict[str, float]) -> Scores:
-    """What was watched, epoch by epoch: "validation mse, epoch 3"."""
+    """Return the validation scores by epoch: "validation mse, epoch 3".
+
+    Args:
+        history: a row an epoch, as training writes it.
+        gray: the gray baseline's validation scores.
+    """
     ours = {
         f"{name}, epoch {row['epoch']:.0f}": value
         for row in history
         for name, value in row.items()
-        if name.startswith(WATCHED)
+        if name.startswith(VALIDATION)
     }
     return Scores(ours, {name: gray[name.rsplit(",", 1)[0]] for name in ours})

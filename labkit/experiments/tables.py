@@ -1,139 +1,107 @@
-"""Tables of `labkit reproduce`: ours beside what the papers print, every number with gray; and the README's summary."""
+"""Make the tables of `labkit reproduce`: means over seeds, and every number beside what the paper prints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from labkit.experiments.claims import Gain, claims, findings, gains, largest, printed_value, verdict
+from labkit.experiments.comparability import perfect_score
 from labkit.experiments.measured import Measured
-from labkit.experiments.recipes import RECIPES, Recipe, System
+from labkit.experiments.printed import NOT_MEASURED, GainComparison, compare_gains, compare_score, printed_value
+from labkit.experiments.schema import Recipe, System
 from labkit.metrics import skill
 
 
-def comparison(
+def printed_table(
     recipe: Recipe, rows: Sequence[Measured], failures: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """The table of a recipe: a row a reading and metric, with what the paper prints, then a row for each gain of one
-    system over another that the paper prints. Not measured: the row stays."""
+    """Return every number of a recipe beside what the paper prints.
+
+    Args:
+        recipe: whose decodings and metrics are listed; one that was not measured keeps its row.
+        rows: what was measured of it, in one profile.
+        failures: title of a run -> why it failed.
+
+    Returns:
+        A row a decoding and metric, then a row for each gain of one system over another that the paper prints.
+    """
     found = {(row.system, row.metric): row for row in rows}
     table: list[dict[str, Any]] = []
     for system in recipe.systems:
-        for reading in system.decodings:
-            mse = found.get((reading.name, "mse"))
+        for decoding in system.decodings:
+            mse = found.get((decoding.name, "mse"))
             for metric in recipe.metrics:
-                printed = printed_value(recipe, reading.printed, metric)
-                ours = found.get((reading.name, metric))
-                row: dict[str, Any] = {"system": reading.name, "metric": metric, "published": printed}
+                printed = printed_value(recipe, decoding.printed, metric)
+                ours = found.get((decoding.name, metric))
+                row: dict[str, Any] = {"system": decoding.name, "metric": metric, "published": printed}
                 if ours is None:
                     row |= {"verdict": _why_missing(system, failures or {})}
                 else:
-                    why_not = reading.printed.not_comparable.get(ours.profile, "") if reading.printed else ""
+                    why_not = decoding.printed.not_comparable.get(ours.profile, "") if decoding.printed else ""
                     row |= {
                         "ours": ours.mean,
                         "sd": None if math.isnan(ours.sd) else ours.sd,
-                        "verdict": None if printed is None else verdict(ours, printed, why_not),
+                        "verdict": None if printed is None else compare_score(ours, printed, why_not),
                         "gray": ours.gray,
                         "oracle": ours.oracle,
                         "skill": skill(mse.mean, mse.gray) if mse else None,
                         "seeds": len(ours.seeds),
+                        "images": ours.images,
                         "parameters": ours.parameters,
                         "seconds": round(ours.seconds, 1),
                         "device": ours.device,
                     }
                 table.append(row)
-    return table + [_of_gain(gain) for gain in gains(recipe, rows)]
+    return table + [_gain_row(gain) for gain in compare_gains(recipe, rows)]
 
 
-def _of_gain(gain: Gain) -> dict[str, Any]:
-    """A printed gain of one system over another, in the columns of the other rows."""
+def _gain_row(gain: GainComparison) -> dict[str, Any]:
+    """Return a printed gain of one system over another, in the columns of the other rows."""
     row: dict[str, Any] = {"system": gain.name, "metric": gain.metric, "published": gain.printed}
     if gain.values:
-        row |= {"ours": gain.mean, "sd": gain.sd, "seeds": len(gain.values), "gray": gain.gray, "oracle": None}
+        row |= {"ours": gain.mean, "sd": gain.sd, "seeds": len(gain.values), "images": gain.images}
+        row |= {"gray": gain.gray, "oracle": None}
     return row | {"verdict": gain.verdict}
-
-
-def overview(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]]:
-    """The same for a narrow screen: a row a reading, a column a metric (means over seeds); gray stands first,
-    and again where the images are others (enlarged, for example)."""
-    found = {(row.system, row.metric): row for row in rows}
-    names = [
-        reading.name for system in recipe.systems for reading in system.decodings if (reading.name, "mse") in found
-    ]
-    if not names:
-        return []
-    table: list[dict[str, Any]] = []
-    gray = math.nan
-    for name in names:
-        mse = found[name, "mse"]
-        if not math.isclose(mse.gray, gray, rel_tol=1e-4):  # once, and again where other images are scored
-            gray = mse.gray
-            floor = {metric: found[name, metric].gray for metric in recipe.metrics if (name, metric) in found}
-            table.append({"system": f"gray, as for {name}" if table else "gray", "skill": 0.0} | floor)
-        row: dict[str, Any] = {"system": name, "skill": round(skill(mse.mean, mse.gray), 3)}
-        row |= {metric: found[name, metric].mean for metric in recipe.metrics if (name, metric) in found}
-        table.append(row | {"oracle mse": mse.oracle, "parameters": mse.parameters, "seconds": round(mse.seconds)})
-    return table
 
 
 def _why_missing(system: System, failures: Mapping[str, str]) -> str:
     for title, why in failures.items():
         if f": {system.name}, seed " in title:
             return f"failed: {why}"
-    return "not measured yet"
+    return NOT_MEASURED
 
 
-def summary() -> str:
-    """All that data/measured says of the papers, in Markdown, as the README shows it: every claim that was tested, and
-    every printed number with ours beside it. Of a recipe, the largest profile that was measured."""
-    tested = [row for recipe in RECIPES.values() for row in claims(findings(recipe))]
-    printed = [row for recipe in RECIPES.values() for row in _printed(recipe)]
-    if not tested and not printed:
-        return "Nothing measured yet: labkit reproduce RECIPE --out DIR, then copy DIR/measured/*.csv to data/measured."
-    parts = [
-        "Claims, tested over seeds (gain: how much better, with its 95 % margin):",
-        _markdown(
-            ("claim", "recipe", "said by", "metric", "should be better", "than", "gain", "verdict"),
-            (row | {"gain": _gain(row)} for row in tested),
-        ),
-        "Printed numbers and ours (mean, standard deviation over seeds):",
-        _markdown(("paper", "recipe", "system", "metric", "published", "ours", "gray", "oracle", "verdict"), printed),
-        "Measured by:",
-        "\n".join(_commands()),
-    ]
-    return "\n\n".join(parts)
+def scored_systems(recipe: Recipe, rows: Sequence[Measured]) -> Iterator[tuple[str, dict[str, Measured], bool]]:
+    """Yield each measured decoding's name, its rows by metric, and whether a gray row belongs before it.
+
+    Gray comes first, and once more for each set of other images (enlarged, for example).
+    """
+    found = {(row.system, row.metric): row for row in rows}
+    grays: list[float] = []
+    for name in (decoding.name for decoding in recipe.decodings if (decoding.name, "mse") in found):
+        by_metric = {metric: row for (system, metric), row in found.items() if system == name}
+        gray = by_metric["mse"].gray
+        other_images = not any(math.isclose(gray, seen, rel_tol=1e-4) for seen in grays)
+        grays.append(gray)
+        yield name, by_metric, other_images
 
 
-def _gain(row: Mapping[str, Any]) -> str:
-    margin = "one seed" if row["95 % margin"] is None else f"± {row['95 % margin']:.2g}"
-    return f"{row['gain']:.3g} ({margin})"
+def means_table(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]]:
+    """Return the means over seeds for a narrow screen: a row a decoding, a column a metric, gray first.
 
-
-def _printed(recipe: Recipe) -> list[dict[str, Any]]:
-    """Rows of `comparison` that have a printed number and were measured, in words."""
-    return [
-        {
-            "paper": recipe.paper,
-            "recipe": recipe.name,
-            "system": row["system"],
-            "metric": row["metric"],
-            "published": f"{row['published']:.4g}",
-            "ours": f"{row['ours']:.4g}" + (f" ({row['sd']:.1g})" if row["sd"] is not None else ""),
-            "gray": f"{row['gray']:.4g}",
-            "oracle": "" if row["oracle"] is None else f"{row['oracle']:.4g}",
-            "verdict": row["verdict"],
-        }
-        for row in comparison(recipe, largest(recipe))
-        if row["published"] is not None and "ours" in row
-    ]
-
-
-def _commands() -> list[str]:
-    firsts = [rows[0] for recipe in RECIPES.values() if (rows := largest(recipe))]
-    return [f"- `{one.command}` ({one.data}; {one.device}, {one.date[:10]})" for one in firsts]
-
-
-def _markdown(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(str(row[name]) for name in columns)} |" for row in rows)])
+    "perfect mse" is what a perfect sampler, or a mode that always takes the nearest bin, would score.
+    """
+    table: list[dict[str, Any]] = []
+    for name, found, other_images in scored_systems(recipe, rows):
+        mse = found["mse"]
+        shown = [metric for metric in recipe.metrics if metric in found]
+        if other_images:
+            floor = {metric: found[metric].gray for metric in shown}
+            table.append({"system": f"gray, as for {name}" if table else "gray", "skill": 0.0} | floor)
+        row: dict[str, Any] = {"system": name, "skill": round(skill(mse.mean, mse.gray), 3)}
+        row |= {metric: found[metric].mean for metric in shown}
+        row |= {"oracle mse": mse.oracle, "perfect mse": perfect_score(recipe, mse, rows)}
+        row |= {"seeds": len(mse.seeds), "images": mse.images}
+        table.append(row | {"parameters": mse.parameters, "seconds": round(mse.seconds)})
+    return table

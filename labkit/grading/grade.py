@@ -1,7 +1,7 @@
 """`labkit grade`: a class graded, each submission by a process of its own, with a ledger to go on from after a stop.
 
 This process reads names and bytes only. What a submission holds is parsed in the process that grades it
-(`labkit.grading.nbval_grader`), and run in a kernel in a sandbox (`labkit.grading.sandbox.kernels`).
+(`labkit.grading.nbval_grader`), and run in a kernel in a sandbox (`labkit.grading.sandbox`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -30,7 +29,8 @@ from rich.console import Console
 import labkit.checks
 from labkit import artifacts
 from labkit.checks import all_exercises
-from labkit.errors import LabkitError
+from labkit.course.labs import course_root, notebooks_folder
+from labkit.errors import LabkitError, check_integer, check_number
 from labkit.grading import gradebook, pages
 from labkit.grading.handed_in import Submission, find_submissions, parse_time
 from labkit.grading.inputs import draw_inputs
@@ -39,13 +39,16 @@ from labkit.grading.nbval_grader import Job, grade_one
 from labkit.grading.progress import display
 from labkit.grading.results import Graded
 from labkit.grading.roster import Roster, join_roster, read_roster
-from labkit.grading.sandbox.kernels import WarmKernels
-from labkit.grading.sandbox.namespaces import Limits, Tier, best_tier
+from labkit.grading.sandbox import Limits, Sandbox, Tier, best_tier, course_places
 from labkit.grading.secret import inputs_code, settle_secret
 from labkit.grading.similarity import known_answers
 from labkit.grading.submission import Unreadable, read_bytes
 from labkit.grading.template import Template, read_template
 from labkit.ledger import Entry, Ledger, package_hash
+from labkit.printing import say, show_any_character
+
+if TYPE_CHECKING:  # Windows does not have it
+    from multiprocessing.context import ForkServerContext
 
 TIMEOUT = 30.0  # seconds that one cell, or one call of an answer, may take
 MEMORY = 4 << 30  # bytes that a process which reads and judges a submission may use
@@ -111,7 +114,10 @@ def grade(
         LabkitError: for a wrong argument, a sandbox that is not safe without ``unsafe``, or an ``out`` that another
             process is writing into.
     """
-    chosen = Options(**options)
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
+    show_any_character()
+    chosen = _checked(Options(**options))
     console = console or Console()
     template = read_template(lab, root)
     due = parse_time(chosen.deadline, "--deadline", end_of_day=True) if chosen.deadline else None
@@ -121,48 +127,43 @@ def grade(
     if chosen.attempts not in ATTEMPTS:
         raise LabkitError(f"--attempts: expected {', '.join(ATTEMPTS)}, got {chosen.attempts!r}")
     roster = read_roster(Path(chosen.roster)) if chosen.roster else None
-    tier = tier or best_tier()
-    _say(console, f"sandbox: {_in_words(tier)}")
+    private = _private_places(Path(submissions), Path(out), root)
+    tier = tier or best_tier(private)
+    say(console, f"sandbox: {_in_words(tier)}")
     if not tier.safe and not chosen.unsafe:
         raise LabkitError(
             f"this machine cannot keep hostile submissions apart ({'; '.join(tier.missing)}): "
             "grade on Linux, in a container or as root, or say --unsafe if you trust the whole class"
         )
-    if sys.platform == "win32":
-        raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
     _check_places(Path(submissions), Path(out))
     with artifacts.claim_folder(out) as out:
         highest = sum(task.points for task in template.tasks)
         overrides = gradebook.read_overrides(out / gradebook.NAME, highest)  # before hours are spent on it
         seed = _settle(out, template, chosen.seed)
-        run = Run(template, settle_secret(out, chosen.seed), tier, out, console, chosen)
+        run = Run(template, settle_secret(out, chosen.seed), tier, private, out, console, chosen)
         known = known_answers(template, [Path(folder) for folder in chosen.compare])
         with _scratch(out) as scratch:
             handed_in = find_submissions(Path(submissions), scratch)
             students = join_roster([one.student for one in handed_in.submissions], roster)
             left = [*handed_in.left, *students.notes]
             for line in left:
-                _say(console, f"left aside: {line}" if line in handed_in.left else f"roster: {line}")
+                say(console, f"left aside: {line}" if line in handed_in.left else f"roster: {line}")
             results = run.grade_all(handed_in.submissions)
         facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due, penalty, chosen.late)
         overrides |= gradebook.read_overrides(out / gradebook.NAME, highest)  # what was written meanwhile counts
         book = gradebook.make(handed_in.submissions, results, template, facts, overrides, students, known)
         for line in book.notes:
-            _say(console, line)
+            say(console, line)
         pages.write(out, book, results, template, facts, left, run.seconds)
         keep_roster(out, roster)
-    _say(console, f"gradebook: {out / gradebook.NAME}")
+    say(console, f"gradebook: {out / gradebook.NAME}")
     return results
 
 
 def keep_roster(out: Path, roster: Roster | None) -> None:
     """Keep the roster beside the grades, for `labkit export`."""
     if roster is not None:
-        artifacts.write_text(out / "roster.json", json.dumps(asdict(roster), indent=1) + "\n")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+        artifacts.write_json(out / "roster.json", asdict(roster))
 
 
 def _check_places(submissions: Path, out: Path) -> None:
@@ -202,7 +203,7 @@ def _settle(out: Path, template: Template, seed: int | None) -> int | None:
             raise LabkitError(f"{path} is damaged: remove it, or choose another --out") from None
         if lab != template.lab:
             raise LabkitError(f"{out} holds the grades of {lab}: choose another --out for {template.lab}")
-    artifacts.write_text(path, json.dumps({"lab": template.lab, "title": template.title, "seed": seed}) + "\n")
+    artifacts.write_json(path, {"lab": template.lab, "title": template.title, "seed": seed})
     return seed
 
 
@@ -234,6 +235,7 @@ class Run:
     template: Template
     secret: str
     tier: Tier
+    private: Sequence[Path]  # what no submission may read
     out: Path
     console: Console
     options: Options
@@ -274,14 +276,16 @@ class Run:
 
     def _results(self, jobs: list[Job], hashes: dict[str, str], show: Any) -> Iterator[tuple[Worker, Graded]]:
         """Yield each result as it comes; one whose time others had taken is graded once more, alone."""
-        timeout, tasks = self.options.timeout, len(self.template.tasks)
-        calls = 3 * sum(len(task.checks) for task in self.template.tasks)
-        life = timeout * (calls + 2 * tasks + 2) + 30
+        tasks, timeout = len(self.template.tasks), self.options.timeout
+        life = kernel_life(self.template, draw_inputs(self.template, ""), timeout)
         limits = Limits(seconds=life, output=(8 << 20) * (tasks + 2))
-        patience = 2 * life * (2 * tasks + 2)
+        # When an answer ends its kernel, the others run again without it, and so for the hidden checks.
+        patience = 2 * (life + 20) * (tasks + 1)
+        show.say(f"time: {timeout:g} s for a cell or a call, so at most {patience / 60:.0f} min for a submission")
+        private = [*self.private, *_folder_of_all([job.submission for job in jobs])]
         context = _context()  # whose first process imports while the kernels' server does
         running: list[Worker] = []
-        with WarmKernels(self.tier, limits) as kernels, _none_left(running):
+        with Sandbox(self.tier, limits, private=private) as kernels, _none_left(running):
             queue = [replace(job, kernel=kernels.kernel_name, environment=kernels.environment) for job in jobs]
             most = min(self.options.jobs or 2 * _cores(), len(queue))
             slow: list[Job] = []
@@ -328,6 +332,39 @@ class Run:
             self.seconds[one.student] = entry.seconds
             return graded
         return None
+
+
+def _checked(options: Options) -> Options:
+    """Refuse numbers that are none, or too small."""
+    jobs = None if options.jobs is None else check_integer("jobs", options.jobs, low=1)
+    seed = None if options.seed is None else check_integer("seed", options.seed, low=0)
+    return replace(options, jobs=jobs, seed=seed, timeout=check_number("timeout", options.timeout, above=0))
+
+
+def kernel_life(template: Template, inputs: Mapping[str, Sequence[str]], timeout: float) -> float:
+    """Return the seconds that a kernel may live: as long as every cell and every call takes all of its own time.
+
+    So no exercise is lost since others were slow, each within its limit. Of a student with more cells than exercises,
+    what was found when the time is over stays, and the rest gets another kernel.
+    """
+    calls = sum(len(inputs[call.id]) for task in template.tasks for call in task.checks)
+    return timeout * (1 + len(template.tasks) + calls) + 30
+
+
+def _private_places(submissions: Path, out: Path, root: Path | None) -> list[Path]:
+    """Return what no submission may read: the course, the class, the results, files with more exercises."""
+    courses = {Path(root) if root is not None else Path.cwd()}
+    for find in (course_root, lambda root: notebooks_folder(root).parent):
+        with suppress(LabkitError):
+            courses.add(find(root))
+    checks = [Path(path) for path in os.environ.get("LABKIT_CHECKS", "").split(os.pathsep) if path]
+    return [*(place for course in sorted(courses) for place in course_places(course)), submissions, out, *checks]
+
+
+def _folder_of_all(found: Sequence[Submission]) -> list[Path]:
+    """Return the folder that holds all files, which a CSV may list from anywhere; not each: names would be told."""
+    folders = {str(path.resolve().parent) for submission in found for path in submission.files}
+    return [Path(os.path.commonpath(folders))] if folders else []
 
 
 def _time(path: Path) -> float:

@@ -21,14 +21,12 @@ import re
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import nbval.plugin
 import pytest
 import torch
-from jupyter_client.provisioning import KernelProvisionerFactory
 
 from labkit.checks import (
     NOT_ATTEMPTED,
@@ -50,7 +48,7 @@ from labkit.grading.inputs import decode_inputs, draw_inputs, tell_inputs
 from labkit.grading.plan import CARRIED, CHECK, EXERCISE, SETUP, Plan, Step, make_plan, why_undefined
 from labkit.grading.reader import handlers, judged, read_notebook
 from labkit.grading.results import GRADER_ERROR, MISSING, PARTLY, ExerciseGrade, Graded, Status
-from labkit.grading.sandbox.kernels import PROVISIONER
+from labkit.grading.sandbox.kernels import register_provisioner
 from labkit.grading.template import Task, Template
 from labkit.grading.usage import beyond
 from labkit.grading.watch import BROKEN, Ended, Watched
@@ -64,11 +62,7 @@ MOST_LINES = 40  # cells that a page tells about
 UNUSED = ["cacheprovider", "unraisableexception", "threadexception", "faulthandler", "doctest", "pastebin", "junitxml"]
 UNUSED += ["logging", "stepwise", "setuponly", "setupplan", "unittest", "recwarn"]
 
-
-# Said here as well as in the package's metadata, of which a checkout's may be old; and looked up once, before any fork.
-KernelProvisionerFactory.instance().provisioners[PROVISIONER] = EntryPoint(
-    PROVISIONER, "labkit.grading.sandbox.kernels:WarmProvisioner", KernelProvisionerFactory.GROUP_NAME
-)
+register_provisioner()  # once, before any fork
 
 
 @dataclass(frozen=True)
@@ -309,7 +303,7 @@ def _pytest(grader: Grader, folder: Path, job: Job) -> None:
 # One kernel
 
 
-@dataclass
+@dataclass(eq=False)  # hashable, as pytest 8 wants its plugins
 class Grader:
     """The plugin: lets nbval run the skeleton's cells, ends what does not end, and judges where a check stands.
 

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from labkit.grading.results import Graded
+from labkit.printing import say
 
 
 class Lines:
@@ -26,7 +27,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """Print a line as it is."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
     def now(self, students: Sequence[str]) -> None:
         """Say who is being graded."""

@@ -1,59 +1,50 @@
-"""Score colorizations: per image (`pixel`) and per set of images (`sets`, with the features of `features`).
+"""Score colorizations: per image (`pixel`), as sets of images (`sets`, over `features`), and as tables (`scores`).
 
 Every score stands beside its gray baseline. What trains a network belongs to `labkit.training`; what runs many
 systems and tests claims belongs to `labkit.experiments`.
 """
 
+from labkit.metrics.features import perceptual_loss
 from labkit.metrics.pixel import (
-    CHUNK_PIXELS,
-    FID_NAME,
-    KERNEL_ROWS,
-    KEYS,
-    KID_NAME,
     PSNR_CAP,
-    ROUNDING,
-    SSIM_SIGMA,
     SSIM_WINDOW,
-    Kid,
+    balanced_accuracy,
+    balanced_hue_accuracy,
     color_bias,
     colorfulness,
-    evaluate,
-    fid,
-    gray_prediction,
-    kid,
+    hue_counts,
     lab_pixel_accuracy,
     mae,
-    mmd,
     mse,
     pixel_accuracy,
     psnr,
-    score,
-    score_with_gray,
-    skill,
     ssim,
 )
+from labkit.metrics.scores import KEYS, Scores, evaluate, gray_prediction, score, score_with_gray, skill
+from labkit.metrics.sets import FID_NAME, KID_NAME, Kid, fid, kid, mmd
 
 __all__ = [
-    "CHUNK_PIXELS",
     "FID_NAME",
-    "KERNEL_ROWS",
     "KEYS",
     "KID_NAME",
     "PSNR_CAP",
-    "ROUNDING",
-    "SSIM_SIGMA",
     "SSIM_WINDOW",
     "Kid",
+    "Scores",
+    "balanced_accuracy",
+    "balanced_hue_accuracy",
     "color_bias",
     "colorfulness",
     "evaluate",
     "fid",
     "gray_prediction",
+    "hue_counts",
     "kid",
     "lab_pixel_accuracy",
     "mae",
     "mmd",
     "mse",
+    "perceptual_loss",
     "pixel_accuracy",
     "psnr",
     "score",

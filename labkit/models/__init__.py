@@ -27,21 +27,29 @@ NETWORKS: dict[str, tuple[Callable[..., Network], dict[str, Any]]] = {
 
 
 def make_network(name: str, out_channels: int, **options: Any) -> Network:
-    """A network by name.
+    """Make a network by name, with random weights.
 
-    ``cnn`` (encoder-decoder), ``unet`` and ``unet-half`` (half-resolution output) take the options of `UNet`: width,
-    depth, normalization, dropout, down, up, ... ``cnn-plain``, Dalban's baseline, takes width and depth.
-    ``unet-noise`` takes random numbers as well, for GANs.
-    ``slr-baseline`` and ``slr-hybrid``, the networks of the ECS171 paper, take width, and the hybrid also kernels.
-    Raises ``LabkitError`` for an unknown name or option.
+    Args:
+        name: ``cnn`` (encoder-decoder), ``cnn-plain`` (Dalban's baseline), ``unet``, ``unet-half`` (output at half
+            resolution), ``unet-noise`` (takes random numbers as well, for GANs), ``slr-baseline`` or ``slr-hybrid``
+            (both of the ECS171 paper).
+        out_channels: numbers to predict at each output pixel.
+        options: of the network's class: width, depth, normalization, dropout, ... for those named ``unet`` and
+            ``cnn`` (see `UNet`); width and depth for ``cnn-plain``; width for the last two, and kernels for the hybrid.
+
+    Returns:
+        The network on the CPU, in training mode.
+
+    Raises:
+        LabkitError: for an unknown name, or an unknown or impossible option.
     """
     if name not in NETWORKS:
-        raise LabkitError(f"unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
+        raise LabkitError(f"unknown network: got {name!r}, expected one of {', '.join(NETWORKS)}")
     make, preset = NETWORKS[name]
     try:
         return make(out_channels, **(preset | options))
     except TypeError as error:
-        raise LabkitError(f"network {name!r} does not take these options: {options} ({error})") from None
+        raise LabkitError(f"wrong options of network {name!r}: {error}") from None
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Encoder-decoders: the control that shows what a U-Net's skips alone do, and the plainest one there is."""
+"""Encoder-decoders: a U-Net without its skip connections, to show what they do, and the plainest one there is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from labkit.errors import LabkitError
-from labkit.models.network import Network
+from labkit.models.network import Network, check_counts
 from labkit.models.unet import UNet
 
 
@@ -21,6 +20,7 @@ class EncoderDecoder(UNet):
     name = "cnn"
 
     def __init__(self, out_channels: int, **options: Any) -> None:
+        """Build the layers; the class lists the options."""
         super().__init__(out_channels, **(options | {"skips": False}))
 
 
@@ -40,10 +40,9 @@ class PlainCNN(Network):
     name = "cnn-plain"
 
     def __init__(self, out_channels: int, *, width: int = 64, depth: int = 4) -> None:
+        """Build the layers; the class lists the arguments."""
         super().__init__()
-        for what, value in {"width": width, "depth": depth}.items():
-            if value < 1:
-                raise LabkitError(f"{what} must be at least 1. Got {value}")
+        check_counts(out_channels=out_channels, width=width, depth=depth)
         self.out_channels, self.width, self.depth = out_channels, width, depth
         self.size_multiple = 2**depth
         widths = [width * 2**level for level in range(depth)]
@@ -59,7 +58,9 @@ class PlainCNN(Network):
         self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*up)
 
     def predict(self, gray: Tensor) -> Tensor:
+        """Predict: (N, 1, H, W) -> (N, out_channels, H, W), H and W multiples of 2 to the power of depth."""
         return self.decoder(self.encoder(gray))
 
     def config(self) -> dict[str, object]:
+        """Return the arguments of `make_network` that make this network again."""
         return {"name": self.name, "out_channels": self.out_channels, "width": self.width, "depth": self.depth}

@@ -1,21 +1,28 @@
-"""What every network of the project is: images in, numbers out, no color knowledge."""
+"""The base class of every network: images in, numbers out, no color knowledge."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labkit.errors import LabkitError, check_integer
+
 
 class Network(nn.Module, ABC):
-    """``gray (N, 1, H, W) in [0, 1] -> prediction (N, out_channels, ceil(H / s), ceil(W / s))``, s = output_stride.
+    """A network that predicts ``out_channels`` numbers for each pixel of a gray image.
 
-    Any size works: an image that is not a multiple of ``size_multiple`` is padded by repeating its border,
-    and the prediction is cropped back.
+    Any size of image works: where a side is not a multiple of ``size_multiple``, the image is padded by repeating its
+    border, and the prediction is cropped back.
+
+    Attributes:
+        name: what `make_network` knows the class by.
+        output_stride: s; one output pixel stands for s x s input pixels.
+        size_multiple: the sides that ``predict`` takes are multiples of this.
     """
 
     name: ClassVar[str]
@@ -24,13 +31,21 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, gray: Tensor) -> Tensor:
-        """The network itself, for sizes that are multiples of ``size_multiple``."""
+        """Predict, for sides that are multiples of ``size_multiple``: (N, 1, H, W) -> (N, channels, H / s, W / s)."""
 
     @abstractmethod
     def config(self) -> dict[str, object]:
-        """Everything `make_network` needs to make this network again; JSON types only."""
+        """Return the arguments of `make_network` that make this network again; JSON types only."""
 
     def forward(self, gray: Tensor) -> Tensor:
+        """Predict for images of any size.
+
+        Args:
+            gray: (N, 1, H, W), in [0, 1].
+
+        Returns:
+            (N, out_channels, ceil(H / s), ceil(W / s)), s = output_stride.
+        """
         height, width = gray.shape[-2:]
         bottom, right = -height % self.size_multiple, -width % self.size_multiple
         if not (bottom or right):
@@ -41,7 +56,10 @@ class Network(nn.Module, ABC):
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """``network.eval()``, and afterwards each module back in the mode it had (some may be frozen on purpose)."""
+    """Put a network into evaluation mode, and afterwards each of its modules back into the mode it had.
+
+    ``network.train()`` would not do: a module may be in evaluation mode on purpose (a frozen batch norm).
+    """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -52,5 +70,27 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers training can change."""
+    """Return the number of trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def check_counts(**values: int | None) -> None:
+    """Check that options which count something are whole numbers of at least 1, or None.
+
+    Raises:
+        LabkitTypeError: for a value that is no whole number.
+        LabkitError: for a value below 1.
+    """
+    for name, value in values.items():
+        if value is not None:
+            check_integer(name, value, low=1)
+
+
+def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
+    """Check that an option has one of the allowed values.
+
+    Raises:
+        LabkitError: if not.
+    """
+    if value not in allowed:
+        raise LabkitError(f"unknown {name}: got {value!r}, expected one of {', '.join(map(str, allowed))}")

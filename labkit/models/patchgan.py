@@ -1,4 +1,4 @@
-"""The two networks that only a GAN needs: a discriminator that judges patches, and a generator that is fed noise.
+"""The two networks that only a GAN needs: a discriminator of patches, and a generator with a noise input.
 
 Source: Isola, Zhu, Zhou and Efros, Image-to-image translation with conditional adversarial networks, CVPR 2017
 (pix2pix).
@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer
+from labkit.models.network import check_choice, check_counts
 from labkit.models.unet import UNet
 
 Normalization = Literal["batch", "none"]
@@ -21,10 +22,15 @@ SLOPE = 0.2  # of the leaky ReLU below zero
 
 
 def receptive_field(layers: Iterable[tuple[int, int]]) -> int:
-    """How many input pixels a side one output of a stack of convolutions depends on.
+    """Return the side, in input pixels, of what one output of a stack of convolutions depends on.
 
-    ``layers`` holds (kernel, stride) from the input to the output. Going backward, k neighboring outputs of a layer
-    need ``(k - 1) * stride + kernel`` of its inputs.
+    Going backward, k neighboring outputs of a layer need ``(k - 1) * stride + kernel`` of its inputs.
+
+    Args:
+        layers: (kernel, stride) of each layer, from the input to the output.
+
+    Returns:
+        Pixels a side.
     """
     size = 1
     for kernel, stride in reversed(list(layers)):
@@ -35,10 +41,10 @@ def receptive_field(layers: Iterable[tuple[int, int]]) -> int:
 class PatchGAN(nn.Module):
     """A conditional discriminator: one score for each patch of a pair (gray image, color), high for "real".
 
-    ``forward(gray (N, 1, H, W), color (N, C, H, W)) -> scores (N, 1, h, w)``, no sigmoid. Gray and color are stacked,
-    so that it judges whether *this* color suits *this* gray. ``layers`` convolutions of stride 2 are followed by two of
-    stride 1, all 4x4. One, two or three layers make a receptive field of 16, 34 or 70 pixels and, of a 32x32 image,
-    14x14, 6x6 or 2x2 scores: "70x70", pix2pix's usual one, sees the whole of such an image.
+    Gray and color are stacked, so that it tells whether *this* color belongs to *this* gray. ``layers`` convolutions of
+    stride 2 are followed by two of stride 1, all 4x4. One, two or three layers make a receptive field of 16, 34 or 70
+    pixels and, of a 32x32 image, 14x14, 6x6 or 2x2 scores: "70x70", pix2pix's usual one, sees the whole of such an
+    image.
 
     Args:
         color_channels: C, the numbers per pixel that the representation calls a color.
@@ -46,7 +52,8 @@ class PatchGAN(nn.Module):
         width: channels of the first layer; they double from layer to layer.
         normalization: ``batch`` after all layers but the first and the last, or ``none``.
 
-    Raises ``LabkitError`` for other options, and in ``forward`` for an image too small for one score.
+    Raises:
+        LabkitError: for other options.
     """
 
     name = "patchgan"
@@ -54,14 +61,11 @@ class PatchGAN(nn.Module):
     def __init__(
         self, color_channels: int, *, layers: int = 2, width: int = 64, normalization: Normalization = "batch"
     ) -> None:
+        """Build the layers; the class lists the arguments."""
         super().__init__()
-        if not 1 <= layers <= 3:
-            raise LabkitError(f"a PatchGAN has 1, 2 or 3 layers. Got {layers}")
-        if normalization not in get_args(Normalization):
-            raise LabkitError(f"normalization must be one of {', '.join(get_args(Normalization))}. Got {normalization}")
-        for what, value in {"color_channels": color_channels, "width": width}.items():
-            if value < 1:
-                raise LabkitError(f"{what} must be at least 1. Got {value}")
+        check_integer("layers", layers, low=1, high=3)
+        check_choice("normalization", normalization, get_args(Normalization))
+        check_counts(color_channels=color_channels, width=width)
         self.options: dict[str, object] = {
             "color_channels": color_channels,
             "layers": layers,
@@ -80,35 +84,49 @@ class PatchGAN(nn.Module):
             parts.append(nn.LeakyReLU(SLOPE, inplace=True))
             channels = wide
         parts.append(nn.Conv2d(channels, 1, KERNEL, stride=self.strides[-1], padding=1))
-        self.judge = nn.Sequential(*parts)
+        self.convolutions = nn.Sequential(*parts)
 
     @property
     def receptive_field(self) -> int:
-        """Pixels a side that one score depends on, where the image is that large."""
+        """The side, in pixels, of what one score depends on, where the image is that large."""
         return receptive_field((KERNEL, stride) for stride in self.strides)
 
     def scores_for(self, size: int) -> int:
-        """How many scores a side an image of ``size`` pixels a side gets; 0 or less when it is too small."""
+        """Return the scores a side of an image of ``size`` pixels a side; 0 or less where it is too small."""
         for stride in self.strides:
             size = (size + 2 - KERNEL) // stride + 1
         return size
 
     def forward(self, gray: Tensor, color: Tensor) -> Tensor:
+        """Score the patches of pairs.
+
+        Args:
+            gray: (N, 1, H, W).
+            color: (N, C, H, W), in the representation's units.
+
+        Returns:
+            (N, 1, h, w), logits of "real" (no sigmoid).
+
+        Raises:
+            LabkitError: for an image too small for one score.
+        """
         if self.scores_for(min(gray.shape[-2:])) < 1:
             height, width = gray.shape[-2:]
             raise LabkitError(
-                f"a PatchGAN of {self.options['layers']} layers is too deep for {height}x{width} pixels: give it fewer"
+                f"images too small: got {height}x{width} pixels, expected more for a PatchGAN of "
+                f"{self.options['layers']} layers. Use fewer layers or larger images."
             )
-        return self.judge(torch.cat([gray, color], dim=1))
+        return self.convolutions(torch.cat([gray, color], dim=1))
 
     def config(self) -> dict[str, object]:
+        """Return the arguments that make this network again."""
         return {"name": self.name} | self.options
 
 
 class NoisyUNet(UNet):
-    """A U-Net that is also fed ``noise`` random numbers an image, each spread over a plane beside the gray image.
+    """A U-Net with a second input: ``noise`` random numbers an image, each spread over a plane beside the gray image.
 
-    A network is a function: the same input gives the same output. To paint one gray image in several ways a generator
+    A network is a function: the same input gives the same output. To color one gray image in several ways a generator
     needs another input, z. In training z is drawn afresh (from torch's generator); in evaluation mode it depends only
     on ``noise_seed`` and on the image's place in the batch, so that a picture comes out the same each time. Other
     options as in `UNet`.
@@ -117,18 +135,20 @@ class NoisyUNet(UNet):
     name = "unet-noise"
 
     def __init__(self, out_channels: int, *, noise: int = 8, **options: Any) -> None:
+        """Build the layers; the class lists the arguments."""
         super().__init__(out_channels, **options)
-        if noise < 1:
-            raise LabkitError(f"noise must be at least 1 number an image. Got {noise}")
+        check_counts(noise=noise)
         self.noise, self.noise_seed = noise, 0
         level: Any = self.encoder[0]
         channels, wide = level[0].in_channels, level[0].out_channels
         level[0] = nn.Conv2d(channels * (1 + noise), wide, 3, padding=1)
 
     def predict(self, gray: Tensor) -> Tensor:
+        """Predict as `UNet.predict`, from the gray image and z."""
         generator = None if self.training else torch.Generator().manual_seed(self.noise_seed)
         z = torch.randn(len(gray), self.noise, 1, 1, generator=generator).to(gray)  # drawn on the CPU: alike everywhere
         return super().predict(torch.cat([gray, z.expand(-1, -1, *gray.shape[-2:])], dim=1))
 
     def config(self) -> dict[str, object]:
+        """Return the arguments that make this network again."""
         return super().config() | {"noise": self.noise}

@@ -1,4 +1,4 @@
-"""The two networks of the ECS171 paper (its sections 2.3 and 2.4): a plain CNN, and the same CNN held by fixed kernels.
+"""The two networks of the ECS171 paper (its sections 2.3 and 2.4): a plain CNN, and one that mixes fixed kernels.
 
 Both predict ``out_channels`` numbers per pixel, in the paper alpha and beta on its two chroma vectors. Which colors
 these numbers mean, in the formula that the paper prints or in the corrected one, is for the representation to know.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.errors import LabkitError
-from labkit.models.network import Network
+from labkit.models.network import Network, check_counts
 
 KERNELS: dict[str, list[list[float]]] = {
     "sobel-x": [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
@@ -34,9 +34,9 @@ class SLRBaseline(Network):
     size_multiple = 8
 
     def __init__(self, out_channels: int, *, width: int = 32) -> None:
+        """Build the layers, of ``width`` channels at first."""
         super().__init__()
-        if width < 1:
-            raise LabkitError(f"width must be at least 1. Got {width}")
+        check_counts(out_channels=out_channels, width=width)
         self.out_channels, self.width = out_channels, width
         self.encoder = nn.Sequential(
             *_layer(nn.Conv2d(1, width, 4, stride=2, padding=1)),
@@ -54,9 +54,11 @@ class SLRBaseline(Network):
         )
 
     def predict(self, gray: Tensor) -> Tensor:
+        """Predict: (N, 1, H, W) -> (N, out_channels, H, W), H and W multiples of 8."""
         return self.decoder(self.bottleneck(self.encoder(gray)))
 
     def config(self) -> dict[str, object]:
+        """Return the arguments of `make_network` that make this network again."""
         return {"name": self.name, "out_channels": self.out_channels, "width": self.width}
 
 
@@ -80,16 +82,17 @@ class SLRHybrid(Network):
     kernels: Tensor
 
     def __init__(self, out_channels: int, *, kernels: Sequence[str] = tuple(KERNELS), width: int = 32) -> None:
+        """Build the layers; the class lists the arguments."""
         super().__init__()
         names = [kernels] if isinstance(kernels, str) else list(kernels)
         if not names or len(set(names)) < len(names) or not set(names) <= set(KERNELS):
-            raise LabkitError(f"kernels must be one or more of {', '.join(KERNELS)}, each once. Got {names}")
+            raise LabkitError(f"wrong kernels: got {names}, expected one or more of {', '.join(KERNELS)}, each once")
         self.out_channels, self.width, self.kernel_names = out_channels, width, names
         self.cnn = SLRBaseline(out_channels * len(names), width=width)
         self.register_buffer("kernels", torch.tensor([KERNELS[name] for name in names], dtype=torch.float32))
 
     def features(self, gray: Tensor) -> Tensor:
-        """z: the kernels' cross-correlations with the gray image, ``(N, 1, H, W) -> (N, m, H, W)``.
+        """Return z, the cross-correlation of each kernel with the gray image: ``(N, 1, H, W) -> (N, m, H, W)``.
 
         The border is repeated outward, so that a flat image is flat at its border too. With zeros around it, every
         picture would have a frame of edges.
@@ -103,17 +106,21 @@ class SLRHybrid(Network):
         return edges + self.kernels.sum(dim=(1, 2)).view(-1, 1, 1) * gray
 
     def terms(self, gray: Tensor) -> Tensor:
-        """What each kernel contributes to each output, ``(N, 1, H, W) -> (N, out_channels, m, H, W)``; H, W in eights.
+        """Return what each kernel contributes to each output: ``(N, 1, H, W) -> (N, out_channels, m, H, W)``.
 
-        Their sum over m is the prediction: ``alpha = a_1 z_1 + ... + a_m z_m`` is output 0, beta output 1.
+        H and W are multiples of 8.
+
+        The sum over m is the prediction: ``alpha = a_1 z_1 + ... + a_m z_m`` is output 0, beta output 1.
         """
         coefficients = self.cnn.predict(gray).unflatten(1, (self.out_channels, -1))  # a, then b
         return coefficients * self.features(gray).unsqueeze(1)
 
     def predict(self, gray: Tensor) -> Tensor:
+        """Predict: (N, 1, H, W) -> (N, out_channels, H, W), H and W multiples of 8."""
         return self.terms(gray).sum(dim=2)
 
     def config(self) -> dict[str, object]:
+        """Return the arguments of `make_network` that make this network again."""
         return {
             "name": self.name,
             "out_channels": self.out_channels,

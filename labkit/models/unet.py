@@ -5,25 +5,33 @@ Every network here is made of three blocks: ``_level`` (convolutions at one reso
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.errors import LabkitError
-from labkit.models.network import Network
+from labkit.errors import LabkitError, check_integer, check_number
+from labkit.models.network import Network, check_choice, check_counts
 
 Normalization = Literal["batch", "group", "none"]
 Down = Literal["max-pool", "strided"]
 Up = Literal["upsample", "transposed"]
 Activation = Literal["none", "sigmoid", "tanh"]
 
+CHOICES: dict[str, tuple[object, ...]] = {
+    "normalization": get_args(Normalization),
+    "output_activation": get_args(Activation),
+    "down": get_args(Down),
+    "up": get_args(Up),
+}
+COUNTS = ("out_channels", "width", "depth", "max_width", "convolutions", "up_convolutions")  # 1 or more, or None
 OUTPUT_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 class UNet(Network):
-    """Encoder, bottleneck, decoder; a skip connection carries each encoder level across to the decoder.
+    """A U-Net: encoder, bottleneck, decoder, and a skip connection from each encoder level to its decoder level.
 
     Widths double from level to level: ``width=64, depth=3`` works at 64, 128 and 256 channels.
 
@@ -47,9 +55,9 @@ class UNet(Network):
         convolutions: 3x3 convolutions per level.
         up_convolutions: the same for the levels of the decoder (None: as many as in the encoder).
         normalization: after each convolution; ``group`` uses groups of 8 channels.
-        dropout: share of bottleneck channels dropped in training.
+        dropout: fraction of bottleneck channels dropped in training.
         output_activation: after the last layer.
-        down: ``max-pool``, or ``strided`` convolution (Zhuang's complex U-Net).
+        down: ``max-pool``, or ``strided`` convolution.
         up: nearest ``upsample``, or ``transposed`` convolution.
         skips: without them this is the encoder-decoder of equal depth.
         output_stride: 2 folds each 2x2 pixels of the input into 4 channels and predicts at half resolution:
@@ -75,20 +83,9 @@ class UNet(Network):
         skips: bool = True,
         output_stride: int = 1,
     ) -> None:
+        """Build the layers; the class lists the arguments."""
         super().__init__()
-        _require("normalization", normalization, get_args(Normalization))
-        _require("output_activation", output_activation, get_args(Activation))
-        _require("down", down, get_args(Down))
-        _require("up", up, get_args(Up))
-        _require("output_stride", output_stride, (1, 2))
-        sizes = {"width": width, "depth": depth, "max_width": max_width}
-        sizes |= {"convolutions": convolutions, "up_convolutions": up_convolutions}
-        for what, value in sizes.items():
-            if value is not None and value < 1:
-                raise LabkitError(f"{what} must be at least 1. Got {value}")
-        if not 0 <= dropout < 1:
-            raise LabkitError(f"dropout is a share from 0 to below 1. Got {dropout}")
-        self.options: dict[str, object] = {
+        self.options: dict[str, Any] = {
             "out_channels": out_channels,
             "width": width,
             "depth": depth,
@@ -103,6 +100,7 @@ class UNet(Network):
             "skips": skips,
             "output_stride": output_stride,
         }
+        _check(self.options)
         self.skips = skips
         self.output_stride = output_stride
         self.size_multiple = output_stride * 2 ** (depth - 1)
@@ -128,6 +126,7 @@ class UNet(Network):
         self.output = nn.Sequential(nn.Conv2d(channels, out_channels, 1), OUTPUT_ACTIVATIONS[output_activation]())
 
     def predict(self, gray: Tensor) -> Tensor:
+        """Predict, for sides that are multiples of ``size_multiple``: (N, 1, H, W) -> (N, channels, H / s, W / s)."""
         x = F.pixel_unshuffle(gray, self.output_stride)  # (N, s*s, H/s, W/s)
         across: list[Tensor] = []
         for level, encode in enumerate(self.encoder):
@@ -142,7 +141,17 @@ class UNet(Network):
         return self.output(x)
 
     def config(self) -> dict[str, object]:
+        """Return the arguments of `make_network` that make this network again."""
         return {"name": self.name} | self.options
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    for name, allowed in CHOICES.items():
+        check_choice(name, options[name], allowed)
+    check_counts(**{name: options[name] for name in COUNTS})
+    check_integer("output_stride", options["output_stride"], low=1, high=2)
+    if check_number("dropout", options["dropout"], low=0, high=1) == 1:
+        raise LabkitError("dropout must be below 1: nothing would be left to predict from. Got 1")
 
 
 def _level(channels: int, width: int, convolutions: int, normalization: Normalization) -> nn.Sequential:
@@ -176,8 +185,3 @@ def _up(kind: Up, channels: int) -> nn.Module:
     if kind == "upsample":
         return nn.Upsample(scale_factor=2, mode="nearest")
     return nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1)
-
-
-def _require(what: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise LabkitError(f"{what} must be one of {', '.join(map(str, allowed))}. Got {value}")

@@ -1,4 +1,4 @@
-"""A notebook in a fresh kernel: run its code cells, and say which one failed (to build and to check labs)."""
+"""Run a notebook's code cells in a fresh kernel, and say which one failed (to build and to check labs)."""
 
 import os
 import subprocess
@@ -51,16 +51,19 @@ def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False)
 
 
 def is_run(cell: Any) -> bool:
-    """Whether a cell is code that a kernel gets to see."""
+    """Return whether a cell is code that a kernel executes."""
     return bool(cell["cell_type"] == "code" and cell["source"].strip())
 
 
 def kernel_manager(variables: Mapping[str, str], stderr: Any, fate: dict[str, int] | None = None) -> type:
     """Return a kernel manager for this very Python, whatever the user's kernelspec "python3" points to.
 
-    The kernel gets these environment ``variables`` besides its parent's. Its ``stderr`` goes to a file or to DEVNULL,
-    so that it does not tear a progress display; ``fate`` receives its exit code.
     If this process is killed, ipykernel notices that its parent is gone and ends by itself.
+
+    Args:
+        variables: environment variables that the kernel gets besides its parent's.
+        stderr: a file or DEVNULL, so that what the kernel writes there does not tear a progress display.
+        fate: receives the kernel's exit code.
     """
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager

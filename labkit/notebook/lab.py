@@ -11,11 +11,12 @@ import math
 import os
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from labkit.notebook.parameters import Parameter, ParameterError, check_values, parse_parameters
+from labkit.notebook.parameters import Parameter, ParameterError, check_values, parse_code, parse_parameters
+from labkit.printing import show_any_character
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,7 @@ def begin(name: str, **parameters: object) -> "Lab":
 
     from labkit.data import DATASETS
 
-    declared, injected = _parameter_cells(_history())
+    declared, injected = _parameter_cells(_history(), parameters)
     if declared:
         check_values(declared, injected, where=name)
         parameters = check_values(declared, parameters, where=name)
@@ -82,37 +83,67 @@ def begin(name: str, **parameters: object) -> "Lab":
     np.random.seed(seed)
     torch.manual_seed(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    show_any_character()
     print(f"{name}: profile {profile}, data {dataset}, seed {seed}, on {device}")
     return Lab(name, profile, dataset, seed, torch.device(device), dict(parameters))
 
 
-def _parameter_cells(history: Sequence[str]) -> tuple[list[Parameter], dict[str, object]]:
-    """Of the cells that ran: what the last parameters cell declares, what papermill injected after it."""
-    declared: list[Parameter] = []
-    injected: dict[str, object] = {}
+def _parameter_cells(history: Sequence[str], names: Iterable[str] = ()) -> tuple[list[Parameter], dict[str, object]]:
+    """Of the cells that ran: what the parameters cell declares, what papermill injected right after it.
+
+    The parameters cell is the last one that declares a profile and all of ``names``: a student's own cell may look like
+    one.
+    """
+    found: list[tuple[list[Parameter], dict[str, object]]] = []
+    just_declared = False
     for source in history:
-        if source.startswith("# Parameters"):  # the first line that papermill gives the cell it injects
-            injected = _assignments(source)
-            continue
+        if just_declared:  # papermill puts its cell there, and nowhere else
+            found[-1][1].update(_injected(source))
         try:
-            found = parse_parameters(source)
-        except ParameterError:
-            continue
-        if any(parameter.name == "profile" for parameter in found):
-            declared, injected = found, {}
-    return declared, injected
+            declared = parse_parameters(source)
+        except ParameterError:  # another cell, which need not even be Python
+            declared = []
+        just_declared = any(parameter.name == "profile" for parameter in declared)
+        if just_declared:
+            found.append((declared, {}))
+    whole = [one for one in found if set(names) <= {parameter.name for parameter in one[0]}]
+    return (whole or found or [([], {})])[-1]
 
 
-def _assignments(source: str) -> dict[str, object]:
-    """Name -> value of the plain assignments in a cell."""
+def _injected(source: str) -> dict[str, object]:
+    """Return name -> value of the assignments in a cell that papermill wrote; of any other cell nothing.
+
+    Tags do not reach a kernel. What papermill writes is the exact first line, then plain assignments of literals: a
+    student's own cell "# Parameters of my experiment" is none, and one that does not parse neither.
+    """
+    if source.partition("\n")[0].rstrip() != "# Parameters":
+        return {}
     found: dict[str, object] = {}
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            try:
-                found[statement.targets[0].id] = ast.literal_eval(statement.value)
-            except ValueError:  # papermill writes float('nan') and float('inf') as calls
-                found[statement.targets[0].id] = math.nan
+    try:
+        for statement in parse_code(source, "the injected cell"):
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    found[name] = _literal(value)
+                case _:
+                    return {}
+    except ValueError:  # which a ParameterError is, too
+        return {}
     return found
+
+
+def _literal(value: ast.expr) -> object:
+    """Return the value of a literal as papermill writes it: NaN and infinity are calls, ``float('nan')``.
+
+    Raises:
+        ValueError: another expression.
+    """
+    match value:
+        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str(text))], keywords=[]):
+            return float(text)
+    try:
+        return ast.literal_eval(value)
+    except (TypeError, MemoryError, RecursionError):
+        raise ValueError("no literal") from None
 
 
 @dataclass(frozen=True)
@@ -167,13 +198,14 @@ def publish(bundle: Mapping[str, Any]) -> None:
     """Display one MIME bundle in a notebook; print its text/plain elsewhere."""
     shell = _shell()
     if shell is None:
+        show_any_character()
         print(bundle["text/plain"])
     else:
         shell.display_pub.publish(data=dict(bundle))
 
 
 def _shell() -> Any:
-    """The running IPython shell, or None in a plain script."""
+    """Return the running IPython shell, or None in a plain script."""
     if "IPython" not in sys.modules:
         return None
     from IPython.core.getipython import get_ipython
@@ -187,7 +219,7 @@ def _history() -> list[str]:
 
 
 def _plain(value: object) -> object:
-    """``value`` as JSON knows it: a tensor or array of one number becomes it, NaN and infinity None."""
+    """Return ``value`` as JSON knows it: a tensor or array of one number becomes it, NaN and infinity None."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -196,7 +228,7 @@ def _plain(value: object) -> object:
 
 
 def format_cell(value: object) -> str:
-    """A value as a table shows it: numbers to four significant digits, None, NaN and infinity as a dash."""
+    """Return a value as a table shows it: numbers to four significant digits; None, NaN and infinity as a dash."""
     value = _plain(value)
     if value is None:
         return "–"

@@ -3,7 +3,7 @@
 A parameters cell holds nothing but annotated assignments, each with a comment that is its help::
 
     profile: str = "auto"  # test, quick, course, gpu or auto
-    alpha: float = 0.5     # share of MSE in the loss
+    alpha: float = 0.5     # fraction of MSE in the loss
 
 papermill reads the same cell with regular expressions (``papermill --help-notebook``) and only warns about a
 name it does not know. This parser reads it with `ast`, so that a default is a value and not text; the command
@@ -13,11 +13,14 @@ line and `labkit.notebook.lab.begin` both use it, so that all of them refuse the
 import ast
 import difflib
 import io
+import itertools
 import tokenize
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 
 SCALARS: tuple[str, ...] = ("int", "float", "bool", "str")
 TYPES: tuple[str, ...] = SCALARS + tuple(f"list[{scalar}]" for scalar in SCALARS)
@@ -46,10 +49,7 @@ def parse_parameters(source: str) -> list[Parameter]:
     Raises:
         ParameterError: if a line is anything but ``name: type = literal  # help``, or its default has another type.
     """
-    try:
-        statements = ast.parse(source).body
-    except SyntaxError as error:
-        raise ParameterError(f"parameters cell, line {error.lineno}: {error.msg}") from None
+    statements = parse_code(source, "parameters cell")
     comments = _comments(source)
     found: list[Parameter] = []
     for statement in statements:
@@ -68,20 +68,42 @@ def parse_parameters(source: str) -> list[Parameter]:
             raise ParameterError(f"{where}: {name} is declared twice")
         try:
             default = ast.literal_eval(statement.value)
-        except ValueError:
+        except (ValueError, TypeError, MemoryError, RecursionError):  # TypeError: a dict or set of lists
             raise ParameterError(f"{where}: the default of {name} must be a plain value") from None
         help_text = comments.get(statement.end_lineno or statement.lineno, "")
         found.append(Parameter(name, kind, convert(default, kind, name), help_text))
     return found
 
 
+def parse_code(source: str, where: str) -> list[ast.stmt]:
+    """Return the statements of a cell.
+
+    Raises:
+        ParameterError: if it does not parse, as ast says it in one way or another: a null byte is a ValueError, deep
+            nesting a MemoryError or a RecursionError.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of somebody else's "\\d"
+            return ast.parse(source).body
+    except SyntaxError as error:
+        raise ParameterError(f"{where}, line {error.lineno}: {error.msg}") from None
+    except (ValueError, MemoryError, RecursionError) as error:
+        raise ParameterError(f"{where} cannot be read: {one_line(error)}") from None
+
+
 def _comments(source: str) -> dict[int, str]:
-    """Line number -> text of the comment on it."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {token.start[0]: token.string.lstrip("# ").rstrip() for token in tokens if token.type == tokenize.COMMENT}
+    """Return line number -> text of the comment on it; only help is read from it, so what tokenize refuses is left."""
+    found = {}
+    with suppress(tokenize.TokenError, SyntaxError):
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                found[token.start[0]] = token.string.lstrip("# ").rstrip()
+    return found
 
 
 def _type_name(kind: type | str) -> str:
+    """Return the name of a type, as it stands in a parameters cell."""
     return kind.strip("'\"").replace(" ", "") if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
 
 
@@ -106,7 +128,8 @@ def convert(value: object, kind: type | str, name: str = "the value") -> object:
 def coerce(text: str, kind: type | str, name: str = "the value") -> object:
     """Return what ``text``, as typed on a command line, means as the type ``kind`` (``float``, ``"list[float]"``...).
 
-    A list may be given as ``0,0.5,1`` or as ``[0, 0.5, 1]``; a bool as true or false, yes or no, in any case.
+    A list may be given as ``0,0.5,1`` or as ``[0, 0.5, 1]``; a text in it that holds a comma, in quotes. A bool is true
+    or false, yes or no, in any case.
 
     Raises:
         ParameterError: naming the parameter, its type and what was given.
@@ -117,8 +140,10 @@ def coerce(text: str, kind: type | str, name: str = "the value") -> object:
         return text
     if kind.startswith("list["):
         inner = kind[len("list[") : -1]
-        items = text.removeprefix("[").removesuffix("]").split(",")
-        return [coerce(item.strip().strip("'\""), inner, name) for item in items if item.strip()]
+        items = split_items(text[1:-1] if _is_enclosed(text) else text)
+        if items and not items[-1]:
+            items.pop()  # "1,2," is two numbers, as in Python, and "" none
+        return [coerce(_unquoted(item), inner, name) for item in items]
     if kind == "bool" and text.lower() in ("true", "yes", "false", "no"):
         return text.lower() in ("true", "yes")
     try:
@@ -131,7 +156,44 @@ def coerce(text: str, kind: type | str, name: str = "the value") -> object:
     raise ParameterError(f"{name} must be {_spoken(kind)}, got {text!r}")
 
 
+def split_items(text: str) -> list[str]:
+    """Split a text at its commas, but not at those inside [brackets] or 'quotes'; each item without spaces around it.
+
+    Brackets count if they are balanced, and a quote if an item begins with it (the one in "it's" is a letter).
+    """
+    depths = _depths(text)
+    brackets = min(depths, default=0) == 0 and depths[-1:] in ([], [0])
+    items, item, quote = [], "", ""
+    for index, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"" and not item.strip(" [") and char in text[index + 1 :]:
+            quote = char
+        if char == "," and not quote and not (brackets and depths[index]):
+            items.append(item.strip())
+            item = ""
+        else:
+            item += char
+    return [*items, item.strip()]
+
+
+def _depths(text: str) -> list[int]:
+    """Return after each character how many brackets are open."""
+    return list(itertools.accumulate((char == "[") - (char == "]") for char in text))
+
+
+def _is_enclosed(text: str) -> bool:
+    """Return whether the first character is a bracket that the last one closes: not so in ``[a],[b]``."""
+    return text.startswith("[") and text.endswith("]") and 0 not in _depths(text)[:-1]
+
+
+def _unquoted(item: str) -> str:
+    """Return an item without the pair of quotes around it; a single quote is part of the text."""
+    return item[1:-1] if len(item) > 1 and item[0] == item[-1] and item[0] in "'\"" else item
+
+
 def _spoken(kind: str) -> str:
+    """Return the words for a type."""
     words = {
         "int": "a whole number (int)",
         "float": "a number (float)",

@@ -1,19 +1,13 @@
-"""Train networks: the loop of `fit`, the loop of a GAN, their settings, batches and checkpoints.
+"""Train networks: `fit`, `fit_gan`, and the housekeeping, batches and checkpoints that both use.
 
-A loop takes networks and a representation and knows nothing of data sets and scores; `labkit.training.run` puts data,
-training and scoring together for the command `labkit train`.
+A loop takes networks, a representation and images; it knows nothing of data sets, files of models or scores.
+`labkit.training.run` stands above all these and is the command `labkit train`.
 """
 
-from labkit.training.loop import (
-    FitSettings,
-    fit,
-)
-from labkit.training.settings import History, LoopSettings, dataset_loss
+from labkit.options import FitSettings, GanSettings
+from labkit.training.batches import dataset_loss
+from labkit.training.gan import fit_gan
+from labkit.training.loop import fit
+from labkit.training.session import History
 
-__all__ = [
-    "FitSettings",
-    "History",
-    "LoopSettings",
-    "dataset_loss",
-    "fit",
-]
+__all__ = ["FitSettings", "GanSettings", "History", "dataset_loss", "fit", "fit_gan"]

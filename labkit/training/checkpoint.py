@@ -14,20 +14,24 @@ from labkit.artifacts import write_bytes
 from labkit.errors import LabkitError
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-CHECKPOINT_FORMAT = "1"
+CHECKPOINT_FORMAT = "2"
 
 
 class Checkpoint:
     """One safetensors file: tensors as tensors, all else as JSON in its header, so that it is replaced as a whole.
 
-    ``fingerprint`` is what must be the same for a resumed run to be the same run; JSON types only.
+    Args:
+        folder: where the file is.
+        fingerprint: what must be equal for a resumed run to be the same run; JSON types only.
     """
 
     def __init__(self, folder: Path, fingerprint: dict[str, object]) -> None:
+        """Name the file; nothing is read or written yet."""
         self.file = folder / CHECKPOINT_FILE
         self.fingerprint = json.loads(json.dumps(fingerprint))  # tuples as the lists that will be read
 
     def write(self, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> None:
+        """Replace the file as a whole; ``state`` holds JSON types only."""
         from safetensors.torch import save
 
         header = {
@@ -39,9 +43,10 @@ class Checkpoint:
         write_bytes(self.file, save(contiguous, metadata=header))
 
     def read(self, restore: Callable[[dict[str, Tensor], dict[str, Any]], None]) -> None:
-        """Hands the saved tensors and state to ``restore``; does nothing when there is no checkpoint.
+        """Pass the saved tensors and state to ``restore``; do nothing when there is no checkpoint.
 
-        Raises ``LabkitError`` naming the file when it is damaged, of another labkit, or of another run.
+        Raises:
+            LabkitError: the file is damaged, of another labkit, or of another run; the message names it.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -75,29 +80,32 @@ class Checkpoint:
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, each name with the prefix before it: one network's or optimizer's part of a checkpoint."""
+    """Return tensors with a prefix before each name: one network's or optimizer's part of a checkpoint."""
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
 def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """That part back out of a checkpoint."""
+    """Return that part of a checkpoint, without the prefix."""
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's moments by the number of the parameter and their name, ``3.exp_avg``."""
+    """Return the optimizer's moments by the number of the parameter and their name, ``3.exp_avg``."""
     state = optimizer.state_dict()["state"]
     return {f"{index}.{name}": tensor for index, moments in state.items() for name, tensor in moments.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], param_groups: object) -> None:
-    """Gives back what `optimizer_tensors` and ``state_dict()["param_groups"]`` were."""
+    """Load what `optimizer_tensors` and ``state_dict()["param_groups"]`` returned."""
     optimizer.load_state_dict({"state": _moments(tensors, optimizer), "param_groups": param_groups})
 
 
 def _moments(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
-    """The optimizer's state by parameter, each tensor in its parameter's memory layout: fused AdamW walks through
-    parameter and moments in memory order, so moments in another layout would be applied to the wrong weights."""
+    """Return the optimizer's state by parameter, each tensor in its parameter's memory layout.
+
+    Fused AdamW walks through parameter and moments in memory order, so moments in another layout would be applied to
+    the wrong weights.
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():

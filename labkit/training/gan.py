@@ -1,7 +1,8 @@
-"""Adversarial training, in one visible loop: a generator paints, a discriminator judges, each learns from the other.
+"""Adversarial training: a generator predicts color, a discriminator separates it from true color.
 
-The generator is a `Colorizer` with a regression representation, the discriminator a `PatchGAN` that sees the gray image
-and a color for it. Settings, batches, half precision and the log are those of `labkit.training.settings`.
+The generator is a network with a regression representation, the discriminator a `PatchGAN` that is given the gray image
+and a color for it. What is not learning (clock, seeds, checkpoint, progress bar, log) is done by
+`labkit.training.session`.
 
 Defaults are pix2pix's: Isola, Zhu, Zhou and Efros, Image-to-image translation with conditional adversarial networks,
 CVPR 2017. LSGAN is Mao et al., Least squares generative adversarial networks, ICCV 2017.
@@ -10,287 +11,259 @@ CVPR 2017. LSGAN is Mao et al., Least squares generative adversarial networks, I
 from __future__ import annotations
 
 import math
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.colorizer import Colorizer
-from labkit.device import autocast, pick_device, pick_precision
-from labkit.errors import LabkitError
-from labkit.models import NoisyUNet, PatchGAN, evaluation_mode
-from labkit.representation import Regression, upsample
-from labkit.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer, with_prefix, without_prefix
-from labkit.training.settings import (
-    History,
-    LoopSettings,
-    Plan,
-    check_images,
-    dataset_loss,
-    epoch_plan,
-    fingerprint,
-    logger,
-    progress_bar,
-    require_finite,
-    take_batch,
-)
+from labkit.color import HasImages, image_tensor
+from labkit.errors import LabkitError, check_seed
+from labkit.models import Network, NoisyUNet, PatchGAN, evaluation_mode, make_network
+from labkit.options import GanLoss, GanSettings, make_options, takes
+from labkit.representation import LAB, Regression, Representation, upsample
+from labkit.training.batches import training_images
+from labkit.training.session import History, Session
 
-GanLoss = Literal["bce", "lsgan"]
-WON = 0.1  # of the loss of a discriminator that knows nothing: below, it has won
-CERTAIN = 0.95  # share of the patches that it then judges rightly
-SAME = 0.05  # of the spread of the true colors: below, all pictures are painted alike
-
-
-@dataclass(frozen=True)
-class GanSettings(LoopSettings):
-    """How to play: pix2pix's settings, but for its batches of one image.
-
-    ``learning_rate`` is both players'; it stays for half of the training and then falls to zero on a straight line.
-    """
-
-    epochs: int = 20
-    batch_size: int = 16
-    learning_rate: float = 2e-4
-    gan_loss: GanLoss = "bce"  # the usual loss, or lsgan: squared distances from 1 (real) and 0 (painted)
-    lambda_l1: float = 100.0  # weight of the L1 distance from the true color, in the representation's coordinates
-    betas: tuple[float, float] = (0.5, 0.999)  # Adam's
-    skip_discriminator_above: float | None = (
-        None  # the discriminator skips its step while it judges more than this share rightly
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.gan_loss not in get_args(GanLoss):
-            raise LabkitError(f"gan_loss must be one of {', '.join(get_args(GanLoss))}. Got {self.gan_loss!r}")
-        if not 0 <= self.lambda_l1 < math.inf:
-            raise LabkitError(f"lambda_l1 must be zero or more, and finite. Got {self.lambda_l1}")
-        if self.skip_discriminator_above is not None and not 0.5 <= self.skip_discriminator_above <= 1:
-            got = self.skip_discriminator_above
-            raise LabkitError(f"skip_discriminator_above must be an accuracy from 0.5 to 1, or None. Got {got}")
-
-
-@dataclass
-class GanHistory(History):
-    """One row an epoch: generator_loss (without L1), l1, discriminator_loss, discriminator_accuracy, variation.
-
-    ``discriminator_accuracy`` is the share of patches, half of them real, that it judged rightly: 0.5 is guessing.
-    ``variation`` is how much the painted colors differ from image to image, relative to the true ones.
-    ``signs`` of collapse are sentences, each kind the first time it is seen.
-    """
-
-    signs: list[str] = field(default_factory=list)
+LOW_LOSS = 0.1  # times `uninformed_loss`: a discriminator below separates real from generated
+HIGH_ACCURACY = 0.95  # of the discriminator, beside such a loss
+LOW_VARIATION = 0.05  # of the spread of the true colors: below, all images get the same color
 
 
 def adversarial_loss(scores: Tensor, real: bool, gan_loss: GanLoss = "bce") -> Tensor:
-    """The loss of calling these scores real (or painted), the mean over all patches.
+    """Return the loss of scores that should say real (or generated): the mean over all patches.
 
-    ``bce``: binary cross-entropy of sigmoid(score), in nats. ``lsgan``: squared distance of the score from 1 (or 0).
+    Args:
+        scores: of the discriminator, any shape.
+        real: what they should say.
+        gan_loss: ``bce``: binary cross-entropy of sigmoid(score), in nats. ``lsgan``: squared distance of the score
+            from 1 (or 0).
     """
     wanted = torch.full_like(scores, float(real))
     return F.binary_cross_entropy_with_logits(scores, wanted) if gan_loss == "bce" else F.mse_loss(scores, wanted)
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor, gan_loss: GanLoss = "bce") -> Tensor:
-    """Half of: real judged real, plus painted judged painted. The half is pix2pix's; it slows this player down."""
+    """Return half of: the loss of calling real colors real, plus that of calling generated ones generated.
+
+    The half is pix2pix's; it slows the discriminator down.
+    """
     return 0.5 * (adversarial_loss(real_scores, True, gan_loss) + adversarial_loss(fake_scores, False, gan_loss))
 
 
 def generator_loss(fake_scores: Tensor, gan_loss: GanLoss = "bce") -> Tensor:
-    """Painted judged *real*: this form still has a slope when the discriminator is sure (Goodfellow et al. 2014)."""
+    """Return the loss of generated colors that are not called real.
+
+    This form still has a gradient when the discriminator is sure (Goodfellow et al. 2014).
+    """
     return adversarial_loss(fake_scores, True, gan_loss)
 
 
 def uninformed_loss(gan_loss: GanLoss) -> float:
-    """`discriminator_loss` of one that knows nothing: ln 2 (it says one half), or .25."""
+    """Return the `discriminator_loss` of a discriminator that guesses: ln 2 (it says one half), or .25."""
     return math.log(2) if gan_loss == "bce" else 0.25
 
 
-def discriminator_for(colorizer: Colorizer, *, layers: int = 2, width: int = 64, seed: int = 0) -> PatchGAN:
-    """A fresh discriminator for the colorizer's representation; ``seed`` fixes its first weights."""
+def discriminator_for(representation: Representation, *, layers: int = 2, width: int = 64, seed: int = 0) -> PatchGAN:
+    """Make a discriminator for a representation's colors; ``seed`` fixes its first weights."""
+    seed = check_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return PatchGAN(colorizer.representation.channels, layers=layers, width=width)
+        return PatchGAN(representation.channels, layers=layers, width=width)
 
 
-def c_dcgan(*, width: int = 64, seed: int = 0) -> tuple[Colorizer, PatchGAN, GanSettings]:
-    """The conditional DCGAN of the CIFAR-10 paper ("gan" in the published tables), as far as our source tells.
+def c_dcgan(*, width: int = 64, seed: int = 0) -> tuple[Network, PatchGAN, LAB, GanSettings]:
+    """Make the conditional DCGAN of the CIFAR-10 paper ("gan" in the published tables), as far as our source tells.
 
     Told: a U-Net generator that sees L* and predicts a and b of LAB, a discriminator that is shown the gray image too,
     Adam. Not told, and filled in here from what the name stands for (Radford et al. 2016: strided 4x4 convolutions,
     batch norm, tanh, Adam with 2e-4 and .5) and from pix2pix (lambda 100): the layers, the loss, the weight of L1. No
     source of randomness is told, and none is put in.
+
+    Returns: generator, discriminator, representation, settings.
     """
-    generator = Colorizer.create(
-        "lab", "unet", seed=seed, width=width, depth=4, down="strided", up="transposed", output_activation="tanh"
-    )
-    return generator, discriminator_for(generator, layers=3, width=width, seed=seed), GanSettings(batch_size=64)
+    seed = check_seed(seed)
+    representation = LAB()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = make_network(
+            "unet",
+            representation.channels,
+            width=width,
+            depth=4,
+            down="strided",
+            up="transposed",
+            output_activation="tanh",
+        )
+    discriminator = discriminator_for(representation, layers=3, width=width, seed=seed)
+    return generator, discriminator, representation, GanSettings(batch_size=64)
 
 
-def fit(
-    colorizer: Colorizer,
+@takes(GanSettings)
+def fit_gan(
+    generator: Network,
     discriminator: PatchGAN,
-    train: Tensor,
+    representation: Representation,
+    images: Tensor | HasImages,
     *,
-    settings: GanSettings | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
     tensorboard: str | Path | None = None,
-) -> GanHistory:
-    """Trains both networks in place, one step each per batch: first the discriminator, then the generator.
+    **options: Any,
+) -> History:
+    """Train both networks in place, one step each per batch: first the discriminator, then the generator.
+
+    A row of the history has generator_loss (without L1), l1, discriminator_loss; discriminator_accuracy, the fraction
+    of patches, half of them real, that it classifies correctly (0.5 is guessing); and variation: how much the generated
+    colors differ from image to image, relative to the true ones. Warnings of collapse are in ``history.warnings``.
 
     Args:
-        colorizer: the generator; its representation must be a regression. Its network ends in evaluation mode.
-        discriminator: for as many color channels as the representation has. A generator at half resolution is judged
-            on its enlarged colors.
-        train: ``(N, 3, H, W)`` uint8.
-        settings: see `GanSettings`.
-        out, resume, progress, tensorboard: as in `labkit.training.fit`. Resumed on a CPU, the result is bit-identical
-            to that of an uninterrupted run. Signs of collapse are written to standard error, with ``progress``.
+        generator: afterwards in evaluation mode, as the discriminator.
+        discriminator: for as many color channels as the representation has. For a generator at half resolution it is
+            shown the enlarged colors.
+        representation: a regression.
+        images: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
+        out: folder of the checkpoint, as in `labkit.training.fit`.
+        resume: continue from it. On a CPU the result is bit-identical to that of an uninterrupted run.
+        progress: show a progress bar on standard error, and warnings of collapse.
+        tensorboard: folder for TensorBoard logs.
+        **options: see `labkit.options.GanSettings`.
 
-    Raises ``LabkitError`` when a loss is no longer finite, the images have another shape or type, the networks do not
-    fit each other, or the checkpoint belongs to another run.
+    Returns: the history, one row per epoch.
+
+    Raises:
+        LabkitError: a loss is not finite, the images have another shape or type, the networks do not fit each other,
+            or the checkpoint belongs to another run.
+        TypeError: unknown option.
     """
-    settings = settings or GanSettings()
-    check_images(train, "train")
-    space, stride = colorizer.representation, colorizer.network.output_stride
-    if not isinstance(space, Regression):
-        raise LabkitError(f"a GAN's generator paints colors: choose rgb, lab, yuv or luma-chroma. Got {space.name!r}")
-    if discriminator.options["color_channels"] != space.channels:
-        judges = discriminator.options["color_channels"]
-        raise LabkitError(f"the discriminator judges {judges} color channels, {space.name} has {space.channels}")
+    settings = make_options(GanSettings, options)
+    images = training_images(images)
+    _check_pair(discriminator, representation)
+    session = Session(
+        settings,
+        images,
+        representation,
+        {"generator": generator, "discriminator": discriminator},
+        out=out,
+        resume=resume,
+        progress=progress,
+        tensorboard=tensorboard,
+    )
+    _learn(session, settings, generator, discriminator, representation)
+    return session.history
 
-    device = pick_device(settings.device)
-    precision = pick_precision(settings.precision, device)
-    images = train.to(device)
-    batches = math.ceil(len(images) / settings.batch_size)  # per epoch
-    steps = settings.epochs * batches
-    painter, critic = _Player.of(colorizer.network, settings, device), _Player.of(discriminator, settings, device)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
-    run = _Run(painter, critic, scaler, GanHistory(precision=precision, device=str(device)), torch.zeros(len(SUMS)))
-    checkpoint = None
-    if out is not None:
-        same = {"loop": "adversarial", "discriminator": discriminator.config()}
-        checkpoint = Checkpoint(Path(out), fingerprint(colorizer, train, settings, precision) | same)
-        if resume:
-            checkpoint.read(run.restore)
-    history = run.history
-    run.sums = run.sums.to(device)
-    plan: Plan | None = None
-    clock = time.perf_counter() - history.seconds
-    saved = time.perf_counter()
+def _learn(
+    session: Session,
+    settings: GanSettings,
+    generator: Network,
+    discriminator: PatchGAN,
+    representation: Representation,
+) -> None:
+    rate, betas, fused = settings.learning_rate, settings.betas, session.device.type != "mps"
+    optimizer_g = torch.optim.Adam(generator.parameters(), rate, betas, fused=fused)
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), rate, betas, fused=fused)
+    scaler, gan_loss, threshold = session.scaler, settings.gan_loss, settings.skip_discriminator_above
 
-    with logger(tensorboard) as log, progress_bar(progress, steps, run.step) as bar, torch.random.fork_rng():
-        while run.step < steps:
-            epoch, batch = divmod(run.step, batches)
-            if batch == 0 or plan is None:
-                plan = epoch_plan(epoch, len(images), settings, device)
-            torch.manual_seed(settings.seed * 1_000_003 + run.step)  # noise and dropout: the same after a resume
-            rate = settings.learning_rate * min(1.0, 2 - 2 * run.step / steps)
-            painter.set_rate(rate)
-            critic.set_rate(rate)
-
-            rgb = take_batch(images, plan, batch, settings)  # (B, 3, H, W) uint8
-            gray, target = space.encode(rgb, stride)
+    with session.keep(optimizer_g=optimizer_g, optimizer_d=optimizer_d):
+        for rgb in session.batches():  # (B, 3, H, W) uint8
+            rate = settings.learning_rate * min(1.0, 2 - 2 * session.step / session.steps)
+            for group in (*optimizer_g.param_groups, *optimizer_d.param_groups):
+                group["lr"] = rate
+            gray, target = representation.encode(rgb, generator.output_stride)
             gray = gray.contiguous(memory_format=torch.channels_last)
             true = upsample(target, gray)
-            with autocast(precision, device):
-                prediction = painter.network(gray)  # (B, C, h, w)
+            with session.autocast():
+                prediction = generator(gray)  # (B, C, h, w)
             prediction = prediction.float()
-            painted = upsample(prediction, gray)
+            generated = upsample(prediction, gray)
 
-            # The discriminator's move. It must not move the generator: hence detach.
-            with autocast(precision, device):
-                real_scores, fake_scores = critic.network(gray, true), critic.network(gray, painted.detach())
-            real_scores, fake_scores = real_scores.float(), fake_scores.float()
-            critics_loss = discriminator_loss(real_scores, fake_scores, settings.gan_loss)
-            right = _share_right(real_scores, fake_scores, settings.gan_loss)
-            if settings.skip_discriminator_above is None or float(right) <= settings.skip_discriminator_above:
-                critic.step(critics_loss, scaler)
+            # The discriminator's step. It must not change the generator: hence detach.
+            with session.autocast():
+                real_scores, fake_scores = discriminator(gray, true), discriminator(gray, generated.detach())
+            loss_d = discriminator_loss(real_scores.float(), fake_scores.float(), gan_loss)
+            accuracy = _accuracy(real_scores.float(), fake_scores.float(), gan_loss)
+            if threshold is None or float(accuracy) <= threshold:  # with this option every step waits for the device
+                optimizer_d.zero_grad(set_to_none=True)
+                scaler.scale(loss_d).backward()
+                scaler.step(optimizer_d)
 
-            # The generator's move, against the discriminator as it is now.
-            critic.network.requires_grad_(False)  # its gradients are not needed
-            with autocast(precision, device):
-                fake_scores = critic.network(gray, painted)
-            painters_loss = generator_loss(fake_scores.float(), settings.gan_loss)
-            l1 = F.l1_loss(prediction, target)
-            painter.step(painters_loss + settings.lambda_l1 * l1, scaler)
-            critic.network.requires_grad_(True)
+            # The generator's step, against the discriminator as it is now.
+            discriminator.requires_grad_(False)  # its gradients are not needed
+            with session.autocast():
+                fake_scores = discriminator(gray, generated)
+            loss_g, l1 = generator_loss(fake_scores.float(), gan_loss), F.l1_loss(prediction, target)
+            optimizer_g.zero_grad(set_to_none=True)
+            scaler.scale(loss_g + settings.lambda_l1 * l1).backward()
+            scaler.step(optimizer_g)
+            discriminator.requires_grad_(True)
             scaler.update()
 
-            spread = [color.detach().var(dim=0, correction=0).mean() for color in (prediction, target)]
-            run.sums += len(rgb) * torch.stack([painters_loss, l1, critics_loss, right, *spread]).detach()
-            run.step += 1
-            bar.update()
-            epoch_done = batch == batches - 1
-            if epoch_done or batch % 50 == 0:
-                require_finite(float(run.sums.sum()), epoch, batch, settings)
-            if epoch_done:
-                row = _row(run.sums / len(images), epoch, rate, time.perf_counter() - clock)
-                run.sums.zero_()
-                history.rows.append(row)
-                bar.set_postfix_str(", ".join(f"{k} {v:.4f}" for k, v in row.items() if k.endswith("loss")))
-                for sign in run.new_warnings(row, settings.gan_loss):
-                    if progress:
-                        bar.write(sign, file=sys.stderr)
-                log(row, colorizer, train)
-            history.seconds = time.perf_counter() - clock
-            if checkpoint and (epoch_done or time.perf_counter() - saved >= settings.checkpoint_seconds):
-                checkpoint.write(run.tensors(), run.state())
-                saved = time.perf_counter()
+            losses = {"generator_loss": loss_g, "l1": l1, "discriminator_loss": loss_d}
+            spreads = {"generated_spread": _spread(prediction), "true_spread": _spread(target)}
+            session.record(**losses, discriminator_accuracy=accuracy, **spreads)
+            if session.epoch_ended:
+                row = _epoch_row(session.means())
+                session.warn(collapse_warnings(row, gan_loss))
+                session.end_epoch(row | {"learning_rate": rate})
 
-    colorizer.network.eval()
-    discriminator.eval()
-    # No batch has looked at what the last step made of the weights.
-    last_loss = dataset_loss(colorizer, images[: settings.batch_size])
-    require_finite(last_loss, len(history.rows) - 1, batches - 1, settings)
-    return history
+
+def _epoch_row(means: dict[str, float]) -> dict[str, float]:
+    generated, true = means.pop("generated_spread"), means.pop("true_spread")
+    return means | {"variation": math.sqrt(generated / true) if true > 0 else math.inf}
 
 
 def collapse_warnings(row: Mapping[str, float], gan_loss: GanLoss = "bce") -> dict[str, str]:
-    """What is wrong in an epoch, by kind, in words: one of the players has won, or the generator paints by rote.
+    """Say what is wrong in an epoch, by kind: the discriminator is too good, or the generator's colors do not vary.
 
-    ``row`` is a row of `GanHistory`. Empty for a healthy epoch.
+    Args:
+        row: of the history of `fit_gan`.
+        gan_loss: that it was trained with.
+
+    Returns: sentences by kind; empty for a healthy epoch.
     """
-    signs = {}
-    if row["discriminator_loss"] < WON * uninformed_loss(gan_loss) and row["discriminator_accuracy"] > CERTAIN:
-        signs["discriminator wins"] = (
-            "the discriminator separates real from generated almost perfectly: "
-            f"accuracy {row['discriminator_accuracy']:.0%}, loss {row['discriminator_loss']:.3g} "
-            f"(guessing: {uninformed_loss(gan_loss):.3g}). The generator learns little from it. Try a discriminator of fewer layers or less width, skip_discriminator_above, or a larger "
-            "lambda_l1"
+    found = {}
+    loss, accuracy = row["discriminator_loss"], row["discriminator_accuracy"]
+    if loss < LOW_LOSS * uninformed_loss(gan_loss) and accuracy > HIGH_ACCURACY:
+        found["discriminator too good"] = (
+            f"the discriminator separates real from generated almost perfectly: accuracy {accuracy:.0%}, loss "
+            f"{loss:.3g} (guessing: {uninformed_loss(gan_loss):.3g}). The generator learns little from it. Try a "
+            "discriminator of fewer layers or less width, skip_discriminator_above, or a larger lambda_l1"
         )
-    if row["variation"] < SAME:
-        signs["no variation"] = (
-            f"the generator paints nearly the same color whatever it is shown: from image to image its colors vary by "
+    if row["variation"] < LOW_VARIATION:
+        found["no variation"] = (
+            "the generator predicts nearly the same color for every image: from image to image its colors vary by "
             f"{row['variation']:.1%} of what the true ones do. Try a lower learning rate, or a larger lambda_l1"
         )
-    return signs
+    return found
 
 
 @torch.no_grad()
-def sample(colorizer: Colorizer, images: Tensor, seed: int = 0) -> Tensor:
-    """Paints pictures with the generator's randomness switched on: other noise (`NoisyUNet`), dropout as in training.
+def sample(generator: Network, representation: Representation, images: Tensor | HasImages, seed: int = 0) -> Tensor:
+    """Colorize images with the generator's randomness switched on: other noise (`NoisyUNet`), dropout as in training.
 
-    A network with neither paints the same for every seed. ``images (N, 3, H, W)`` uint8 or float, of which only the
-    gray is used; returns rgb ``(N, 3, H, W)`` in [0, 1].
+    A network with neither predicts the same for every seed.
+
+    Args:
+        generator: a trained network.
+        representation: that it predicts for.
+        images: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8 or float, of which only the gray is used.
+        seed: of the noise and of dropout.
+
+    Returns: rgb ``(N, 3, H, W)`` in [0, 1].
     """
-    space, network = colorizer.representation, colorizer.network
-    gray = space.gray(images.to(colorizer.device))
-    with evaluation_mode(network), _noise(network, seed), torch.random.fork_rng():
+    seed = check_seed(seed)
+    gray = representation.gray(image_tensor(images).to(next(generator.parameters()).device))
+    with evaluation_mode(generator), _noise(generator, seed), torch.random.fork_rng():
         torch.manual_seed(seed)
-        for module in network.modules():
+        for module in generator.modules():
             if isinstance(module, nn.Dropout | nn.Dropout2d):
                 module.train()
-        return space.decode(gray, network(gray).float())
+        return representation.decode(gray, generator(gray).float())
 
 
 @contextmanager
@@ -305,95 +278,20 @@ def _noise(network: nn.Module, seed: int) -> Iterator[None]:
             network.noise_seed = before
 
 
-def _share_right(real_scores: Tensor, fake_scores: Tensor, gan_loss: GanLoss) -> Tensor:
-    """How many patches are on their side of the line between real and painted, of all."""
-    line = 0.0 if gan_loss == "bce" else 0.5
-    return 0.5 * ((real_scores > line).float().mean() + (fake_scores <= line).float().mean())
+def _check_pair(discriminator: PatchGAN, representation: Representation) -> None:
+    if not isinstance(representation, Regression):
+        raise LabkitError(f"a GAN needs a regression: rgb, lab, yuv or luma-chroma. Got {representation.name!r}")
+    if (channels := discriminator.options["color_channels"]) != representation.channels:
+        wanted = f"{representation.name} has {representation.channels}"
+        raise LabkitError(f"the discriminator takes {channels} color channels, {wanted}. Use discriminator_for")
 
 
-SUMS = ("generator_loss", "l1", "discriminator_loss", "discriminator_accuracy", "painted spread", "true spread")
+def _accuracy(real_scores: Tensor, fake_scores: Tensor, gan_loss: GanLoss) -> Tensor:
+    """Return the fraction of patches on their side of the threshold between real and generated."""
+    threshold = 0.0 if gan_loss == "bce" else 0.5
+    return 0.5 * ((real_scores > threshold).float().mean() + (fake_scores <= threshold).float().mean())
 
 
-def _row(means: Tensor, epoch: int, rate: float, seconds: float) -> dict[str, float]:
-    row = {"epoch": epoch + 1.0} | dict(zip(SUMS, means.tolist(), strict=True))
-    painted, true = row.pop("painted spread"), row.pop("true spread")
-    return row | {
-        "variation": math.sqrt(painted / true) if true > 0 else math.inf,
-        "learning_rate": rate,
-        "seconds": seconds,
-    }
-
-
-@dataclass
-class _Player:
-    """A network and its optimizer."""
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-
-    @classmethod
-    def of(cls, network: nn.Module, settings: GanSettings, device: torch.device) -> _Player:
-        network = network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        parameters = network.parameters()
-        fused = device.type != "mps"
-        return cls(network, torch.optim.Adam(parameters, settings.learning_rate, settings.betas, fused=fused))
-
-    def set_rate(self, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-
-    def step(self, loss: Tensor, scaler: torch.amp.GradScaler) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.step(self.optimizer)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return with_prefix("network.", self.network.state_dict()) | with_prefix(
-            "optimizer.", optimizer_tensors(self.optimizer)
-        )
-
-    def restore(self, tensors: Mapping[str, Tensor], param_groups: object) -> None:
-        self.network.load_state_dict(without_prefix("network.", tensors))
-        restore_optimizer(self.optimizer, without_prefix("optimizer.", tensors), param_groups)
-
-
-@dataclass
-class _Run:
-    """Everything that a checkpoint holds."""
-
-    painter: _Player
-    critic: _Player
-    scaler: torch.amp.GradScaler
-    history: GanHistory
-    sums: Tensor  # of the epoch under way, by SUMS
-    step: int = 0
-    seen: list[str] = field(default_factory=list)  # kinds of signs of collapse
-
-    def new_warnings(self, row: Mapping[str, float], gan_loss: GanLoss) -> list[str]:
-        """Notes the signs of kinds not seen before, and returns them."""
-        new = {kind: text for kind, text in collapse_warnings(row, gan_loss).items() if kind not in self.seen}
-        self.seen += new
-        signs = [f"epoch {row['epoch']:.0f}: {text}" for text in new.values()]
-        self.history.signs += signs
-        return signs
-
-    def tensors(self) -> dict[str, Tensor]:
-        both = with_prefix("painter.", self.painter.tensors()) | with_prefix("critic.", self.critic.tensors())
-        return both | {"sums": self.sums}
-
-    def state(self) -> dict[str, object]:
-        return {
-            "painter": self.painter.optimizer.state_dict()["param_groups"],
-            "critic": self.critic.optimizer.state_dict()["param_groups"],
-            "scaler": self.scaler.state_dict(),
-            "history": asdict(self.history),
-            "step": self.step,
-            "seen": self.seen,
-        }
-
-    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        self.painter.restore(without_prefix("painter.", tensors), state["painter"])
-        self.critic.restore(without_prefix("critic.", tensors), state["critic"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.history = GanHistory(**state["history"])
-        self.sums, self.step, self.seen = tensors["sums"], int(state["step"]), list(state["seen"])
+def _spread(color: Tensor) -> Tensor:
+    """Return the variance from image to image, averaged over channels and pixels."""
+    return color.detach().var(dim=0, correction=0).mean()

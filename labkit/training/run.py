@@ -1,4 +1,4 @@
-"""`labkit train`: one colorizer from a data set to a scored model in a folder."""
+"""The command `labkit train`: from a data set to a scored model in a folder."""
 
 from __future__ import annotations
 
@@ -7,133 +7,109 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from labkit import __version__
-from labkit.artifacts import claim_folder, write_text
+from labkit.artifacts import claim_folder, write_json
 from labkit.colorizer import CARD_FILE, Colorizer
-from labkit.data import load
+from labkit.data import Dataset, load
 from labkit.data.dataset import check_colored
-from labkit.device import Precision
 from labkit.errors import LabkitError
 from labkit.metrics import KEYS, SSIM_WINDOW, evaluate
 from labkit.models import count_parameters
+from labkit.options import FitSettings, TrainOptions, make_options, takes
 from labkit.training.checkpoint import CHECKPOINT_FILE
-from labkit.training.loop import FitSettings, fit
-from labkit.training.settings import History
+from labkit.training.session import History
 
 METRICS_FILE, OPTIONS_FILE = "metrics.json", "options.json"
 EPOCHS_AT_MOST, PATIENCE = 30, 5  # without --epochs: early stopping on a validation split
-WHERE_AND_HOW = {"data_root", "out", "resume", "tensorboard", "progress"}  # options that leave the result alone
+# Options that leave the result as it is:
+WHERE_AND_HOW = {"data_root", "out", "resume", "tensorboard", "progress", "checkpoint_seconds"}
 
 
-class TrainOptions(BaseModel):
-    """The options of `labkit train`; the same names, the same defaults."""
+@takes(TrainOptions)
+def train(**given: Any) -> dict[str, Any]:
+    """Train a colorizer, score it on the test images and, with ``out``, save model and metrics there.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    With ``epochs`` and without ``patience`` all training images are used and no validation split is taken. Else
+    training stops early on a validation split. Test images are used for the final score only. With ``resume``, options
+    that are not given are those that the run in ``out`` was begun with.
 
-    dataset: str = "toyworld"
-    classes: str | None = None
-    limit: int | None = None
-    size: int | None = None
-    representation: str = "luma-chroma"
-    network: str = "unet-half"
-    width: int = 32
-    epochs: int | None = None
-    batch_size: int = 64
-    learning_rate: float = 4e-3
-    alpha: float = 1.0
-    seed: int = 0
-    data_root: Path | None = None
-    out: Path | None = None
-    resume: bool = False
-    precision: Precision = "auto"
-    device: str = "auto"
-    tensorboard: Path | None = None
-    dtype: Literal["float32", "float16"] = "float32"
-    progress: bool = True
+    Args:
+        **given: see `labkit.options.TrainOptions`.
 
+    Returns: mse, mae, psnr_mean, psnr_pooled, ssim, colorfulness, skill; ``gray`` (the same keys for the gray
+        baseline), ``seconds`` (training alone), and the options and versions that made them.
 
-def train(options: TrainOptions) -> dict[str, Any]:
-    """Trains, scores on the test split and, with ``options.out``, saves model and metrics there.
-
-    With ``epochs`` given, all training images are used and no validation split is taken; without, training stops
-    early on a validation split. Test images are used for the final score only. With ``resume``, options that are not
-    given are those that the run in ``out`` was begun with.
-
-    Returns the metrics: mse, mae, psnr_mean, psnr_pooled, ssim, colorfulness, skill, ``gray`` (the same keys for
-    the gray baseline), ``seconds`` (training alone), and the options and versions that made them.
-    Raises ``LabkitError`` when ``out`` already holds another run, or nothing to go on with and no option is given, or
-    while another process trains there.
+    Raises:
+        LabkitError: an option is outside its limits; ``out`` already holds another run, or nothing to resume while no
+            option is given; or another process trains there.
+        TypeError: unknown option.
     """
-    options = _with_those_before(options)
-    options = TrainOptions.model_validate(options.model_dump() | {"data_root": _absolute(options.data_root)})
-    identity = options.model_dump(mode="json", exclude=WHERE_AND_HOW)
+    options = _options(given)
+    identity = {name: value for name, value in asdict(options).items() if name not in WHERE_AND_HOW}
     if options.out and (done := finished(options.out, options.resume, identity)):
         return done
-
-    colorizer = Colorizer.create(
+    colorizer = Colorizer(
         options.representation, options.network, seed=options.seed, alpha=options.alpha, width=options.width
     )
-    arguments: dict[str, Any] = {
-        "size": options.size,
-        "classes": options.classes,
-        "seed": options.seed,
-        "root": options.data_root,
-    }
-    if options.epochs is None:
-        images = load(options.dataset, "train", limit=options.limit, **arguments).images
-        validation = load(options.dataset, "validation", **arguments).images
-        epochs, patience = EPOCHS_AT_MOST, PATIENCE
-    else:
-        images = load(options.dataset, "train+validation", limit=options.limit, **arguments).images
-        validation, epochs, patience = None, options.epochs, None
-    settings = FitSettings(
-        epochs=epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        patience=patience,
-        precision=options.precision,
-        device=options.device,
-        seed=options.seed,
-    )
-    tested = load(options.dataset, "test", **arguments)
-    test = tested.images
-    if (side := min(*images.shape[-2:], *test.shape[-2:])) < SSIM_WINDOW:  # now, not when the training is done
-        raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
-    check_colored(tested)
+    images = _load_images(options)
     with claim_folder(options.out) if options.out else nullcontext():
         if options.out and (done := finished(options.out, options.resume, identity)):  # by another, while images loaded
             return done
         # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
         if options.out and not ((options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()):
-            told = options.model_dump_json(indent=2, exclude={"out", "resume", "progress"})
-            write_text(options.out / OPTIONS_FILE, told + "\n")
-        history = fit(
-            colorizer,
-            images,
-            validation=validation,
-            settings=settings,
+            told = {k: v for k, v in asdict(options).items() if k not in ("out", "resume", "progress")}
+            write_json(options.out / OPTIONS_FILE, json.loads(json.dumps(told, default=str)))
+        early = {"epochs": EPOCHS_AT_MOST, "patience": PATIENCE} if options.epochs is None else {}
+        settings = {item.name: getattr(options, item.name) for item in fields(FitSettings)}
+        settings |= {name: value for name, value in early.items() if settings[name] is None}
+        history = colorizer.fit(
+            images.train,
+            validation=images.validation,
             out=options.out,
             resume=options.resume,
             progress=options.progress,
             tensorboard=options.tensorboard,
+            **settings,
         )
         return score_and_save(
             colorizer,
             history,
-            images,
-            test,
-            validation=validation,
+            images.train,
+            images.test,
+            validation=images.validation,
             identity=identity,
             out=options.out,
             dtype=options.dtype,
         )
+
+
+class _Images(NamedTuple):
+    train: Tensor
+    validation: Tensor | None
+    test: Tensor
+
+
+def _load_images(options: TrainOptions) -> _Images:
+    def load_split(split: str, limit: int | None = None) -> Dataset:
+        how = {"size": options.size, "classes": options.classes, "seed": options.seed, "root": options.data_root}
+        return load(options.dataset, split, limit=limit, **how)
+
+    if options.epochs is None or options.patience is not None:
+        train, validation = load_split("train", options.limit).images, load_split("validation").images
+    else:
+        train, validation = load_split("train+validation", options.limit).images, None
+    test = load_split("test")
+    if (side := min(*train.shape[-2:], *test.images.shape[-2:])) < SSIM_WINDOW:  # now, not when the training is done
+        raise LabkitError(f"images of {side} pixels are too small to score: give --size {SSIM_WINDOW} or more")
+    check_colored(test)
+    return _Images(train, validation, test.images)
 
 
 def score_and_save(
@@ -147,11 +123,19 @@ def score_and_save(
     out: Path | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> dict[str, Any]:
-    """What follows a training: one look at the test images; with ``out``, model and metrics are saved there.
+    """Score a trained colorizer on the test images; with ``out``, save model and metrics there.
 
-    ``images``, ``test`` and ``validation`` are ``(N, 3, H, W)`` uint8, the first and last only to be counted.
-    ``identity`` says which run this is, in JSON types: it is stored with the results, and `finished` compares it.
-    Returns what `train` does.
+    Args:
+        colorizer: trained.
+        history: of its training.
+        images: training images ``(N, 3, H, W)`` uint8, which are only counted.
+        test: test images ``(N, 3, H, W)`` uint8.
+        validation: as ``images``.
+        identity: says which run this is, in JSON types: it is stored with the results, and `finished` compares it.
+        out: folder for the results.
+        dtype: of the saved weights.
+
+    Returns: the metrics, as `train`.
     """
     scores = evaluate(colorizer, test)
     metrics = scores | {
@@ -169,35 +153,36 @@ def score_and_save(
         own = {name: value for name, value in scores.items() if name != "gray"}
         colorizer.about = {"options": dict(identity), "test": own}  # no times: the same training gives the same file
         colorizer.save(out, getattr(torch, dtype))
-        write_text(out / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+        write_json(out / METRICS_FILE, metrics)
         (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return metrics
 
 
-def _with_those_before(options: TrainOptions) -> TrainOptions:
-    """With ``resume``, the options of the run in ``out`` stand in for those that are not given."""
-    if not (options.resume and options.out):
+def _options(given: dict[str, Any]) -> TrainOptions:
+    """Make the options; with ``resume``, those of the run in ``out`` stand in for what is not given."""
+    options = make_options(TrainOptions, given)
+    if options.resume and (out := options.out):
+        file = out / OPTIONS_FILE
+        if file.is_file():
+            try:
+                before = json.loads(file.read_text(encoding="utf-8"))
+                options = TrainOptions(**(before | given))
+            except (ValueError, TypeError):
+                raise LabkitError(f"{file} is damaged: delete it and give all options again") from None
+        else:
+            known = any((out / name).exists() for name in (METRICS_FILE, CHECKPOINT_FILE))
+            if not known and given.keys() <= WHERE_AND_HOW:
+                raise LabkitError(f"{out} holds no training to go on with: give the options to begin one")
+    if options.data_root is None:
         return options
-    if not (options.out / OPTIONS_FILE).is_file():
-        known = any((options.out / name).exists() for name in (METRICS_FILE, CHECKPOINT_FILE))
-        if not known and options.model_fields_set <= WHERE_AND_HOW:
-            raise LabkitError(f"{options.out} holds no training to go on with: give the options to begin one")
-        return options
-    try:
-        before = json.loads((options.out / OPTIONS_FILE).read_text(encoding="utf-8"))
-        return TrainOptions(**(before | options.model_dump(exclude_unset=True)))
-    except (ValueError, TypeError):
-        raise LabkitError(f"{options.out / OPTIONS_FILE} is damaged: delete it and give all options again") from None
-
-
-def _absolute(path: Path | None) -> Path | None:
-    return Path(os.path.expanduser(path)).resolve() if path else None
+    return replace(options, data_root=Path(os.path.expanduser(options.data_root)).resolve())
 
 
 def finished(out: Path, resume: bool, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The metrics of a finished run in ``out``; None when there is nothing, or something to resume.
+    """Return the metrics of a finished run in ``out``; None when there is nothing, or something to resume.
 
-    Raises ``LabkitError`` when ``out`` holds another run, or any run and ``resume`` is false.
+    Raises:
+        LabkitError: ``out`` holds another run, or any run and ``resume`` is false.
     """
     metrics_file = out / METRICS_FILE
     if not resume:

@@ -17,7 +17,7 @@
 
 # %% tags=["setup"]
 import torch
-from labkit import color, metrics, plots, training
+from labkit import color, metrics, plots
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
@@ -775,13 +775,12 @@ check("01-lowest-mse", lowest_mse)
 # %%
 def trained(alpha, images, epochs, learning_rate):
     """A small U-Net trained on `images` with alpha * MSE + (1 - alpha) * L1."""
-    model = Colorizer.create(
+    model = Colorizer(
         "luma-chroma", "unet", width=16, convolutions=1, alpha=alpha, seed=lab.seed
     )
-    settings = training.FitSettings(
-        epochs=epochs, batch_size=16, learning_rate=learning_rate, seed=lab.seed
+    model.fit(
+        images, epochs=epochs, batch_size=16, learning_rate=learning_rate, seed=lab.seed
     )
-    training.fit(model, images, settings=settings)
     return model
 
 
@@ -833,9 +832,9 @@ lab.table(
     key="excess",
 )
 lab.record(
-    mse_network_over_optimum=training.dataset_loss(mse_network, world.images)
+    mse_network_over_optimum=mse_network.loss(world.images)
     / toyworld.optimum(world, space, "mse").realized,
-    l1_network_over_optimum=training.dataset_loss(l1_network, world.images)
+    l1_network_over_optimum=l1_network.loss(world.images)
     / toyworld.optimum(world, space, "l1").realized,
 )
 
@@ -1106,21 +1105,17 @@ if lab.dataset not in ("toyworld", "photos"):
         load(lab.dataset, split, limit=n, seed=lab.seed).images
         for split, n in sizes.items()
     )
-    settings = training.FitSettings(
-        epochs=lab.choose(test=1, quick=2, course=6), seed=lab.seed
-    )
+    epochs = lab.choose(test=1, quick=2, course=6)
     rows = [
         report("gray (no color)", metrics.gray_prediction(unseen), color.to_float(unseen))
     ]
     for name, share in {"MSE": 1.0, "L1": 0.0}.items():
-        model = Colorizer.create(
-            "luma-chroma", "unet-half", width=32, alpha=share, seed=lab.seed
-        )
-        training.fit(model, seen, settings=settings)
+        model = Colorizer("luma-chroma", "unet-half", width=32, alpha=share, seed=lab.seed)
+        model.fit(seen, epochs=epochs, seed=lab.seed)
         rows.append(
             report(
                 f"trained with {name}",
-                model.reconstruct(unseen).cpu(),
+                model(unseen).cpu(),
                 color.to_float(unseen),
             )
         )

@@ -26,7 +26,6 @@ from labkit.experiments.published import published
 from labkit.models import make_network
 from labkit.notebook.lab import begin
 from labkit.representation import LAB, RGB, YUV, LumaChroma
-from labkit.training.loop import FitSettings, dataset_loss, fit
 from labkit.widgets import explore
 
 # %% tags=["parameters"]
@@ -829,7 +828,7 @@ spaces = {
     "LAB from luma": LAB(alpha, input_gray="luma"),
     "LAB from L*": LAB(alpha, input_gray="lightness"),
 }
-settings = FitSettings(epochs=lab.choose(test=1, quick=4, course=8, gpu=20), seed=seed)
+epochs = lab.choose(test=1, quick=4, course=8, gpu=20)
 # One thread is the safe choice for batches this small, see lab 01.
 torch.set_num_threads(1)
 
@@ -839,9 +838,9 @@ for name, space in spaces.items():
     network = make_network(
         "unet", space.channels, width=lab.choose(test=4, quick=16, course=32, gpu=64)
     )
-    colorizers[name] = Colorizer(network, space)
-    fit(colorizers[name], train.images, settings=settings)
-    own_losses[name] = dataset_loss(colorizers[name], test.images)
+    colorizers[name] = Colorizer(space, network)
+    colorizers[name].fit(train.images, epochs=epochs, seed=seed)
+    own_losses[name] = colorizers[name].loss(test.images)
     scores[name] = metrics.evaluate(colorizers[name], test.images)
 
 # %% [markdown]
@@ -851,7 +850,7 @@ for name, space in spaces.items():
 
 # %%
 with_luma = color.luma(test.images)
-painted = colorizers["RGB"].reconstruct(test.images).cpu()
+painted = colorizers["RGB"](test.images).cpu()
 luma_error = (with_luma - color.luma(painted)) * direction.float().view(3, 1, 1)
 put_back = color.scale_to_gamut(painted + luma_error)
 scores["RGB, luma put back"] = metrics.score_with_gray(put_back, test.images)
@@ -888,7 +887,7 @@ lab.table(
         }
         for row in rows
     ],
-    caption=f"One U-Net, five spaces: {len(train):,} images of {lab.dataset}, {settings.epochs} epochs, judged on {len(test):,} others. "
+    caption=f"One U-Net, five spaces: {len(train):,} images of {lab.dataset}, {epochs} epochs, judged on {len(test):,} others. "
     "Published: Dalban and Lakbir, other photographs, networks and sizes (see below). PSNR is the mean over images.",
     key="spaces",
 )
@@ -917,10 +916,7 @@ some = test.images[[24, 15, 37, 43]]
 plots.show(
     plots.image_grid(
         {"luma": color.luma(some).expand(-1, 3, -1, -1)}
-        | {
-            name: colorizer.reconstruct(some).cpu()
-            for name, colorizer in colorizers.items()
-        }
+        | {name: colorizer(some).cpu() for name, colorizer in colorizers.items()}
         | {"true": color.to_float(some)},
         scale=0.65,
     ),

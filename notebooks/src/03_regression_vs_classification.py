@@ -14,7 +14,7 @@
 
 # %% tags=["setup"]
 import torch
-from labkit import color, metrics, plots, training
+from labkit import color, metrics, plots
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
@@ -65,13 +65,10 @@ space = Classification(bins, neighbors=1, input_gray="luma")
 
 def trained(representation, images):
     """A small U-Net, trained for one pass over the images."""
-    model = Colorizer.create(
+    model = Colorizer(
         representation, "unet", width=16, max_width=32, convolutions=1, seed=lab.seed
     )
-    settings = training.FitSettings(
-        epochs=1, batch_size=8, learning_rate=2e-2, seed=lab.seed
-    )
-    training.fit(model, images, settings=settings)
+    model.fit(images, epochs=1, batch_size=8, learning_rate=2e-2, seed=lab.seed)
     return model
 
 
@@ -548,7 +545,7 @@ plots.show(
 
 # %%
 regression = trained(make_representation("luma-chroma"), scenes.images[: len(scenes) // 2])
-brown = regression.reconstruct(world.images).cpu()
+brown = regression(world.images).cpu()
 
 
 def certain(chosen):
@@ -1362,9 +1359,7 @@ if lab.dataset not in ("toyworld", "photos"):
         lab.dataset, "train+validation", limit=lab.choose(test=64, quick=5000), **only
     )
     unseen = load(lab.dataset, "test", limit=lab.choose(test=50, quick=1000), **only)
-    settings = training.FitSettings(
-        epochs=lab.choose(test=1, quick=6, course=20), batch_size=32, seed=lab.seed
-    )
+    epochs = lab.choose(test=1, quick=6, course=20)
 
     wide = lab.choose(test=4, quick=16, course=64)
 
@@ -1373,8 +1368,8 @@ if lab.dataset not in ("toyworld", "photos"):
         net, width = (
             ("unet", wide) if representation.predicts_luma else ("unet-half", 2 * wide)
         )
-        model = Colorizer.create(representation, net, width=width, seed=lab.seed)
-        training.fit(model, seen.images, settings=settings)
+        model = Colorizer(representation, net, width=width, seed=lab.seed)
+        model.fit(seen.images, epochs=epochs, batch_size=32, seed=lab.seed)
         return model
 
     def decoded(model):
@@ -1398,9 +1393,7 @@ if lab.dataset not in ("toyworld", "photos"):
     rows = [scores("gray (no color)", metrics.gray_prediction(true), true)]
     for name in ("rgb", "luma-chroma"):
         model = on_photographs(make_representation(name))
-        rows.append(
-            scores(f"regression, {name}", model.reconstruct(unseen.images).cpu(), true)
-        )
+        rows.append(scores(f"regression, {name}", model(unseen.images).cpu(), true))
     classifications = {
         "24 RGB bins": Classification("rgb24"),
         "313 ab bins": Classification("ab313"),
@@ -1411,7 +1404,7 @@ if lab.dataset not in ("toyworld", "photos"):
             rows.append(scores(f"{name}: {how}", picture, true))
     lab.table(
         rows,
-        f"{lab.dataset}: {len(seen):,} images to train on, {settings.epochs} epochs, "
+        f"{lab.dataset}: {len(seen):,} images to train on, {epochs} epochs, "
         f"{len(unseen):,} others to score",
         key="photographs",
     )

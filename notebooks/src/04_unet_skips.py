@@ -21,15 +21,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from labkit import color, metrics, plots, training
+from labkit import color, metrics, plots
 from labkit.analysis import activations
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
-from labkit.experiments.claims import claims_of, examine, printed_value
+from labkit.experiments.claims import claims_of, test_claim
 from labkit.experiments.measured import measured
+from labkit.experiments.printed import printed_value
 from labkit.experiments.published import published
-from labkit.experiments.recipes import SKIPS
+from labkit.experiments.recipes.qureshi import SKIPS
 from labkit.models import count_parameters, make_network, patchgan
 from labkit.notebook.lab import begin
 from labkit.representation import make_representation
@@ -69,11 +70,8 @@ def pictures(split, count):
 @cache  # a network that is asked for again is not trained again
 def fitted(representation, network, seed, **options):
     """A colorizer of these parts, trained."""
-    made = Colorizer.create(
-        representation, network, seed=seed, **({"width": WIDTH} | options)
-    )
-    settings = training.FitSettings(**SETTINGS, seed=seed)
-    training.fit(made, seen, settings=settings)
+    made = Colorizer(representation, network, seed=seed, **({"width": WIDTH} | options))
+    made.fit(seen, **SETTINGS, seed=seed)
     return made
 
 
@@ -85,7 +83,7 @@ gray = color.luma(unseen.images)  # (N, 1, 32, 32): all that a network gets
 blurred, sharp = fitted("rgb", "cnn", lab.seed), fitted("rgb", "unet", lab.seed)
 
 # %%
-painted = [made.reconstruct(unseen.images).cpu() for made in (blurred, sharp)]
+painted = [made(unseen.images).cpu() for made in (blurred, sharp)]
 lost = (color.luma(painted[0]) - gray).square()  # where the blur costs most
 scene = int(lost.mean(dim=(1, 2, 3)).argsort()[len(lost) // 2])  # a scene of middling loss
 window = F.avg_pool2d(lost[scene], 12, stride=1)[0]
@@ -231,7 +229,7 @@ gray_mse = gray_score["mse"]
 @cache
 def scores(made):
     """MSE, SSIM, the MSE of the luma alone, and the MSE once the true luma is pasted in."""
-    picture = made.reconstruct(unseen.images).cpu()
+    picture = made(unseen.images).cpu()
     mse = float(metrics.mse(picture, truth).mean())
     wrong_luma = color.luma(picture) - gray
     pasted = color.scale_to_gamut(picture - wrong_luma)
@@ -285,7 +283,7 @@ chosen = [scene, *[i for i in range(len(unseen)) if i != scene][:4]]
 plots.show(
     plots.image_grid(
         {
-            kind: networks[0].reconstruct(unseen.images[chosen]).cpu()
+            kind: networks[0](unseen.images[chosen]).cpu()
             for kind, networks in two_by_two.items()
         }
         | {"true": truth[chosen]},
@@ -398,9 +396,9 @@ count = len(found["rgb, skips", "mse"].seeds)
 lab.table(rows, f"{mse.data}; ours: width 32, 8 epochs, {count} seeds", key="horses")
 
 for claim in SKIPS.claims:
-    finding = examine(claim, horses)
-    gain, margin = (100 * x / finding.worse.mean for x in (finding.gain, finding.margin))
-    print(f"{finding.verdict}: {claim.claim}")
+    result = test_claim(SKIPS, claim, horses)
+    gain, margin = (100 * x / result.worse.mean for x in (result.gain, result.margin))
+    print(f"{result.explained}: {claim.claim}")
     interval = f"95 % interval {gain - margin:.1f} to {gain + margin:.1f}"
     print(f"  lowers the MSE by {gain:.1f} %, {interval}")
 
@@ -576,7 +574,7 @@ def look(level, picture):
         found = activations.activations(made.network, gray[[picture]], [level])[level]
         rows[name] = [
             gray[picture],
-            *activations.as_pictures(found[0], min(8, found.shape[1])),
+            *activations.channel_images(found[0], min(8, found.shape[1])),
         ]
     channels, height, breadth = found.shape[1:]
     title = f"{level}: {min(8, channels)} of {channels} channels, {height} x {breadth} pixels each"
@@ -640,7 +638,7 @@ y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
 distance = ((x - place[:, :1, None]) ** 2 + (y - place[:, 1:, None]) ** 2).sqrt()
 disks = 0.45 + 0.3 * torch.sigmoid(2 * (3 - distance))[:, None]  # (N, 1, 32, 32)
 
-fresh = Colorizer.create("luma-chroma", "cnn", width=WIDTH, depth=4, seed=lab.seed)
+fresh = Colorizer("luma-chroma", "cnn", width=WIDTH, depth=4, seed=lab.seed)
 looked_at = {
     "RGB, no skips": blurred,
     "RGB, skips": sharp,
@@ -661,7 +659,7 @@ def bottleneck(made, images):
 rows = []
 for name, made in looked_at.items():
     inside = bottleneck(made, disks)
-    read = activations.linear_readout(inside, place)
+    read = activations.linear_probe(inside, place)
     error = (read - place[count // 2 :]).square().sum(dim=1).mean().sqrt()
 
     inside = bottleneck(made, gray[:100])
@@ -670,14 +668,14 @@ for name, made in looked_at.items():
     under = F.avg_pool2d(gray[:100], cell).flatten()[
         :, None
     ]  # (cells, 1): luma of the cell
-    read = activations.linear_readout(each, under)
+    read = activations.linear_probe(each, under)
     rows.append(
         {
             "bottleneck of": name,
             "map": f"{inside.shape[-1]} x {inside.shape[-1]}",
             "pixels a cell": cell,
             "place: error in pixels": float(error),
-            "luma of a cell: share read": activations.explained(
+            "luma of a cell: share read": activations.r_squared(
                 read, under[len(under) // 2 :]
             ),
         }
@@ -772,14 +770,13 @@ plots.show(
 rows, profiles = [], {}
 for normalization in ("batch", "none"):
     for skips, network in {"no skips": "cnn", "skips": "unet"}.items():
-        made = Colorizer.create(
+        made = Colorizer(
             "rgb", network, width=WIDTH, normalization=normalization, seed=lab.seed
         )
         made.network.to(lab.device)
         with activations.GradientNorms(made.network) as norms:
             few = seen[: lab.choose(test=24, quick=160)]
-            settings = training.FitSettings(**(SETTINGS | {"epochs": 1}), seed=lab.seed)
-            training.fit(made, few, settings=settings)
+            made.fit(few, **(SETTINGS | {"epochs": 1}), seed=lab.seed)
         first_steps = norms.values()[:5]
         relative = (first_steps / first_steps[:, -1:]).median(dim=0).values
         name = f"{'batch norm' if normalization == 'batch' else 'no norm'}, {skips}"
@@ -935,7 +932,7 @@ for output, representation in {"RGB": "rgb", "UV": "yuv"}.items():
             {
                 "painted by": f"{kind} U-Net, {output}",
                 "parameters": count_parameters(made.network),
-                "own loss": training.dataset_loss(made, unseen.images),
+                "own loss": made.loss(unseen.images),
                 "MSE": score["MSE"],
                 "skill": score["skill"],
                 "checkerboard": checkered(made.colorize(flat).cpu()),

@@ -26,7 +26,6 @@ from labkit.models import count_parameters, evaluation_mode, make_network
 from labkit.models.slr import KERNELS
 from labkit.notebook.lab import begin
 from labkit.representation import LumaChroma
-from labkit.training.loop import FitSettings, fit
 from labkit.widgets import explore
 
 # %% tags=["parameters"]
@@ -266,13 +265,13 @@ seeds = [lab.seed + k for k in range(lab.choose(test=1, quick=1, course=3))]
 
 def trained(form, images, seed, epochs, batch_size, learning_rate):
     """The four networks, trained with one form of the split: name -> colorizer."""
-    settings = FitSettings(epochs, batch_size, learning_rate, seed=seed)
+    settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     models = {}
     for name, (network, kernels) in NETWORKS.items():
-        models[name] = Colorizer.create(
+        models[name] = Colorizer(
             LumaChroma(form=form), network, width=width, seed=seed, **kernels
         )
-        fit(models[name], images, settings=settings)
+        models[name].fit(images, **settings, seed=seed)
     return models
 
 
@@ -291,9 +290,7 @@ networks = {name: model.network for name, model in corrected[0].items()}
 
 # %%
 truth = color.to_float(world.images)
-pictures = {
-    name: model.reconstruct(world.images).cpu() for name, model in corrected[0].items()
-}
+pictures = {name: model(world.images).cpu() for name, model in corrected[0].items()}
 columns = {"gray": metrics.gray_prediction(truth), **pictures, "true": truth}
 plots.show(
     plots.image_grid(
@@ -431,9 +428,9 @@ lab.table(
         {
             "network": name,
             "leakage index": index[name],
-            "within 3x3": float(p.share[:2].sum()),
-            "2 to 4 away": float(p.share[2:5].sum()),
-            "5 and more": float(p.share[5:].sum()),
+            "within 3x3": float(p.fraction[:2].sum()),
+            "2 to 4 away": float(p.fraction[2:5].sum()),
+            "5 and more": float(p.fraction[5:].sum()),
         }
         for name, p in profiles.items()
     ],
@@ -720,14 +717,14 @@ plots.show(
         {
             "exactly flat": [
                 color.luma(poster[scene]),
-                corrected[0]["hybrid"].reconstruct(poster[[scene]])[0].cpu(),
-                zero_mean.reconstruct(poster[[scene]])[0].cpu(),
+                corrected[0]["hybrid"](poster[[scene]])[0].cpu(),
+                zero_mean(poster[[scene]])[0].cpu(),
                 color.to_float(poster[scene]),
             ],
             "with light and noise": [
                 gray[scene],
-                corrected[0]["hybrid"].reconstruct(world.images[[scene]])[0].cpu(),
-                zero_mean.reconstruct(world.images[[scene]])[0].cpu(),
+                corrected[0]["hybrid"](world.images[[scene]])[0].cpu(),
+                zero_mean(world.images[[scene]])[0].cpu(),
                 truth[scene],
             ],
         },
@@ -960,10 +957,7 @@ plots.show(
     plots.image_grid(
         {
             form: [
-                *(
-                    m.reconstruct(world.images[[scene]])[0].cpu()
-                    for m in models[0].values()
-                ),
+                *(m(world.images[[scene]])[0].cpu() for m in models[0].values()),
                 truth[scene],
             ]
             for form, models in (("printed", printed), ("corrected", corrected))

@@ -19,7 +19,7 @@ import functools
 import math
 
 import torch
-from labkit import color, metrics, plots, training
+from labkit import color, metrics, plots
 from labkit.checks import check
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
@@ -56,33 +56,34 @@ torch.set_num_threads(1)  # the safe choice for batches this small, see lab 01
 
 def trained(representation, network, learning_rate):
     """A small network, trained the usual way."""
-    model = Colorizer.create(
-        representation, network, width=16, convolutions=1, seed=lab.seed
-    )
-    settings = training.FitSettings(
+    model = Colorizer(representation, network, width=16, convolutions=1, seed=lab.seed)
+    history = model.fit(
+        scenes.images,
         epochs=lab.choose(test=1, quick=3),
         batch_size=16,
         learning_rate=learning_rate,
         seed=lab.seed,
     )
-    history = training.fit(model, scenes.images, settings=settings)
     return model, history
 
 
 def trained_gan(lambda_l1, noise=4):
     """The same network as a generator (`noise` random numbers are a second input), against a discriminator."""
     network = {"network": "unet-noise", "noise": noise} if noise else {"network": "unet"}
-    painter = Colorizer.create(
-        "luma-chroma", **network, width=16, convolutions=1, seed=lab.seed
-    )
-    critic = gan_training.discriminator_for(painter, layers=1, width=16, seed=lab.seed)
-    settings = gan_training.GanSettings(
+    painter = Colorizer("luma-chroma", **network, width=16, convolutions=1, seed=lab.seed)
+    space = painter.representation
+    discriminator = gan_training.discriminator_for(space, layers=1, width=16, seed=lab.seed)
+    history = gan_training.fit_gan(
+        painter.network,
+        discriminator,
+        space,
+        scenes.images,
         epochs=lab.choose(test=1, quick=6),
         learning_rate=2e-3,
         lambda_l1=lambda_l1,
         seed=lab.seed,
     )
-    return painter, gan_training.fit(painter, critic, scenes.images, settings=settings)
+    return painter, history
 
 
 regressor, regressor_history = trained("luma-chroma", "unet", 1e-2)
@@ -95,9 +96,9 @@ gray = color.luma(truth)
 space = regressor.representation
 pictures = {
     "gray (no color)": metrics.gray_prediction(truth),
-    "regressor": regressor.reconstruct(world.images).cpu(),
-    "classifier": classifier.reconstruct(world.images).cpu(),
-    "GAN": gan.reconstruct(world.images).cpu(),
+    "regressor": regressor(world.images).cpu(),
+    "classifier": classifier(world.images).cpu(),
+    "GAN": gan(world.images).cpu(),
 }
 
 # The scenes with the most kinds of things whose color is in doubt.
@@ -532,10 +533,8 @@ for weight in lab.choose(test=(100.0,), quick=(0.0, 100.0), course=(0.0, 1.0, 10
         sweep[weight] = trained_gan(weight)
 sweep = dict(sorted(sweep.items(), reverse=True))
 only_l1, _ = trained(make_representation("luma-chroma", alpha=0.0), "unet", 2e-2)
-swept = {"L1 alone": only_l1.reconstruct(world.images).cpu()} | {
-    f"lambda {weight:g}": pictures["GAN"]
-    if model is gan
-    else model.reconstruct(world.images).cpu()
+swept = {"L1 alone": only_l1(world.images).cpu()} | {
+    f"lambda {weight:g}": pictures["GAN"] if model is gan else model(world.images).cpu()
     for weight, (model, _) in sweep.items()
 }
 
@@ -579,8 +578,8 @@ rows = [
 rows += [sweep_row("best by MSE (closed form)", best), sweep_row("true", truth)]
 lab.table(rows, "From much L1 to none", key="sweep")
 for weight, (_, notes) in sweep.items():
-    for sign in notes.signs:
-        print(f"lambda {weight:g}, {sign}")
+    for warning in notes.warnings.values():
+        print(f"lambda {weight:g}, {warning}")
 
 # %% [markdown] answer=true
 # In the profile quick: **(c)**. Every step away from L1 costs skill. KID is lowest in between, at $\lambda = 3$: a
@@ -608,7 +607,7 @@ for weight, (_, notes) in sweep.items():
 
 # %%
 mute, _ = trained_gan(lambda_l1, noise=0)
-pictures["GAN without noise"] = mute.reconstruct(world.images).cpu()
+pictures["GAN without noise"] = mute(world.images).cpu()
 
 # Things, one by one: what lies within an outline.
 within = world.ambiguous()
@@ -672,7 +671,7 @@ pictures["drawn from the posterior"] = drawn(lab.seed)
 
 # %%
 rows = []
-mirrored = mute.reconstruct(world.images.flip(-1)).flip(-1).cpu()
+mirrored = mute(world.images.flip(-1)).flip(-1).cpu()
 for name, picture in (
     pictures | {"GAN without noise, mirrored pictures": mirrored, "true": truth}
 ).items():
@@ -740,7 +739,10 @@ dice = {"GAN without noise": mute} | {
     f"GAN, lambda {weight:g}": model for weight, (model, _) in sweep.items()
 }
 paintings = {
-    name: [gan_training.sample(model, world.images, roll).cpu() for roll in range(rolls)]
+    name: [
+        gan_training.sample(model.network, model.representation, world.images, roll).cpu()
+        for roll in range(rolls)
+    ]
     for name, model in dice.items()
 } | {"drawn from the posterior": [drawn(roll) for roll in range(rolls)]}
 pairs = [
@@ -1125,28 +1127,32 @@ if lab.dataset not in ("toyworld", "photos"):
         lab.choose(test=4, quick=16, course=32),
         lab.choose(test=1, quick=2, course=8),
     )
-    fit_settings = training.FitSettings(epochs=epochs, seed=lab.seed)
     painted = {"gray (no color)": metrics.gray_prediction(true)}
     for name, representation in {"regressor": "luma-chroma", "classifier": "ab313"}.items():
-        model = Colorizer.create(representation, "unet-half", width=width, seed=lab.seed)
-        training.fit(model, seen, settings=fit_settings)
-        painted[name] = model.reconstruct(unseen).cpu()
+        model = Colorizer(representation, "unet-half", width=width, seed=lab.seed)
+        model.fit(seen, epochs=epochs, seed=lab.seed)
+        painted[name] = model(unseen).cpu()
 
     players = {}
     for weight in (lambda_l1, 100.0):
-        model = Colorizer.create("luma-chroma", "unet-noise", width=width, seed=lab.seed)
-        critic = gan_training.discriminator_for(model, layers=1, width=width, seed=lab.seed)
+        model = Colorizer("luma-chroma", "unet-noise", width=width, seed=lab.seed)
+        space = model.representation
+        discriminator = gan_training.discriminator_for(
+            space, layers=1, width=width, seed=lab.seed
+        )
         settings = gan_training.GanSettings(learning_rate=1e-3, lambda_l1=weight)
-        players[f"GAN, lambda {weight:g}"] = (model, critic, settings)
+        players[f"GAN, lambda {weight:g}"] = (model.network, discriminator, space, settings)
     players["C-DCGAN, as far as told"] = gan_training.c_dcgan(width=width, seed=lab.seed)
-    for name, (model, critic, settings) in players.items():
+    for name, (generator, discriminator, space, settings) in players.items():
         settings = dataclasses.replace(
             settings, epochs=epochs, batch_size=64, seed=lab.seed
         )
-        notes = gan_training.fit(model, critic, seen, settings=settings)
-        painted[name] = model.reconstruct(unseen).cpu()
-        for sign in notes.signs:
-            print(f"{name}, {sign}")
+        notes = gan_training.fit_gan(
+            generator, discriminator, space, seen, **vars(settings)
+        )
+        painted[name] = Colorizer(space, generator)(unseen).cpu()
+        for warning in notes.warnings.values():
+            print(f"{name}, {warning}")
 
     rows = []
     for name, picture in painted.items():

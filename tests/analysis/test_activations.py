@@ -8,14 +8,13 @@ from labkit.analysis.activations import (
     GradientNorms,
     activation_grid,
     activations,
-    as_pictures,
-    explained,
-    linear_readout,
+    channel_images,
+    linear_probe,
+    r_squared,
 )
 from labkit.colorizer import Colorizer
 from labkit.data import toyworld
 from labkit.models import make_network
-from labkit.training import loop as train
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_activations_leave_the_network_as_it_was(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("name", ["bottleneck", ""])
 def test_unknown_layers_are_refused_and_no_hook_stays(network: nn.Module, name: str) -> None:
-    with pytest.raises(LabkitError, match=f"no layer '{name}': choose among encoder, encoder.0"):
+    with pytest.raises(LabkitError, match=f"unknown layer: got .{name}., expected one of encoder, encoder.0"):
         activations(network, torch.rand(1, 1, 8, 8), ["encoder.0", name])
     assert not any(module._forward_hooks for module in network.modules())
 
@@ -61,9 +60,9 @@ def test_hooks_go_even_when_the_network_raises(network: nn.Module) -> None:
 def test_pictures_are_the_channels_that_vary_most_stretched_to_the_full_range() -> None:
     pattern = torch.tensor([[0.0, 1.0], [2.0, 4.0]])
     activation = torch.stack([pattern, torch.full((2, 2), 7.0), -3 * pattern, 0.1 * pattern])
-    pictures = as_pictures(activation, 2)
+    pictures = channel_images(activation, 2)
     torch.testing.assert_close(pictures, torch.stack([pattern / 4, 1 - pattern / 4])[:, None])
-    pictures = as_pictures(activation, 6)  # two more than there are, and one of those is constant
+    pictures = channel_images(activation, 6)  # two more than there are, and one of those is constant
     assert pictures.shape == (6, 1, 2, 2) and float(pictures.amax()) == 1
     assert [float(p.amax()) for p in pictures] == [1, 0, 1, 1, 0, 0]
 
@@ -81,10 +80,10 @@ def test_readout_finds_what_is_linear_and_only_that() -> None:
     weights = torch.randn(20, 2, generator=rng)
     linear = features.flatten(1) @ weights + 3
     unrelated = torch.randn(400, 2, generator=rng)
-    assert explained(linear_readout(features, linear), linear[200:]) > 0.999
-    assert explained(linear_readout(features, unrelated), unrelated[200:]) < 0.1
+    assert r_squared(linear_probe(features, linear), linear[200:]) > 0.999
+    assert r_squared(linear_probe(features, unrelated), unrelated[200:]) < 0.1
     squared = features.flatten(1)[:, :1] ** 2  # it is there, but not linearly
-    assert explained(linear_readout(features, squared), squared[200:]) < 0.1
+    assert r_squared(linear_probe(features, squared), squared[200:]) < 0.1
 
 
 def test_readout_is_ridge_regression() -> None:
@@ -97,18 +96,18 @@ def test_readout_is_ridge_regression() -> None:
         penalty = 0.1 * x.square().sum() / count
         weights = torch.linalg.solve(x.T @ x + penalty * torch.eye(count).double(), x.T @ y)
         expected = (features[40:] - features[:40].mean(0)).double() @ weights + target[:40].double().mean(0)
-        torch.testing.assert_close(linear_readout(features, target, ridge=0.1), expected.float())
+        torch.testing.assert_close(linear_probe(features, target, ridge=0.1), expected.float())
 
 
 def test_readout_of_constant_features_is_the_mean() -> None:
     target = torch.arange(10.0)[:, None]
-    torch.testing.assert_close(linear_readout(torch.ones(10, 4), target), torch.full((5, 1), 2.0))
+    torch.testing.assert_close(linear_probe(torch.ones(10, 4), target), torch.full((5, 1), 2.0))
 
 
 @pytest.mark.parametrize("target", [torch.rand(8), torch.rand(9, 1), torch.rand(8, 1, 1)])
 def test_readout_refuses_other_shapes(target: Tensor) -> None:
-    with pytest.raises(ValueError, match="must hold the same N"):
-        linear_readout(torch.rand(8, 3), target)
+    with pytest.raises(ValueError, match="with the same N"):
+        linear_probe(torch.rand(8, 3), target)
 
 
 def test_gradient_norms_are_those_of_each_backward_pass() -> None:
@@ -129,11 +128,11 @@ def test_gradient_norms_are_those_of_each_backward_pass() -> None:
 def test_gradient_norms_go_with_fit() -> None:
     """One row per step; the run itself is the same as without."""
     images = toyworld.generate(40).images
-    settings = train.FitSettings(epochs=2, batch_size=16, precision="float32", device="cpu")
-    plain, watched = (Colorizer.create("luma-chroma", "unet-half", width=4) for _ in range(2))
-    train.fit(plain, images, settings=settings, progress=False)
+    settings = {"epochs": 2, "batch_size": 16, "precision": "float32", "device": "cpu", "progress": False}
+    plain, watched = (Colorizer("luma-chroma", "unet-half", width=4) for _ in range(2))
+    plain.fit(images, **settings)
     with GradientNorms(watched.network) as norms:
-        train.fit(watched, images, settings=settings, progress=False)
+        watched.fit(images, **settings)
     assert norms.values().shape == (2 * 3, len(norms.layers)) and norms.layers[0] == "encoder.0.0"
     assert norms.layers[-1] == "output.0" and (norms.values() > 0).all()
     for one, other in zip(plain.network.parameters(), watched.network.parameters(), strict=True):

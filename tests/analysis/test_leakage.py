@@ -82,7 +82,7 @@ def test_jacobian_evaluates_and_restores_the_mode() -> None:
 
 
 def test_jacobian_refuses_pixels_outside() -> None:
-    with pytest.raises(ValueError, match=r"inside the output of 8x8. Got \(8, 0\)"):
+    with pytest.raises(ValueError, match=r"got \(8, 0\), expected one of 8x8"):
         leakage.jacobian(network("unet-half"), torch.rand(1, 1, 16, 16), [(8, 0)])
 
 
@@ -119,9 +119,9 @@ def test_profile_and_index_of_a_filter() -> None:
     pixels = [(8, 8), (5, 10)]
     found = leakage.jacobian(Filter(weight), torch.rand(2, 1, 16, 16), pixels)
     result = leakage.profile(found, pixels)
-    torch.testing.assert_close(result.share[:4], torch.tensor([5, 8, 32, 0]) / 45)
+    torch.testing.assert_close(result.fraction[:4], torch.tensor([5, 8, 32, 0]) / 45)
     torch.testing.assert_close(result.mean[:4], torch.tensor([5.0, 1, 2, 0]))
-    assert result.share.shape == result.mean.shape == (16,)
+    assert result.fraction.shape == result.mean.shape == (16,)
     torch.testing.assert_close(leakage.leakage_index(found, pixels), torch.full((2, 2), 32 / 45))
     torch.testing.assert_close(leakage.leakage_index(found, pixels, radius=2), torch.zeros(2, 2))
 
@@ -130,12 +130,12 @@ def test_profile_at_the_border_counts_only_pixels_that_exist() -> None:
     found = leakage.jacobian(Filter(torch.ones(1, 1, 5, 5)), torch.rand(1, 1, 9, 9), [(0, 0)])
     result = leakage.profile(found, [(0, 0)])
     torch.testing.assert_close(result.mean[:4], torch.tensor([1.0, 1, 1, 0]))
-    torch.testing.assert_close(result.share[:4], torch.tensor([1, 3, 5, 0]) / 9)
+    torch.testing.assert_close(result.fraction[:4], torch.tensor([1, 3, 5, 0]) / 9)
 
 
 def test_shares_add_up_and_agree_with_the_index() -> None:
     found = leakage.jacobian(network("slr-baseline"), torch.rand(3, 1, 16, 16), PIXELS)
-    share = leakage.profile(found, PIXELS).share
+    share = leakage.profile(found, PIXELS).fraction
     torch.testing.assert_close(share.sum(), torch.tensor(1.0))
     torch.testing.assert_close(1 - share[:2].sum(), leakage.leakage_index(found, PIXELS).mean())
 
@@ -143,7 +143,7 @@ def test_shares_add_up_and_agree_with_the_index() -> None:
 def test_a_network_that_listens_to_nothing_leaks_nothing() -> None:
     zero = torch.zeros(1, 2, 2, 8, 8)
     assert leakage.leakage_index(zero, [(1, 1), (2, 2)]).tolist() == [[0, 0]]
-    assert leakage.profile(zero, [(1, 1), (2, 2)]).share.sum() == 0
+    assert leakage.profile(zero, [(1, 1), (2, 2)]).fraction.sum() == 0
 
 
 # -------------------------------------------------------------------------------------------------- flat regions
@@ -165,7 +165,7 @@ def test_scenes_are_flat_where_they_say_so() -> None:
 
 
 def test_scenes_have_a_smallest_size() -> None:
-    with pytest.raises(ValueError, match=r"at least 8 pixels. Got 4"):
+    with pytest.raises(ValueError, match=r"size must be a whole number of 8 or more. Got 4"):
         leakage.flat_beside_texture(1, size=4)
 
 

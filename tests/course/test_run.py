@@ -103,11 +103,65 @@ def test_a_mistake_stops_everything_before_it_starts(here: Path, options: dict[s
     assert not (here / "ran").exists() and not (here / "runs").exists()
 
 
-def test_a_file_that_is_no_notebook_is_named(here: Path) -> None:
-    path = write_lab(here, "00_one", "1")
-    path.write_text("{")
-    with pytest.raises(LabkitError, match="00_one"):
-        plan(["00"], "test", [], [])
+def kernel(**about: str) -> str:
+    """A notebook for another kernel."""
+    notebook = new_notebook(cells=[new_code_cell("x <- 1")], metadata={"kernelspec": about})
+    return nbformat.writes(notebook)
+
+
+R = kernel(name="ir", display_name="R", language="R")
+UNREADABLE = {
+    "02_r": (R, "02_r.ipynb is written in R (its kernel is 'R'): labkit runs Python notebooks only"),
+    "03_r": (kernel(name="ir", display_name="My R"), "is written in R (its kernel is 'My R')"),
+    "04_julia": (kernel(name="julia-1.9", display_name="Julia 1.9", language="julia"), "is written in julia"),
+    "05_cut": (R[:200], "05_cut.ipynb is not a readable notebook"),
+    "06_empty": ("", "06_empty.ipynb is not a readable notebook"),
+    "07_list": ("[]", "is not a notebook: it has no cells"),
+    "08_cells": (json.dumps({"cells": [1, None], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), "is a damaged"),
+    "09_names": (json.dumps({"cells": {}, "metadata": [], "nbformat": 4, "nbformat_minor": 5}), ""),
+}
+
+
+def test_what_cannot_be_read_is_named_and_the_others_run(here: Path) -> None:
+    write_lab(here, "00_one", "1 + 1")
+    for name, (text, _) in UNREADABLE.items():
+        (here / "notebooks" / f"{name}.ipynb").write_text(text)
+    write_lab(here, "10_parameters", "1", parameters="x = 1")
+    write_lab(here, "11_last", "2 + 2")
+    results, printed = quiet_run(parameters=[("alpha", "nan")])
+    assert [result.status for result in results] == ["ok", *["failed"] * (len(UNREADABLE) + 1), "ok"]
+    for result, (_, reason) in zip(results[1:], UNREADABLE.values(), strict=False):
+        assert reason in str(result.failure) and result.job.key in printed
+    assert "10_parameters.ipynb: parameters cell, line 1" in str(results[-2].failure)
+    text = (here / "runs" / "metrics.json").read_text()
+    metrics = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert metrics["labs"][0]["parameters"]["alpha"] is None
+    assert "10_parameters" in (here / "runs" / "report.html").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
+def test_a_name_that_is_no_text_is_a_name(here: Path) -> None:
+    path = write_lab(here, "00_one", r"open('r\udce9sult', 'w'); print('\udce9')")
+    path = path.rename(here / os.fsdecode(b"caf\xe9 {x}.ipynb"))
+    [result], _ = quiet_run([str(path)], out=os.fsdecode(b"r\xe9sultats"))
+    assert result.status == "ok", result.failure
+    metrics = json.loads((here / os.fsdecode(b"r\xe9sultats") / "metrics.json").read_text())
+    assert metrics["labs"][0]["lab"] == path.stem
+    entry = Ledger(here / os.fsdecode(b"r\xe9sultats") / "ledger.jsonl").entries("run")[0]
+    assert entry.key == result.job.key and entry.status == "ok"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 1.5, True, float("nan")])
+def test_a_timeout_is_a_number_of_seconds(here: Path, timeout: Any) -> None:
+    write_lab(here, "00_one", "1")
+    with pytest.raises(LabkitError, match="timeout must be a whole number of 1 or more"):
+        quiet_run(timeout=timeout)
+
+
+def test_a_sweep_over_lists_keeps_their_brackets(here: Path) -> None:
+    write_lab(here, "00_one", "1", parameters=PARAMETERS + "\nwidths: list[int] = [1]  # of layers")
+    jobs = plan(["00"], "test", [], [("widths", "[1,2],[3],4")])
+    assert [job.parameters["widths"] for job in jobs] == [[1, 2], [3], [4]]
 
 
 def test_out_must_not_be_a_file(here: Path) -> None:

@@ -84,8 +84,7 @@ def test_labs_are_found_by_number_name_and_path(course: Path) -> None:
     with pytest.raises(LabkitError, match="no labs in"):
         list_labs(course / "nowhere")
     (course / "notebooks" / "91_bad.ipynb").write_text("{")
-    with pytest.raises(LabkitError, match=r"91_bad\.ipynb is not a readable notebook"):
-        list_labs(course)
+    assert [lab.title for lab in list_labs(course)] == ["A tiny lab", "bad"]  # a damaged lab hides no other one
 
 
 # check

@@ -217,13 +217,13 @@ def test_few_large_scenes_take_little_time() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: generate(0), "count of 1 or more"),
-        (lambda: generate(3, seed=-1), "seed of 0 or more"),
-        (lambda: generate(3, size=8), "size=8 is no image size"),
-        (lambda: generate(3, size=1000), "too large"),
+        (lambda: generate(0), "count must be a whole number of 1 or more. Got 0"),
+        (lambda: generate(3, seed=-1), "seed must be a whole number of 0 or more. Got -1"),
+        (lambda: generate(3, size=8), "size must be a whole number from 32 to 256. Got 8"),
+        (lambda: generate(3, size=1000), "size must be a whole number from 32 to 256. Got 1000"),
         (lambda: generate(3, split="dev"), "no split 'dev'"),
         (lambda: load("toyworld", classes="beach"), "no class 'beach': choose among meadow, fair, sky"),
-        (lambda: load("toyworld", limit=0), "limit=0"),
+        (lambda: load("toyworld", limit=0), "limit must be a whole number of 1 or more. Got 0"),
         (lambda: optimum(generate(2), RGB(), "huber"), "loss='huber'"),
     ],
 )

@@ -123,8 +123,11 @@ def test_the_packaged_copy_is_found_without_a_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr("labkit.artifacts.__file__", str(copy.parent / "artifacts.py"))
     assert package.folder() == copy
     (copy / "qureshi.csv").unlink()
-    with pytest.raises(LabkitError, match="install labkit again"):
-        package.folder()
+    package._all_rows.cache_clear()
+    with pytest.raises(LabkitError, match=r"qureshi.csv is missing.* install labkit again"):
+        published()
+    monkeypatch.undo()
+    package._all_rows.cache_clear()
 
 
 def test_rows_are_plain_and_frozen():

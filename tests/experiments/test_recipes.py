@@ -3,20 +3,22 @@
 import dataclasses
 import json
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from labkit import LabkitError
 from labkit.data import load
-from labkit.experiments.claims import DIFFERENCE, PERCENT, PRINTED_AS, RATIO, gains, printed_value
+from labkit.experiments.printed import DIFFERENCE, PERCENT, PRINTED_AS, RATIO, compare_gains, printed_value
 from labkit.experiments.published import PAPERS, published
-from labkit.experiments.recipes import OWN, PROFILES, RECIPES, Recipe, System, find_recipes
+from labkit.experiments.recipes import RECIPES, find_recipes
 from labkit.experiments.reproduce import make_colorizer
+from labkit.experiments.schema import OWN, PROFILES, Claim, Decoding, Printed, PrintedGain, Recipe, Setup, System
 from labkit.models import count_parameters, make_network
+from labkit.options import FitSettings
 from labkit.representation import make_representation
-from labkit.training import gan as adversarial
-from labkit.training.loop import FitSettings, fit
+from labkit.training.gan import discriminator_for, fit_gan
 
 EACH = [pytest.param(recipe, id=recipe.name) for recipe in RECIPES.values()]
 ALL = [(recipe, system) for recipe in RECIPES.values() for system in recipe.systems]
@@ -34,20 +36,17 @@ def parameters(recipe: Recipe, system: System, profile: str) -> int:
 def test_a_recipe_is_complete(recipe: Recipe) -> None:
     assert tuple(recipe.profiles) == PROFILES
     assert recipe.paper in (*PAPERS, OWN) and recipe.line
-    names = [reading.name for system in recipe.systems for reading in system.decodings]
-    assert len(set(names)) == len(names)
-    for relation in recipe.claims:
-        assert {relation.better, relation.worse} <= set(names)
-        assert (relation.better, relation.metric) != (relation.worse, relation.worse_metric or relation.metric)
+    for claim in recipe.claims:
+        assert (claim.better, claim.metric) != (claim.worse, claim.worse_metric or claim.metric)
     for profile in PROFILES[1:]:
         trainings = [json.dumps(recipe.training(system, profile, 0), sort_keys=True) for system in recipe.systems]
         assert len(set(trainings)) == len(trainings), "two systems are the same training"
         assert [parameters(recipe, system, profile) for system in recipe.systems]  # every network can be made
     for system in recipe.systems:
-        for reading in system.decodings:
-            make_representation(system.representation, **{**system.representation_options, **reading.options})
-            if reading.printed:
-                assert any(printed_value(recipe, reading.printed, metric) is not None for metric in recipe.metrics)
+        for decoding in system.decodings:
+            make_representation(system.representation, **{**system.representation_options, **decoding.options})
+            if decoding.printed:
+                assert any(printed_value(recipe, decoding.printed, metric) is not None for metric in recipe.metrics)
 
 
 def test_the_papers_numbers_are_found() -> None:
@@ -68,12 +67,12 @@ def test_every_printed_score_is_compared() -> None:
     """Each MSE, MAE, PSNR and SSIM of the papers, and each gain in one of them, meets a number of ours."""
     met = set()
     for recipe in RECIPES.values():
-        for printed in (reading.printed for system in recipe.systems for reading in system.decodings):
+        for printed in (decoding.printed for decoding in recipe.decodings):
             for metric, word in PRINTED_AS.items():
                 if printed and printed_value(recipe, printed, metric) is not None:
                     met.add((recipe.paper, printed.system, word))
-        for gain, relation in ((gain, r) for r in recipe.claims if r.printed for gain in gains(recipe, [])):
-            met.add((recipe.paper, relation.printed.system, gain.metric))
+        for gain, claim in ((gain, c) for c in recipe.claims if c.printed for gain in compare_gains(recipe, [])):
+            met.add((recipe.paper, claim.printed.system, gain.metric))
     scores = [word + kind for word in PRINTED_AS.values() for kind in ("", RATIO, PERCENT, DIFFERENCE)]
     asked = {(row.paper, row.system, row.metric) for row in published() if row.value is not None}
     assert {row for row in asked if row[2] in scores} <= met
@@ -131,24 +130,84 @@ def _once() -> list[object]:
 
 @pytest.mark.parametrize(("recipe", "system"), _once())
 def test_twenty_steps_on_a_batch(recipe: Recipe, system: System) -> None:
-    images = load("toyworld", limit=8).images[..., ::2, ::2].contiguous()
+    images = load("toyworld", "train", limit=8).images[..., ::2, ::2].contiguous()
     training = recipe.training(system, "test", 0)
     colorizer = make_colorizer(training, 0)
     loop = {"epochs": 20, "batch_size": 8, "flips": False, "device": "cpu", "precision": "float32"}
     if system.gan is None:
         # 20 steps are few: a constant rate that any of the networks survives
-        history = fit(colorizer, images, settings=FitSettings(**loop, learning_rate=0.02), progress=False)
+        history = colorizer.fit(images, **loop, learning_rate=0.02, progress=False)
         losses = [row["train_loss"] for row in history.rows]
         assert losses[-1] < 0.9 * losses[0]
     else:
         options = {**system.gan, "width": 4}
-        critic = adversarial.discriminator_for(colorizer, layers=1, width=options.pop("width"))
+        space = colorizer.representation
+        discriminator = discriminator_for(space, layers=1, width=options.pop("width"))
         options.pop("layers")
-        settings = adversarial.GanSettings(**{**loop, **options})
-        played = adversarial.fit(colorizer, critic, images, settings=settings, progress=False)
+        played = fit_gan(colorizer.network, discriminator, space, images, **(loop | options), progress=False)
         assert all(math.isfinite(value) for row in played.rows for value in row.values())
-    picture = colorizer.reconstruct(images)
+    picture = colorizer(images)
     assert picture.shape == images.shape and float(picture.min()) >= 0 and float(picture.max()) <= 1
+
+
+TINY = Recipe(
+    name="tiny",
+    paper="qureshi",
+    line="a regression and a classification",
+    systems=(System("regression", "rgb", "unet"), System("bins", "rgb24", "cnn")),
+    profiles={"test": Setup(dataset="toyworld", hold_out=True, fit=FitSettings(epochs=2))},
+    thresholds=(0.05,),
+    claims=(Claim("regression beats bins", "regression", "bins"),),
+)
+
+
+def _with_system(**changes: Any) -> dict[str, Any]:
+    return {"systems": (dataclasses.replace(TINY.systems[0], **changes), TINY.systems[1])}
+
+
+def _with_claim(**changes: Any) -> dict[str, Any]:
+    return {"claims": (dataclasses.replace(TINY.claims[0], **changes),)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"paper": "quershi"}, "unknown paper 'quershi': expected one of qureshi, dalban"),
+        ({"profiles": {"quik": Setup()}}, "unknown profile 'quik'"),
+        ({"profiles": {"test": Setup("cifar")}}, "unknown data set 'cifar'"),
+        ({"profiles": {"test": Setup(test_dataset="flowers")}}, "unknown data set 'flowers'"),
+        ({"metrics": ("msee",)}, "unknown metric 'msee': expected one of mse, mae"),
+        (_with_system(network="u-net"), "unknown network 'u-net': expected one of cnn"),
+        (_with_system(representation="hsv"), "unknown representation 'hsv': expected one of rgb"),
+        (_with_system(changes={"quik": {}}), "unknown profile 'quik'"),
+        (_with_system(before={"quik": {}}), "unknown profile 'quik'"),
+        (_with_system(changes={"test": {"speed": 2}}), "speed"),
+        (_with_system(more=(Decoding("bins"),)), "two decodings have the name 'bins'"),
+        (_with_system(printed=Printed("3", "regression V-Net")), "system 'regression V-Net': choose from"),
+        (_with_system(printed=Printed("6", "regression U-Net")), "no published row has table '6' and system"),
+        (_with_system(printed=Printed("3", "regression U-Net", {"quik": "why"})), "unknown profile 'quik'"),
+        (_with_claim(worse="bin"), "unknown decoding of the claim 'regression beats bins': 'bin'"),
+        (_with_claim(metric="KID (labkit features)"), "unknown metric 'KID"),  # kid=False
+        (_with_claim(metric="accuracy 0.1"), "unknown metric 'accuracy 0.1'"),
+        (_with_claim(metric="validation mse, epoch 3"), "unknown metric 'validation mse, epoch 3'"),
+        (_with_claim(worse_metric="skill deer"), "unknown metric 'skill deer'"),
+        (_with_claim(paper="zhang"), "unknown paper of the claim"),
+        (_with_system(more=(Decoding("a|b"),)), r"the name 'a\\|b' holds a \\|"),
+        ({"paper_profiles": ("full",)}, "unknown profile 'full'"),
+        (_with_claim(printed=PrintedGain("U-Net over CNN")), "system 'U-Net over CNN'"),
+        (_with_claim(printed=PrintedGain("regression U-Net", {"quik": "why"})), "unknown profile 'quik'"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(LabkitError, match=f"recipe 'tiny': .*{message}"):
+        dataclasses.replace(TINY, **changes)
+
+
+@pytest.mark.parametrize(
+    "metric", ["psnr_pooled", "skill", "accuracy 0.05 red", "validation mse, epoch 2", "validation right bins, epoch 1"]
+)
+def test_what_a_recipe_measures(metric: str) -> None:
+    assert TINY.measures(metric) and dataclasses.replace(TINY, **_with_claim(metric=metric))
 
 
 def test_no_recipe_can_be_changed_by_mistake() -> None:

@@ -19,18 +19,23 @@ from labkit.colorizer import WEIGHTS_FILE, Colorizer
 from labkit.data import load
 from labkit.data.dataset import resize
 from labkit.data.folder import listing
+from labkit.experiments import images as images_module
 from labkit.experiments import measured as measured_package
-from labkit.experiments import recipes, tables
-from labkit.experiments import reproduce as module
+from labkit.experiments import page as page_module
+from labkit.experiments import per_image, recipes, results
+from labkit.experiments.images import load_images
 from labkit.experiments.measured import measured, read
-from labkit.experiments.recipes import TOY, Claim, Decoding, Printed, Recipe, Setup, System
-from labkit.experiments.reproduce import Run, reproduce
-from labkit.experiments.tables import comparison, overview, summary
+from labkit.experiments.recipes.shared import TOY
+from labkit.experiments.reproduce import reproduce
+from labkit.experiments.results import results_page
+from labkit.experiments.runs import Run
+from labkit.experiments.schema import Claim, Decoding, Printed, Recipe, Setup, System
+from labkit.experiments.tables import means_table, printed_table
 from labkit.ledger import Ledger
 from labkit.metrics import color_bias, evaluate, gray_prediction, kid, mse, score
+from labkit.options import FitSettings
 from labkit.representation import Classification
-from labkit.training import loop as train
-from labkit.training.loop import FitSettings
+from labkit.training.checkpoint import Checkpoint
 
 QUICKLY = replace(TOY, limit=16, test_limit=8, fit=FitSettings(epochs=2, batch_size=8, device="cpu"))
 TINY = Recipe(
@@ -47,7 +52,7 @@ TINY = Recipe(
     claims=(Claim("regression beats bins", "regression", "bins"),),
     differs="Everything.",
 )
-COUSIN = replace(TINY, name="cousin", systems=TINY.systems[:1])  # shares a training with tiny
+COUSIN = replace(TINY, name="cousin", systems=TINY.systems[:1], claims=())  # shares a training with tiny
 FAILING = replace(
     TINY,
     name="failing",
@@ -70,7 +75,7 @@ def plain(line: str) -> str:
 @pytest.fixture(autouse=True)
 def few_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "RECIPES", {r.name: r for r in (TINY, COUSIN, FAILING)})
-    monkeypatch.setattr(tables, "RECIPES", recipes.RECIPES)
+    monkeypatch.setattr(results, "RECIPES", recipes.RECIPES)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +108,7 @@ def test_what_it_leaves_behind(done: Path) -> None:
     values = [row.value for row in rows if row.system == "regression" and row.metric == "mse"]
     assert float(mse["ours"]) == pytest.approx(sum(values) / 2)
     (data,) = json.loads((done / "reproduce.json").read_text())["recipes"]
-    assert data["relations"][0]["claim"] == "regression beats bins" and data["differs"] == "Everything."
+    assert data["claims"][0]["claim"] == "regression beats bins" and data["differs"] == "Everything."
     page = (done / "reproduce.html").read_text()
     assert "Results of labkit reproduce" in page and "All 1 ended well." in page and "executed copy" not in page
     assert page.count("<img ") == 2 and 'alt="The first 8 test images in rows' in page and "Everything." in page
@@ -130,9 +135,9 @@ def test_the_numbers_are_those_of_the_kept_models(done: Path) -> None:
 
     (folder,) = (done / "models").glob("luma-chroma-unet-half-seed1-*")
     half = Colorizer.load(folder)
-    flipped = score(half.reconstruct(images, flip_average=True), images)
+    flipped = score(half(images, flip_average=True), images)
     assert rows["half, flipped", "mse"].value == pytest.approx(flipped["mse"], rel=1e-5)
-    right = ((half.reconstruct(images) - images / 255).abs() <= 0.05).all(dim=1).float().mean()
+    right = ((half(images) - images / 255).abs() <= 0.05).all(dim=1).float().mean()
     assert rows["half", "accuracy 0.05"].value == pytest.approx(float(right), rel=1e-4)
 
 
@@ -143,8 +148,8 @@ def test_nothing_is_done_twice(done: Path, tmp_path: Path, monkeypatch: pytest.M
     before = (done / "measured" / "tiny.test.csv").read_bytes()
     with pytest.raises(LabkitError, match="already holds metrics.json: add --resume"):
         reproduce(["tiny"], profile="test", seeds=2, out=done)
-    monkeypatch.setattr(module, "fit", never)
-    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    monkeypatch.setattr(Colorizer, "fit", never)
+    monkeypatch.setattr(page_module, "_figures", lambda *args: [])
     reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
     assert (done / "measured" / "tiny.test.csv").read_bytes() == before
     (done / "measured" / "tiny.test.csv").unlink()  # killed between the ledger and the table
@@ -159,19 +164,19 @@ def test_nothing_is_done_twice(done: Path, tmp_path: Path, monkeypatch: pytest.M
         reproduce(["tiny"], profile="test", seeds=3, out=done, resume=True)
 
 
-def test_other_readings_are_scored_without_training(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_decodings_are_scored_without_training(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = replace(TINY.systems[1], more=(Decoding("bins, sampled", {"decode": "sample"}),))
-    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(more,)))
-    monkeypatch.setattr(module, "fit", None)
-    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(more,), claims=()))
+    monkeypatch.setattr(Colorizer, "fit", None)
+    monkeypatch.setattr(page_module, "_figures", lambda *args: [])
     (outcome,) = reproduce(["tiny"], profile="test", seeds=2, out=done, resume=True)
     assert "bins, sampled" in {row.system for row in outcome.measured}
 
 
-def test_a_reading_at_a_larger_size(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoding_at_a_larger_size(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     larger = replace(TINY.systems[1], more=(Decoding("bins, at 64 pixels", size=64),))
-    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(larger,)))
-    monkeypatch.setattr(module, "fit", None)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=(larger,), claims=()))
+    monkeypatch.setattr(Colorizer, "fit", None)
     (outcome,) = reproduce(["tiny"], profile="test", seeds=1, out=done, resume=True)
     rows = {(row.system, row.metric): row for row in outcome.rows}
     (folder,) = (done / "models").glob("rgb24-cnn-seed0-*")
@@ -181,7 +186,7 @@ def test_a_reading_at_a_larger_size(done: Path, tmp_path: Path, monkeypatch: pyt
     assert rows["bins, at 64 pixels", "mse"].gray == pytest.approx(scores["gray"]["mse"], rel=1e-5)
     assert rows["bins, at 64 pixels", "mse"].oracle is None and rows["bins", "mse"].oracle is not None
     assert rows["bins, at 64 pixels", "mse"].data.endswith("8 test, enlarged to 64 px")
-    grays = [row for row in overview(outcome.recipe, outcome.measured) if row["system"].startswith("gray")]
+    grays = [row for row in means_table(outcome.recipe, outcome.measured) if row["system"].startswith("gray")]
     assert [row["system"] for row in grays] == ["gray", "gray, as for bins, at 64 pixels"]
     assert grays[1]["mse"] == rows["bins, at 64 pixels", "mse"].gray != grays[0]["mse"]
 
@@ -194,7 +199,7 @@ def test_other_photographs_are_another_training(tmp_path: Path, monkeypatch: pyt
     folder = Setup("folder", size=16, network={"width": 4}, fit=replace(QUICKLY.fit, epochs=1))
     one = replace(TINY, systems=TINY.systems[:1], profiles={"test": folder}, claims=())
     monkeypatch.setitem(recipes.RECIPES, "tiny", one)
-    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    monkeypatch.setattr(page_module, "_figures", lambda *args: [])
     for name in ("mine", "yours", "mine"):
         reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path / name, out=tmp_path / "out", resume=True)
     entries = Ledger(tmp_path / "out" / "ledger.jsonl").entries("reproduce")
@@ -209,7 +214,7 @@ def test_missing_images_and_memory_stop_no_other_recipe(tmp_path: Path, monkeypa
     assert len(first.failures) == len(away.systems) and not second.failures and second.rows
     assert all("none" in why for why in first.failures.values())
 
-    monkeypatch.setattr(module, "fit", lambda *args, **kwargs: torch.empty(10**15))
+    monkeypatch.setattr(Colorizer, "fit", lambda *args, **kwargs: torch.empty(10**15))
     (outcome,) = reproduce(["cousin"], profile="test", seeds=1, out=tmp_path / "full")
     (why,) = outcome.failures.values()
     assert why.startswith("out of memory (") and why.endswith("take smaller images, batches or networks")
@@ -223,7 +228,7 @@ def test_what_was_done_is_tabled_without_its_images(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(recipes.RECIPES, "tiny", one)
     out = tmp_path / "out"
     reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path, out=out)
-    monkeypatch.setattr(module, "load_images", lambda *args: (_ for _ in ()).throw(LabkitError("gone")))
+    monkeypatch.setattr(images_module, "load_images", lambda *args: (_ for _ in ()).throw(LabkitError("gone")))
     (outcome,) = reproduce(["tiny"], profile="test", seeds=1, data_root=tmp_path, out=out, resume=True)
     assert outcome.rows and not outcome.failures and "All 1 ended well." in (out / "reproduce.html").read_text()
 
@@ -233,7 +238,7 @@ def test_a_damaged_training_stops_no_other(done: Path, tmp_path: Path, monkeypat
     (tmp_path / "out" / "ledger.jsonl").unlink()
     (first,) = (tmp_path / "out" / "models").glob("rgb-unet-seed0-*")
     (first / "metrics.json").write_text("{")
-    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    monkeypatch.setattr(page_module, "_figures", lambda *args: [])
     (outcome,) = reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "out", resume=True)
     assert (
         list(outcome.failures) == ["tiny: regression, seed 0"]
@@ -245,18 +250,18 @@ def test_a_damaged_training_stops_no_other(done: Path, tmp_path: Path, monkeypat
 def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = replace(TINY, systems=TINY.systems[:1], claims=())
     monkeypatch.setitem(recipes.RECIPES, "tiny", one)
-    monkeypatch.setattr(module, "_figures", lambda *args: [])
-    write, fitted = train.Checkpoint.write, []
+    monkeypatch.setattr(page_module, "_figures", lambda *args: [])
+    write, fitted = Checkpoint.write, []
 
     def killed(*args: Any, **kwargs: Any) -> None:
         write(*args, **kwargs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train.Checkpoint, "write", killed)
+    monkeypatch.setattr(Checkpoint, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut")
     assert not (tmp_path / "cut" / "measured").exists() and not (tmp_path / "cut" / "ledger.jsonl").exists()
-    monkeypatch.setattr(train.Checkpoint, "write", lambda *args, **kwargs: fitted.append(write(*args, **kwargs)))
+    monkeypatch.setattr(Checkpoint, "write", lambda *args, **kwargs: fitted.append(write(*args, **kwargs)))
     reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut", resume=True)
     assert len(fitted) == 1  # the second of two epochs
     reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "whole")
@@ -268,17 +273,17 @@ def test_two_trainings_in_a_row_survive_a_kill_as_well(tmp_path: Path, monkeypat
     twice = replace(TINY.systems[0], before={"test": {"limit": 8, "epochs": 1}})
     recipe = replace(TINY, systems=(twice,), claims=())
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
-    monkeypatch.setattr(module, "_figures", lambda *args: [])
+    monkeypatch.setattr(page_module, "_figures", lambda *args: [])
     assert recipe.training(twice, "test", 0)["before"]["fit"]["epochs"] == 1
-    write, written = train.Checkpoint.write, []
+    write, written = Checkpoint.write, []
 
-    def killed(self: train.Checkpoint, *args: Any) -> None:
+    def killed(self: Checkpoint, *args: Any) -> None:
         write(self, *args)
         written.append(self.file.parent.name)
         if len(written) == 2:  # after the first epoch of the second training
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train.Checkpoint, "write", killed)
+    monkeypatch.setattr(Checkpoint, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut")
     reproduce(["tiny"], profile="test", seeds=1, out=tmp_path / "cut", resume=True)
@@ -291,12 +296,12 @@ def test_two_trainings_in_a_row_survive_a_kill_as_well(tmp_path: Path, monkeypat
 
 def test_a_training_that_fails_keeps_its_row(tmp_path: Path) -> None:
     (outcome,) = reproduce(["failing"], profile="test", seeds=1, out=tmp_path)
-    table = {row["system"]: row for row in comparison(outcome.recipe, outcome.measured, outcome.failures)}
+    table = {row["system"]: row for row in printed_table(outcome.recipe, outcome.measured, outcome.failures)}
     assert table["wild"]["verdict"].startswith("failed: the loss is") and "ours" not in table["wild"]
     assert table["regression"]["ours"] > 0
     assert [entry.status for entry in Ledger(tmp_path / "ledger.jsonl").entries("reproduce")] == ["failed", "ok"]
     assert "1 of 1 failed" in (tmp_path / "reproduce.html").read_text()
-    assert [row["system"] for row in overview(outcome.recipe, outcome.measured)] == ["gray", "regression"]
+    assert [row["system"] for row in means_table(outcome.recipe, outcome.measured)] == ["gray", "regression"]
 
 
 def test_a_shared_training_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,16 +323,16 @@ def test_what_is_measured_is_part_of_what_decides_a_result() -> None:
 
 
 def test_before_anything_is_measured() -> None:
-    table = comparison(TINY, [])
+    table = printed_table(TINY, [])
     assert {row["verdict"] for row in table} == {"not measured yet"}
-    assert table[0]["published"] == 0.0038 and overview(TINY, []) == []
+    assert table[0]["published"] == 0.0038 and means_table(TINY, []) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"names": ["tinny"]}, "unknown recipe 'tinny'"),
-        ({"seeds": 0}, "--seeds must be at least 1"),
+        ({"seeds": 0}, "seeds must be a whole number of 1 or more"),
         ({"profile": "fast"}, "profile must be one of"),
     ],
 )
@@ -337,24 +342,38 @@ def test_mistakes_cost_no_training(tmp_path: Path, arguments: dict[str, Any], me
     assert not (tmp_path / "out").exists()
 
 
-def test_the_readmes_table(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_results(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured_package, "folder", lambda: None)
-    assert summary().startswith("Nothing measured yet")
+    assert results_page().startswith("Nothing measured yet")
     text = (
         (done / "measured" / "tiny.test.csv")
         .read_text()
         .replace(",test,", ",quick,")
         .replace("profile test", "profile quick")
     )
-    (done / "copied").mkdir()
+    (done / "copied" / "per_image").mkdir(parents=True)
     (done / "copied" / "tiny.quick.csv").write_text(text)
     monkeypatch.setattr(measured_package, "folder", lambda: done / "copied")
-    lines = summary().splitlines()
-    (claim,) = [line for line in lines if "regression beats bins" in line]
+    page = results_page()
+    (line,) = [line for line in page.splitlines() if line.startswith("| regression beats bins")]
     a, b = (measured("tiny", name, "mse")[0].mean for name in ("regression", "bins"))
-    assert f"regression: {a:.4g}" in claim and f"bins: {b:.4g}" in claim
-    assert claim.endswith(("| confirmed |", "| undecided |"))
-    assert "- `labkit reproduce tiny --profile quick --seeds 2` (toyworld" in lines[-1]
+    cells = [cell.strip() for cell in line.split("|")]
+    assert f"regression: {a:.4g}" in cells and f"bins: {b:.4g}" in cells and cells[-3:-1] == ["2", "8"]
+    assert "seeds only" in cells and "also differs: representation.name, network.name" in line
+    assert "`labkit reproduce tiny --profile quick --seeds 2`" in page and "8 test; cpu" in page
+    assert "| regression | MSE | 0.0038 |" in page and "## `qureshi`: A. Qureshi" in page
+    shutil.copy(done / "measured" / "per_image" / "tiny.test.npz", done / "copied" / "per_image" / "tiny.quick.npz")
+    (line,) = [line for line in results_page().splitlines() if line.startswith("| regression beats bins")]
+    assert "seeds and images" in line
+
+
+def test_scores_by_image_are_kept(done: Path) -> None:
+    """Their means are the rows, for what the claims compare; a second run takes them over."""
+    rows = {(r.system, r.metric, r.seed): r for r in read(done / "measured" / "tiny.test.csv")}
+    kept = per_image.read_file(done / "measured" / "per_image" / "tiny.test.npz")
+    assert {key[:2] for key in kept} == {(name, "mse") for name in {row.system for row in rows.values()}}
+    for key, values in kept.items():
+        assert values.shape == (8,) and values.mean() == pytest.approx(rows[key].value, rel=1e-3)
 
 
 def test_images_of_a_setup(tmp_path: Path) -> None:
@@ -367,21 +386,21 @@ def test_images_of_a_setup(tmp_path: Path) -> None:
             lines.append(f"{number}.png,{'day' if number % 2 else 'night'},{split}")
         (tmp_path / name / "labels.csv").write_text("\n".join(lines))
     setup = Setup("folder", "flowers17", size=12)
-    whole = module.load_images(setup, tmp_path)
+    whole = load_images(setup, tmp_path)
     assert plain(whole.line) == "flowers17, 12 px: 18 train, 2 test"
-    anybodys = module.load_images(setup, tmp_path / "photos")
+    anybodys = load_images(setup, tmp_path / "photos")
     assert plain(anybodys.line).startswith("photos, 12 px: 18 train")
     assert anybodys.line.startswith(f"photos ({listing(tmp_path / 'photos')}), ")
-    cut = module.load_images(replace(setup, crop=8, test_limit=1), tmp_path)
+    cut = load_images(replace(setup, crop=8, test_limit=1), tmp_path)
     assert torch.equal(cut.train, whole.train[..., 2:10, 2:10]) and len(cut.test) == 1
-    early = module.load_images(replace(setup, fit=FitSettings(patience=2)), tmp_path)
+    early = load_images(replace(setup, fit=FitSettings(patience=2)), tmp_path)
     assert plain(early.line) == "flowers17, 12 px: 16 train, 2 validation, 2 test"
-    by_class = {name: module.load_images(replace(setup, classes=name), tmp_path) for name in ("day", "night")}
-    other = module.load_images(replace(setup, classes="day", test_classes="night"), tmp_path)
+    by_class = {name: load_images(replace(setup, classes=name), tmp_path) for name in ("day", "night")}
+    other = load_images(replace(setup, classes="day", test_classes="night"), tmp_path)
     assert torch.equal(other.test.images, by_class["night"].test.images)
     assert torch.equal(other.train, by_class["day"].train)
     assert plain(other.line).startswith("flowers17 day, 12 px: ") and other.line.endswith(" test (night)")
-    watched = module.load_images(replace(setup, hold_out=True, limit=3), tmp_path)
+    watched = load_images(replace(setup, hold_out=True, limit=3), tmp_path)
     assert plain(watched.line) == "flowers17, 12 px: 3 train, 2 validation, 2 test"
 
 
@@ -389,7 +408,7 @@ def test_gray_test_images_are_refused(tmp_path: Path) -> None:
     for number in range(12):
         Image.effect_noise((16, 16), 10 * number).convert("RGB").save(tmp_path / f"{number}.png")
     with pytest.raises(LabkitError, match=r"the images to score on \(1\) are all gray: give some with color"):
-        module.load_images(Setup("folder", size=16), tmp_path)
+        load_images(Setup("folder", size=16), tmp_path)
 
 
 def test_images_of_several_data_sets(tmp_path: Path) -> None:
@@ -397,14 +416,14 @@ def test_images_of_several_data_sets(tmp_path: Path) -> None:
     for number in range(20):
         colorful(32, number).save(tmp_path / "flowers17" / f"{number}.png")
     setup = Setup("toyworld+folder", "flowers17", size=32, limit=6, test_limit=1)
-    both = module.load_images(setup, tmp_path)
+    both = load_images(setup, tmp_path)
     assert plain(both.line) == "toyworld+flowers17, 32 px: 12 train, 2 test"
-    alone = [module.load_images(replace(setup, dataset=name), tmp_path).train for name in setup.datasets]
+    alone = [load_images(replace(setup, dataset=name), tmp_path).train for name in setup.datasets]
     assert torch.equal(both.train, torch.cat(alone))
-    there = module.load_images(replace(setup, dataset="toyworld", test_dataset="folder"), tmp_path)
+    there = load_images(replace(setup, dataset="toyworld", test_dataset="folder"), tmp_path)
     assert plain(there.line) == "toyworld, 32 px: 6 train, 1 test (flowers17)"
     assert torch.equal(there.train, alone[0]) and torch.equal(there.test.images, both.test.images[1:])
-    small = module.load_images(replace(setup, dataset="folder", shrink=4), tmp_path)
+    small = load_images(replace(setup, dataset="folder", shrink=4), tmp_path)
     assert plain(small.line) == "flowers17, 32 px enlarged from 4: 6 train, 1 test"
     assert torch.equal(small.test.images, there.test.images)  # what is scored keeps its detail
     assert small.train.float().std() < 0.5 * alone[1].float().std()  # noise, averaged over 4 x 4
@@ -426,14 +445,16 @@ def test_more_that_a_recipe_can_ask_for(tmp_path: Path, monkeypatch: pytest.Monk
     rows = {(row.system, row.metric): row for row in outcome.rows if row.seed == 0}
     trained = Colorizer.load(tmp_path / Run(asking, asking.systems[0], "test", 0, "").folder)
     test = load("toyworld", "test", limit=12)
-    painted, gray = trained.reconstruct(test.images), gray_prediction(test.images)
+    predicted, gray = trained(test.images), gray_prediction(test.images)
 
-    assert rows["bins", "KID (labkit features)"].value == pytest.approx(kid(painted, test.images).mean, abs=1e-5)
-    assert rows["bins", "a bias"].value == pytest.approx(float(color_bias(painted, test.images)[:, 0].mean()), abs=1e-4)
+    assert rows["bins", "KID (labkit features)"].value == pytest.approx(kid(predicted, test.images).mean, abs=1e-5)
+    assert rows["bins", "a bias"].value == pytest.approx(
+        float(color_bias(predicted, test.images)[:, 0].mean()), abs=1e-4
+    )
     assert rows["bins", "b bias"].gray == pytest.approx(float(color_bias(gray, test.images)[:, 1].mean()), abs=1e-4)
     label = int(test.labels[0])
     of_class, name = test.labels == label, test.class_names[label]
-    ours, floor = (float(mse(p, test.images)[of_class].mean()) for p in (painted, gray))
+    ours, floor = (float(mse(p, test.images)[of_class].mean()) for p in (predicted, gray))
     assert rows["bins", f"skill {name}"].value == pytest.approx(1 - ours / floor, abs=1e-4)
 
     # the last epoch's row is what the finished network scores on the images that were held out
@@ -448,13 +469,13 @@ def test_more_that_a_recipe_can_ask_for(tmp_path: Path, monkeypatch: pytest.Monk
     assert last["right bins"].gray == pytest.approx(
         float((bins.encode(gray_prediction(held_out)) == nearest).double().mean()), abs=1e-4
     )
-    (finding,) = outcome.findings  # an MSE is better when it is lower, whatever stands around its name
+    (result,) = outcome.claims  # an MSE is better when it is lower, whatever stands around its name
     gains = [
         next(r.value for r in outcome.rows if r.seed == seed and r.metric.endswith("mse, epoch 1"))
         - next(r.value for r in outcome.rows if r.seed == seed and r.metric.endswith("mse, epoch 2"))
         for seed in (0, 1)
     ]
-    assert finding.gain == pytest.approx(sum(gains) / 2)
+    assert result.gain == pytest.approx(sum(gains) / 2)
     page = (tmp_path / "reproduce.html").read_text()
     assert "Measured after each epoch on held-out images" in page and "right bins" in page
 
@@ -472,12 +493,11 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     out = capsys.readouterr().out
     assert "cousin: regression, seed 0  mse 0." in out and "Beside the paper" in out and "not comparable" in out
     failing = ("reproduce", "failing", "--profile", "test", "--seeds", "1", "--out", str(tmp_path / "failing"))
-    assert status(*failing) == 1 and "failed: failing: wild, seed 0: the loss is" in capsys.readouterr().out
+    assert status(*failing) == 1 and "\n  failing: wild, seed 0: the loss is" in capsys.readouterr().err
     assert status("reproduce", "nothing") == 2 and "unknown recipe 'nothing'" in capsys.readouterr().err
 
 
-def test_the_readme_shows_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_results_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the real recipes
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").splitlines()
-    missing = [line for line in summary().splitlines() if line not in readme]
-    assert not missing, "put what `labkit recipes --measured` prints into README.md"
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    assert page == results_page(), "run `labkit recipes --measured > docs/results.md`"

@@ -34,12 +34,11 @@ def own_checks(course: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="session")
 def kernels() -> Iterator[Any]:
     """One server of warm kernels: it takes seconds to start."""
-    from labkit.grading.sandbox.kernels import WarmKernels
-    from labkit.grading.sandbox.namespaces import Limits, best_tier
+    from labkit.grading.sandbox import Limits, Sandbox, best_tier
 
     if not best_tier().safe:
         pytest.skip("this machine has no safe sandbox")
-    with WarmKernels(best_tier(), Limits(seconds=90, output=8 << 20)) as warm:
+    with Sandbox(best_tier(), Limits(seconds=90, output=8 << 20)) as warm:
         yield warm
 
 
@@ -50,7 +49,7 @@ def grade(kernels: Any, course: Path) -> Callable[..., Any]:
 
     def graded(submissions: Path, out: Path, **options: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "WarmKernels", lambda *arguments: nullcontext(kernels))
+            patch.setattr(module, "Sandbox", lambda *arguments, **named: nullcontext(kernels))
             patch.setattr(module, "package_hash", lambda: "")  # the package may be edited while its tests run
             patch.setenv("LABKIT_CHECKS", os.pathsep.join([str(course / "public.py"), str(course / "hidden.py")]))
             settings = {"seed": 7, "timeout": 6, "root": course, **options}

@@ -18,7 +18,7 @@ from labkit.grading.bounded import Bounded
 from labkit.grading.handed_in import Submission
 from labkit.grading.nbval_grader import Grader, Job, Runs
 from labkit.grading.plan import CHECK, make_plan
-from labkit.grading.sandbox.namespaces import best_tier
+from labkit.grading.sandbox import best_tier
 from labkit.grading.submission import parse
 from labkit.grading.template import read_template
 from labkit.ledger import Ledger

@@ -15,8 +15,11 @@ from rich.console import Console
 
 from labkit import LabkitError
 from labkit.grading import gradebook, tables
+from labkit.grading.grade import kernel_life
+from labkit.grading.inputs import draw_inputs
 from labkit.grading.results import Graded
-from labkit.grading.sandbox.namespaces import Tier
+from labkit.grading.sandbox import Tier
+from labkit.grading.template import read_template
 from labkit.ledger import Ledger
 
 Grade = Callable[..., list[Graded]]
@@ -354,3 +357,12 @@ def test_the_check_cell_decides_what_is_asked(course: Path, own_checks: str) -> 
     notebook = student_copy(course)
     assert cell_of(notebook, "check-91-double")["metadata"]["nbgrader"]["points"] == 3  # the hidden one's included
     assert "hidden" not in cell_of(notebook, "check-91-double")["source"].lower()
+
+
+def test_a_kernel_lives_as_long_as_all_its_calls_may_take(course: Path, own_checks: str) -> None:
+    """Each exercise within its limit: then the last one must not be lost for the time of the others."""
+    template = read_template("91", course)
+    inputs = draw_inputs(template, 1)
+    calls = sum(len(drawn) for drawn in inputs.values())
+    assert calls == 12 and len(template.tasks) == 3
+    assert kernel_life(template, inputs, 10) >= 10 * (1 + 3 + 12)

@@ -16,8 +16,7 @@ from labkit import LabkitError
 from labkit.checks import as_code, example, exercise_seed
 from labkit.grading.check import check_notebook
 from labkit.grading.results import Graded
-from labkit.grading.sandbox.kernels import WarmKernels
-from labkit.grading.sandbox.namespaces import Limits, best_tier
+from labkit.grading.sandbox import Limits, Sandbox, best_tier
 
 Grade = Callable[..., list[Graded]]
 SPY = "import builtins\nbuiltins.seen = []\ndef double(x):\n    builtins.seen.append(x)\n    return abs(2 * x)"
@@ -141,7 +140,7 @@ def short_lived() -> Iterator[Any]:
     """Kernels whose life is shorter than all calls of a submission together."""
     if not best_tier().safe:
         pytest.skip("this machine has no safe sandbox")
-    with WarmKernels(best_tier(), Limits(seconds=10, output=8 << 20)) as warm:
+    with Sandbox(best_tier(), Limits(seconds=10, output=8 << 20)) as warm:
         yield warm
 
 
@@ -156,6 +155,6 @@ def test_many_calls_that_take_long_together_lose_no_exercise(
     }
     hand_in(tmp_path / "in", "ann", answered(student_copy(course), slow))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "WarmKernels", lambda *arguments: nullcontext(short_lived))
+        patch.setattr(module, "Sandbox", lambda *arguments, **named: nullcontext(short_lived))
         [ann] = module.grade("91", tmp_path / "in", out=tmp_path / "out", root=course, timeout=8, jobs=1)
     assert ann.score == HIGHEST, json.dumps(ann.model_dump(), indent=1)

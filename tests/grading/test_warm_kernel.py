@@ -18,10 +18,12 @@ from kernel_talk import LIGHT, answer, say
 from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit import LabkitError
-from labkit.grading.sandbox import kernels as warm_kernel
-from labkit.grading.sandbox.kernels import PRELOAD, Kernel, Link, WarmKernels
-from labkit.grading.sandbox.namespaces import LIMITS, NONE, Limits, Tier, best_tier, tiers
-from labkit.grading.sandbox.server import CHECKS_STUB, descendants, processor_time
+from labkit.grading.sandbox import Limits, Sandbox, Tier, best_tier, probe, server, tiers
+from labkit.grading.sandbox.box import PRELOAD
+from labkit.grading.sandbox.keeper import descendants, processor_time
+from labkit.grading.sandbox.kernels import Kernel, Link
+from labkit.grading.sandbox.namespaces import LIMITS, NONE
+from labkit.grading.sandbox.server import CHECKS_STUB
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -35,16 +37,16 @@ def tier(name: str) -> Tier:
 
 
 @pytest.fixture(scope="module")
-def kernels() -> Iterator[WarmKernels]:
-    with WarmKernels(best_tier(), LIMIT, LIGHT) as kernels:
+def kernels() -> Iterator[Sandbox]:
+    with Sandbox(best_tier(), LIMIT, preload=LIGHT) as kernels:
         yield kernels
 
 
 @pytest.fixture
-def kernel(kernels: WarmKernels, tmp_path: Path) -> Iterator[Kernel]:
+def kernel(kernels: Sandbox, tmp_path: Path) -> Iterator[Kernel]:
     kernel = kernels.start(tmp_path)
     yield kernel
-    kernel.kill()
+    kernel.stop()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -129,7 +131,7 @@ def test_a_bad_end_is_named_and_the_grader_lives(kernel: Kernel, name: str) -> N
     assert kernel.reason() == ended and not kernel.alive()
     assert len(said) <= LIMIT.output
     assert psutil.Process().memory_info().rss - before < 60 << 20
-    kernel.kill()
+    kernel.stop()
     assert kernel.reason() == ended
 
 
@@ -175,22 +177,22 @@ time.sleep(99)""",
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, float]]]:
-    """Why each endless submission ended and after how many seconds; they all run at the same time."""
-    with WarmKernels(best_tier(), Limits(seconds=6, memory=1 << 30, processes=40), LIGHT) as kernels:
+    """Why each endless submission ended and how many seconds after the last began; they run at the same time."""
+    with Sandbox(best_tier(), Limits(seconds=6, memory=1 << 30, processes=40), preload=LIGHT) as kernels:
         work = tmp_path_factory.mktemp("work")
         begun = {}
         for name, code in ENDLESS.items():
-            start = time.monotonic()
-            begun[name] = kernels.start(work), start
-            begun[name][0].client.execute(IMPORTS + code)
+            begun[name] = kernels.start(work)
+            begun[name].client.execute(IMPORTS + code)
+        since = time.monotonic()  # on a busy machine the first may have ended when the last begins
         ended: dict[str, tuple[str, float]] = {}
-        while len(ended) < len(begun) and time.monotonic() - start < 40:
-            for name, (kernel, since) in begun.items():
+        while len(ended) < len(begun) and time.monotonic() - since < 40:
+            for name, kernel in begun.items():
                 if name not in ended and not kernel.alive():
                     ended[name] = kernel.reason(), time.monotonic() - since
             time.sleep(0.02)
-        for kernel, _ in begun.values():
-            kernel.kill()
+        for kernel in begun.values():
+            kernel.stop()
         yield ended
 
 
@@ -226,7 +228,7 @@ def test_detached_children_die_with_their_kernel(kernel: Kernel, end: str) -> No
         answer(kernel, f"{IMPORTS}import subprocess\nWORD = {word!r}\n{code}")
     assert wait_for(lambda: len(running(word)) == len(DETACHED))
     if end == "killed":
-        kernel.kill()
+        kernel.stop()
     else:
         say(kernel, "import os; os._exit(0)")
     assert running(word) == []
@@ -239,9 +241,8 @@ def test_killing_the_grader_ends_its_kernels(tmp_path: Path, tmp_path_factory: p
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
         from kernel_talk import LIGHT, answer
-        from labkit.grading.sandbox.namespaces import best_tier
-        from labkit.grading.sandbox.kernels import WarmKernels
-        kernels = WarmKernels(best_tier(), preload=LIGHT).__enter__()
+        from labkit.grading.sandbox import Sandbox
+        kernels = Sandbox(preload=LIGHT).__enter__()
         kernel = kernels.start(Path({str(tmp_path)!r}))
         answer(kernel, "import subprocess; subprocess.Popen(['setsid', 'sleep', {word!r}])")
         print(kernels._server.pid, flush=True)
@@ -260,14 +261,14 @@ def test_killing_the_grader_ends_its_kernels(tmp_path: Path, tmp_path_factory: p
 
 def test_the_end_of_the_block_ends_kernels_and_leaves_nothing(tmp_path: Path) -> None:
     before = set(descendants(os.getpid()))
-    with WarmKernels(best_tier(), LIMIT, LIGHT) as kernels:
+    with Sandbox(best_tier(), LIMIT, preload=LIGHT) as kernels:
         kernel = kernels.start(tmp_path)
         inside = set(descendants(os.getpid())) - before
     assert kernel.reason() == "killed" and not kernels._folder.exists()
     assert wait_for(lambda: not any(psutil.pid_exists(process) for process in inside), 2)
 
 
-def test_one_kernel_knows_nothing_of_another(kernels: WarmKernels, tmp_path: Path) -> None:
+def test_one_kernel_knows_nothing_of_another(kernels: Sandbox, tmp_path: Path) -> None:
     first, second = kernels.start(tmp_path), kernels.start(tmp_path)
     draw = "import random, numpy; print(random.random(), numpy.random.rand())"
     mess = "import builtins, os; builtins.abs = None; open('/tmp/file', 'w'); open(os.environ['HOME'] + '/x', 'w')"
@@ -277,12 +278,29 @@ def test_one_kernel_knows_nothing_of_another(kernels: WarmKernels, tmp_path: Pat
     assert answer(
         second, "import os; print(abs(-1), os.listdir('/tmp'), os.path.exists(os.environ['HOME'] + '/x'))"
     ) == ("1 [] False\n")
-    first.kill()
+    first.stop()
     assert second.alive() and not first.alive() and first.reason() == "killed"
-    second.kill()
+    second.stop()
 
 
-def test_files_in_the_work_folder_are_not_run_and_shadow_nothing(kernels: WarmKernels, tmp_path: Path) -> None:
+def test_random_numbers_and_the_order_of_sets_are_the_same_in_every_kernel(
+    kernels: Sandbox, kernel: Kernel, tmp_path: Path
+) -> None:
+    """However often a client asked for the kernel's banner before (slow machines ask again), and in every server."""
+    code = "import random, numpy; print(random.random(), numpy.random.rand(), set('abcdefgh'), hash('a'))"
+    said = answer(kernel, code)
+    asked = kernels.start(tmp_path)
+    for _ in range(5):
+        asked.client.kernel_info(reply=True, timeout=20)
+    assert answer(asked, code) == said
+    asked.stop()
+    with Sandbox(best_tier(), LIMIT, preload=LIGHT) as others:
+        other = others.start(tmp_path)
+        assert answer(other, code) == said
+        other.stop()
+
+
+def test_files_in_the_work_folder_are_not_run_and_shadow_nothing(kernels: Sandbox, tmp_path: Path) -> None:
     names = ["labkit.py", "numpy.py", "random.py", "zmq.py", "ipykernel.py", "sitecustomize.py", "usercustomize.py"]
     names += ["conftest.py", "ipython_config.py", "ipython_kernel_config.py", "json.py", "colorsys.py", "x.pth"]
     names += [".ipython/profile_default/startup/00.py", ".ipython/profile_default/ipython_config.py", ".pythonrc.py"]
@@ -298,7 +316,7 @@ def test_files_in_the_work_folder_are_not_run_and_shadow_nothing(kernels: WarmKe
     """
     expected = sorted({name.split("/")[0] for name in names})
     assert answer(kernel, f"EXPECTED = {expected!r}\n" + textwrap.dedent(code)) == "True None False\nFalse\n"
-    kernel.kill()
+    kernel.stop()
 
 
 def test_checks_are_graded_outside(kernel: Kernel) -> None:
@@ -311,7 +329,7 @@ def test_checks_are_graded_outside(kernel: Kernel) -> None:
 
 
 def test_an_interrupt_a_restart_and_a_shutdown_through_a_kernel_manager(
-    kernels: WarmKernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kernels: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jupyter_client.manager import KernelManager
 
@@ -399,7 +417,7 @@ def notebook(folder: Path) -> Path:
     return path
 
 
-def test_nbval_uses_them_by_name(kernels: WarmKernels, tmp_path: Path) -> None:
+def test_nbval_uses_them_by_name(kernels: Sandbox, tmp_path: Path) -> None:
     notebook(tmp_path)
     command = [
         sys.executable,
@@ -420,7 +438,7 @@ def test_nbval_uses_them_by_name(kernels: WarmKernels, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_papermill_uses_them_by_name(kernels: WarmKernels, tmp_path: Path) -> None:
+def test_papermill_uses_them_by_name(kernels: Sandbox, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
     command = [sys.executable, "-m", "papermill", "-k", kernels.kernel_name, str(notebook(tmp_path)), str(out)]
     environment = {**os.environ, **kernels.environment}
@@ -438,13 +456,26 @@ def test_a_server_that_cannot_start_says_why(
 ) -> None:
     threaded = "import threading, time; threading.Thread(target=time.sleep, args=(9,), daemon=True).start()"
     (tmp_path / "threaded.py").write_text(threaded)
-    monkeypatch.setattr(warm_kernel.site, "ENABLE_USER_SITE", True)
-    monkeypatch.setattr(warm_kernel.site, "getusersitepackages", lambda: str(tmp_path))
-    with pytest.raises(LabkitError, match=message), WarmKernels(best_tier(), LIMIT, preload):
+    monkeypatch.setattr(probe.site, "ENABLE_USER_SITE", True)
+    monkeypatch.setattr(probe.site, "getusersitepackages", lambda: str(tmp_path))
+    with pytest.raises(LabkitError, match=message), Sandbox(best_tier(), LIMIT, preload=preload):
         pass
 
 
-def test_a_work_folder_that_is_too_large_is_refused(kernels: WarmKernels, tmp_path: Path) -> None:
+def test_a_server_that_has_loaded_the_checks_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "labkit.checks.framework", sys)
+    with pytest.raises(RuntimeError, match=r"labkit\.checks.* is loaded in the server of kernels"):
+        server._stand_in_for_checks()
+
+
+def test_a_kernel_that_could_read_something_private_does_not_start(tmp_path: Path) -> None:
+    private = Path(os.__file__)
+    refused = pytest.raises(LabkitError, match=f"{private} can be read from inside: move {private} out of")
+    with Sandbox(best_tier(), LIMIT, private=[private], preload=LIGHT) as kernels, refused:
+        kernels.start(tmp_path)
+
+
+def test_a_work_folder_that_is_too_large_is_refused(kernels: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "large.bin").write_bytes(bytes(20 << 20))
     with pytest.raises(LabkitError, match="must stay under"):
         kernels.start(tmp_path)
@@ -452,7 +483,7 @@ def test_a_work_folder_that_is_too_large_is_refused(kernels: WarmKernels, tmp_pa
 
 def test_without_namespaces_there_are_still_limits(tmp_path: Path) -> None:
     word = f"7{os.getpid()}.{time.monotonic_ns()}"
-    with WarmKernels(tier(LIMITS), Limits(memory=300 << 20, output=1 << 20, processes=40), LIGHT) as kernels:
+    with Sandbox(tier(LIMITS), Limits(memory=300 << 20, output=1 << 20, processes=40), preload=LIGHT) as kernels:
         kernel = kernels.start(tmp_path)
         answer(kernel, f"{IMPORTS}import subprocess; WORD = {word!r}\n{DETACHED['double fork']}")
         assert wait_for(lambda: bool(running(word)))
@@ -463,12 +494,12 @@ def test_without_namespaces_there_are_still_limits(tmp_path: Path) -> None:
 
 
 def test_an_ordinary_kernel_behaves_the_same(tmp_path: Path) -> None:
-    with WarmKernels(tier(NONE), LIMIT) as kernels:
+    with Sandbox(tier(NONE), LIMIT) as kernels:
         kernel = kernels.start(tmp_path)
         assert answer(kernel, "from labkit.checks import check; print(check('00-skill', len))") == "None\n"
         assert say(kernel, "import os; os._exit(3)")[1] == "exited with status 3"
         kernel = kernels.start(tmp_path)
-        kernel.kill()
+        kernel.stop()
         assert kernel.reason() == "killed"
 
 
@@ -485,11 +516,11 @@ def test_torch_works_after_the_fork(tmp_path: Path) -> None:
         print(np.linalg.norm(np.ones((300, 300)) @ np.ones((300, 300))) > 0, color.luma(torch.ones(1, 3, 2, 2)).shape)
         plt.plot([1, 2]); plt.show()
     """
-    with WarmKernels(best_tier(), Limits(memory=2 << 30)) as kernels:
+    with Sandbox(best_tier(), Limits(memory=2 << 30)) as kernels:
         kernel = kernels.start(tmp_path)
         said = answer(kernel, textwrap.dedent(code), 60)
         assert said.startswith("True 28 2\nTrue torch.Size"), said
-        kernel.kill()
+        kernel.stop()
 
 
 def cpu_seconds(processes: set[int]) -> float:
@@ -501,13 +532,13 @@ def test_a_warm_start_is_many_times_faster_than_a_cold_one(tmp_path: Path) -> No
     setup = "import torch, torchvision\nfrom labkit import color, metrics, plots, training, colorizer"
     seconds: dict[str, list[float]] = {}
     for name in (best_tier().name, NONE):
-        with WarmKernels(tier(name), preload=PRELOAD) as kernels:
+        with Sandbox(tier(name), preload=PRELOAD) as kernels:
             for _ in range(4):
                 before = set(descendants(os.getpid()))
                 kernel = kernels.start(tmp_path)
                 answer(kernel, setup, 60)
                 seconds.setdefault(name, []).append(cpu_seconds(set(descendants(os.getpid())) - before))
-                kernel.kill()
+                kernel.stop()
     warm, cold = (min(values) for values in seconds.values())
     print(f"CPU seconds to the end of the set-up cell: {warm:.2f} warm, {cold:.2f} cold, ratio {cold / warm:.1f}")
     assert warm < 0.5 and cold > 3 * warm

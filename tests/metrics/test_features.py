@@ -2,7 +2,6 @@
 
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,14 +32,16 @@ def test_the_shipped_file_is_the_one_of_its_cards():
     weights = features.FOLDER / features.WEIGHTS_FILE
     assert weights.stat().st_size <= 1_000_000
     assert sha256(weights) == CARD["sha256"]
-    assert sum(p.numel() for p in features.shipped(torch.device("cpu")).parameters()) == CARD["parameters"]
+    assert (
+        sum(p.numel() for p in features.pretrained_classifier(torch.device("cpu")).parameters()) == CARD["parameters"]
+    )
     text = (features.FOLDER / "CARD.md").read_text(encoding="utf-8")
     assert f"{CARD['parameters']:,} parameters" in text
     assert CARD["sha256"] in text
     assert f"{weights.stat().st_size:,} bytes" in text
     assert f"{CARD['about']['test_accuracy']:.4f}"[1:] in text
     assert f"{CARD['about']['validation_accuracy']:.4f}"[1:] in text
-    assert "python -m labkit.metrics.features --out" in text
+    assert "python -m labkit.training.features --out" in text
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path):
@@ -56,38 +57,29 @@ def test_what_does_not_fit_together_is_refused(tmp_path):
         features.load_classifier(tmp_path)
 
 
-@pytest.mark.realdata
-def test_accuracy_is_what_the_card_says(real_data):
-    from labkit.data import load
-
-    test = load("cifar10", "test", limit=2000, root=real_data)
-    found = features.accuracy(features.shipped(torch.device("cpu")), test.images, test.labels)
-    assert found == pytest.approx(CARD["about"]["test_accuracy"], abs=0.025)  # three standard errors of 2,000
-
-
 # -------------------------------------------------------------------------------------------------------- features
 
 
 def test_features_are_the_same_however_they_are_asked_for(monkeypatch):
     images = pictures(6)
-    found = features.features(images)
+    found = features.extract_features(images)
     assert found.shape == (6, features.WIDTHS[-1])
     assert found.dtype == torch.float32
     assert not found.requires_grad
     assert found.isfinite().all() and found.std(dim=0).max() > 0
-    assert torch.equal(features.features(images), found)
+    assert torch.equal(features.extract_features(images), found)
     for same in (images / 255, (images / 255).double(), images.contiguous(memory_format=torch.channels_last)):
-        assert torch.allclose(features.features(same), found, atol=1e-5)
+        assert torch.allclose(features.extract_features(same), found, atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.allclose(features.features(images), found, atol=1e-5)
+        assert torch.allclose(features.extract_features(images), found, atol=1e-5)
     monkeypatch.setattr(features, "CHUNK_PIXELS", 2 * 32 * 32)
-    assert torch.allclose(features.features(images), found, atol=1e-5)
+    assert torch.allclose(features.extract_features(images), found, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (7, 5), (33, 48), (96, 96)])
 def test_features_take_any_size(size):
-    assert features.features(pictures(2, *size)).shape == (2, 128)
-    assert features.shipped(torch.device("cpu")).maps(pictures(2, *size) / 255)[-1].shape[-2:] == tuple(
+    assert features.extract_features(pictures(2, *size)).shape == (2, 128)
+    assert features.pretrained_classifier(torch.device("cpu")).maps(pictures(2, *size) / 255)[-1].shape[-2:] == tuple(
         -(-side // 4) for side in size
     )
 
@@ -96,8 +88,8 @@ def test_features_of_an_enlarged_image_are_nearly_its_own():
     small = torch.nn.functional.avg_pool2d(pictures(8, 128, 128) / 255, 16)  # smooth
     small = torch.nn.functional.interpolate(small, size=(32, 32), mode="bilinear")
     large = torch.nn.functional.interpolate(small, size=(96, 96), mode="bilinear")
-    own, others = features.features(small), features.features(small.flip(0))
-    assert (features.features(large) - own).norm() < 0.2 * (others - own).norm()
+    own, others = features.extract_features(small), features.extract_features(small.flip(0))
+    assert (features.extract_features(large) - own).norm() < 0.2 * (others - own).norm()
 
 
 # ------------------------------------------------------------------------------------------------- perceptual loss
@@ -119,7 +111,7 @@ def test_perceptual_loss_is_zero_for_equal_images_and_grows(size):
 def test_perceptual_loss_compares_directions():
     """|a - b|^2 of vectors of length 1 is 2 - 2 cos: the strength of a feature does not count."""
     pred, true = pictures(4)[:2] / 255, pictures(4)[2:] / 255
-    network = features.shipped(torch.device("cpu"))
+    network = features.pretrained_classifier(torch.device("cpu"))
     expected = [
         (2 - 2 * torch.cosine_similarity(a, b, dim=1)).mean().item()
         for a, b in zip(network.maps(pred), network.maps(true), strict=True)
@@ -138,7 +130,7 @@ def test_perceptual_loss_leads_back_to_the_image():
         assert pred.grad is not None and pred.grad.isfinite().all()
         optimizer.step()
     assert features.perceptual_loss(pred, true) < 0.5 * first
-    assert all(p.grad is None for p in features.shipped(torch.device("cpu")).parameters())
+    assert all(p.grad is None for p in features.pretrained_classifier(torch.device("cpu")).parameters())
 
 
 def test_perceptual_loss_gradient_is_finite_at_equal_and_at_black_images():
@@ -150,46 +142,12 @@ def test_perceptual_loss_gradient_is_finite_at_equal_and_at_black_images():
 
 def test_wrong_shapes_are_refused():
     for images in (pictures(1)[0], pictures(1)[:, :1], pictures(1)[:0]):
-        with pytest.raises(ValueError, match=re.escape(f"Got {tuple(images.shape)}")):
-            features.features(images)
-    with pytest.raises(ValueError, match="both be"):
+        with pytest.raises(ValueError, match=re.escape(f"got {tuple(images.shape)}")):
+            features.extract_features(images)
+    with pytest.raises(ValueError, match="expected one"):
         features.perceptual_loss(pictures(1)[0], pictures(1)[0])
-    with pytest.raises(ValueError, match=re.escape("Got (2, 3, 32, 32) and (1, 3, 32, 32)")):
+    with pytest.raises(ValueError, match=re.escape("got (2, 3, 32, 32) and (1, 3, 32, 32)")):
         features.perceptual_loss(pictures(2) / 255, pictures(1) / 255)
-
-
-# ------------------------------------------------------------------------------------------------------ the recipe
-
-
-def test_the_recipe_writes_what_loads(tmp_path, monkeypatch):
-    """On a toy of two classes, dark and bright, which three epochs suffice to tell apart."""
-    labels = torch.arange(640) % 2
-    images = (pictures(640) // 2 + 120 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
-
-    def toy(name: str, split: str) -> SimpleNamespace:
-        part = slice(None) if split == "train" else slice(100)
-        return SimpleNamespace(images=images[part], labels=labels[part])
-
-    monkeypatch.setattr(features, "load", toy)
-    features.train(tmp_path / "new", epochs=3, device="cpu")
-    classifier = features.load_classifier(tmp_path / "new")
-    card = json.loads((tmp_path / "new" / features.CARD_FILE).read_text(encoding="utf-8"))
-    assert card["parameters"] == CARD["parameters"]
-    assert not classifier.training
-    assert card["about"]["test_accuracy"] == pytest.approx(features.accuracy(classifier, images[:100], labels[:100]))
-    assert card["about"]["test_accuracy"] > 0.9
-
-
-def test_shifting_and_mirroring_only_moves_pixels():
-    torch.manual_seed(0)
-    column = torch.arange(32, dtype=torch.uint8).expand(64, 3, 32, 32)
-    moved = (features._shifted_and_mirrored(column) * 255).round()
-    assert moved.shape == column.shape
-    steps = moved[:, :, :, 1:] - moved[:, :, :, :-1]
-    assert (steps.abs() == 1).all()  # a ramp stays one, turned at most by the mirrored border
-    assert (moved == moved[:, :1, :1]).all()
-    assert {int(image[0, 0, 16] - image[0, 0, 15]) for image in moved} == {1, -1}
-    assert len({int(image[0, 0, 16]) for image in moved}) > 5
 
 
 # --------------------------------------------------------------------------------------- what the features notice
@@ -214,10 +172,10 @@ def test_kid_and_fid_order_real_images_by_saturation(real_data):
     from labkit.data import load
 
     images = load("cifar10", "test", limit=600, root=real_data).images
-    own = features.features(images)
+    own = features.extract_features(images)
 
     def seen(rgb: torch.Tensor) -> torch.Tensor:
-        return own if rgb is images else features.features(rgb)
+        return own if rgb is images else features.extract_features(rgb)
 
     halves = metrics.kid(images[:300], images[300:])
     assert abs(halves.mean) < 2 * halves.sd

@@ -159,21 +159,27 @@ def test_skips_carry_detail_that_the_bottleneck_cannot() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet", {}, "unknown network 'resnet'"),
-        ("unet", {"width": 0}, "width must be at least 1. Got 0"),
-        ("unet", {"max_width": 0}, "max_width must be at least 1. Got 0"),
-        ("cnn", {"up_convolutions": 0}, "up_convolutions must be at least 1. Got 0"),
-        ("cnn-plain", {"depth": 0}, "depth must be at least 1. Got 0"),
-        ("cnn-plain", {"skips": True}, "does not take these options"),
-        ("unet", {"down": "average"}, "down must be one of max-pool, strided. Got average"),
-        ("unet", {"dropout": 1.0}, "dropout is a share"),
-        ("unet", {"output_stride": 3}, "output_stride must be one of 1, 2. Got 3"),
-        ("unet", {"heads": 3}, "does not take these options"),
+        ("resnet", {}, "unknown network: got 'resnet', expected one of cnn"),
+        ("unet", {"width": 0}, "^width must be a whole number of 1 or more. Got 0"),
+        ("unet", {"max_width": 0}, "^max_width must be a whole number of 1 or more. Got 0"),
+        ("cnn", {"up_convolutions": 0}, "^up_convolutions must be a whole number of 1 or more. Got 0"),
+        ("cnn-plain", {"depth": 0}, "^depth must be a whole number of 1 or more. Got 0"),
+        ("cnn-plain", {"skips": True}, "wrong options of network"),
+        ("unet", {"down": "average"}, "unknown down: got 'average', expected one of max-pool, strided"),
+        ("unet", {"dropout": 1.0}, "dropout must be below 1"),
+        ("unet", {"output_stride": 3}, "output_stride must be a whole number from 1 to 2. Got 3"),
+        ("unet", {"width": 1.5}, "width must be a whole number of 1 or more. Got 1.5"),
+        ("unet", {"heads": 3}, "wrong options of network"),
     ],
 )
 def test_refusals(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(LabkitError, match=message):
         make_network(name, 2, **options)
+
+
+def test_outputs_are_counted_too() -> None:
+    with pytest.raises(LabkitError, match="out_channels must be a whole number of 1 or more. Got 0"):
+        make_network("unet", 0)
 
 
 def test_names() -> None:

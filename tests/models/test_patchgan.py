@@ -69,18 +69,18 @@ def test_configuration_makes_it_again_and_wrong_ones_are_refused() -> None:
     again = PatchGAN(**options)  # type: ignore[arg-type]
     again.load_state_dict(judge.state_dict())
     for wrong, message in [
-        ({"layers": 4}, "1, 2 or 3 layers"),
+        ({"layers": 4}, "layers must be a whole number from 1 to 3. Got 4"),
         ({"width": 0}, "width"),
         ({"normalization": "x"}, "none"),
     ]:
         with pytest.raises(LabkitError, match=message):
             PatchGAN(2, **wrong)  # type: ignore[arg-type]
-    with pytest.raises(LabkitError, match="3 layers is too deep for 16x16"):
+    with pytest.raises(LabkitError, match="got 16x16 pixels"):
         PatchGAN(2, layers=3, width=4)(*pair(16))
 
 
 def test_noise_is_fresh_in_training_and_repeatable_in_evaluation(tmp_path: Path) -> None:
-    colorizer = Colorizer.create("luma-chroma", "unet-noise", width=4, noise=3)
+    colorizer = Colorizer("luma-chroma", "unet-noise", width=4, noise=3)
     network, (gray, _) = colorizer.network, pair(16)
     assert isinstance(network, NoisyUNet)
     assert not torch.equal(network(gray), network(gray))
@@ -100,5 +100,5 @@ def test_each_image_has_noise_of_its_own_even_at_half_resolution() -> None:
     one = torch.rand(1, 1, 16, 16)
     painted = network(one.repeat(2, 1, 1, 1))
     assert painted.shape == (2, 2, 8, 8) and not torch.allclose(painted[0], painted[1])
-    with pytest.raises(LabkitError, match="noise must be at least 1"):
+    with pytest.raises(LabkitError, match="noise must be a whole number of 1 or more. Got 0"):
         NoisyUNet(2, noise=0)

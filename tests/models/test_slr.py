@@ -56,19 +56,19 @@ def test_layers_are_the_papers() -> None:
 
 @pytest.mark.parametrize("kernels", [(), ("sobel",), ("identity", "identity"), "laplace"])
 def test_refusals(kernels: object) -> None:
-    with pytest.raises(LabkitError, match="kernels must be one or more of sobel-x, sobel-y, laplacian, identity"):
+    with pytest.raises(LabkitError, match="expected one or more of sobel-x, sobel-y, laplacian, identity"):
         make_network("slr-hybrid", 2, kernels=kernels)
 
 
 @pytest.mark.parametrize("name", ["slr-baseline", "slr-hybrid"])
 def test_width_must_be_positive(name: str) -> None:
-    with pytest.raises(LabkitError, match=r"width must be at least 1. Got 0"):
+    with pytest.raises(LabkitError, match=r"width must be a whole number of 1 or more. Got 0"):
         make_network(name, 2, width=0)
 
 
 @pytest.mark.parametrize("space", ["luma-chroma", "lab", "rgb"])
 def test_a_colorizer_saves_and_loads_it(space: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    colorizer = Colorizer.create(space, "slr-hybrid", width=8, kernels=["sobel-x", "identity"])
+    colorizer = Colorizer(space, "slr-hybrid", width=8, kernels=["sobel-x", "identity"])
     colorizer.save(tmp_path)
     image = torch.rand(3, 21, 30)
     assert torch.equal(Colorizer.load(tmp_path).colorize(image), colorizer.colorize(image))

@@ -112,6 +112,59 @@ def test_nan_injected_as_a_call_is_understood() -> None:
     assert injected["alpha"] != injected["alpha"]
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "# Parameters of my experiment\nbeta = 3\nalpha = 'x'",
+        "# Parameters of my experiment\nbeta = = 3",
+        "# Parameters:\nbeta = 3",
+        "# Parameters\nbeta = = 3",
+        "# Parameters\nbeta = alpha + 1",
+        "# Parameters\nimport torch\nbeta = 3",
+        "# Parameters\nfor beta in range(3): pass",
+        "# Parameters\nbeta = {[]: 1}",
+        "# Parameters\nbeta = float(input())",
+        "# Parameters\nbeta: int = 3\n",
+        "%matplotlib inline\n# Parameters\nbeta = 3",
+        " # Parameters\n beta = 3",
+        "beta = '\\d' # Parameters",
+        "beta = \0",
+        "beta = " + "(" * 5000,
+        "beta = " + "-" * 100_000 + "1",
+        "",
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_cell_of_the_students_own_is_no_injection(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for cells in ([CELL, cell], [cell, CELL], [CELL, "import torch", cell], [CELL, cell, CELL]):
+        monkeypatch.setattr(lab, "_history", lambda cells=cells: cells)
+        assert begin("01_x", profile="quick", alpha=0.25).parameters["alpha"] == 0.25
+
+
+def test_only_the_cell_after_the_parameters_is_papermills(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = "# Parameters\nbeta = 3"
+    monkeypatch.setattr(lab, "_history", lambda: ["import torch", CELL, "lab = begin(...)", own])
+    assert begin("01_x", profile="quick").profile == "quick"
+
+
+def test_a_students_cell_that_looks_like_parameters_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = 'profile: str = "mine"\nbeta: int = 3'
+    for cells in ([own, CELL], [CELL, own], [CELL, "# Parameters\nalpha = 1\n", own]):
+        monkeypatch.setattr(lab, "_history", lambda cells=cells: cells)
+        assert begin("01_x", profile="quick", seed=1, alpha=1.0).seed == 1
+
+
+def test_a_table_is_printed_under_any_encoding() -> None:
+    code = (
+        "from labkit.notebook.lab import Lab\n"
+        "lab = Lab('x', 'quick', 'toyworld', 0, None)\n"
+        "lab.table([{'a': None, 'b\\u4e2d': 'caf\\udce9'}], 'T', 'k'); lab.record(x='\\u4e2d')"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "caf\\udce9" in done.stdout and "x = \\u4e2d" in done.stdout
+
+
 def test_choose() -> None:
     everything = {"test": 1, "quick": 2, "course": 3, "gpu": 4}
     assert [make(p).choose(**everything) for p in everything] == [1, 2, 3, 4]

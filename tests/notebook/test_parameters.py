@@ -92,6 +92,45 @@ def test_coerce(text: str, kind: type | str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("a,b]", ["a", "b]"]),
+        ("[a", ["[a"]),
+        ("a[0],b", ["a[0]", "b"]),
+        ("[a],[b]", ["[a]", "[b]"]),
+        ("[a, b]", ["a", "b"]),
+        ("[[a, c], b]", ["[a, c]", "b"]),
+        ("'a,b', \"c\"", ["a,b", "c"]),
+        ("['a, b', 'c']", ["a, b", "c"]),
+        ("it's,dogs'", ["it's", "dogs'"]),
+        ("a,,b,", ["a", "", "b"]),
+        ("[]", []),
+        ("", []),
+        ("]", ["]"]),
+        ("'", ["'"]),
+    ],
+)
+def test_a_list_loses_nothing(text: str, items: list[str]) -> None:
+    assert coerce(text, "list[str]") == items
+
+
+@pytest.mark.parametrize("text", ["[1,2", "1,2]", "[1],[2]", "1,,2", "1;2", "1 2"])
+def test_a_list_of_numbers_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(LabkitError, match="alpha must be a number"):
+        coerce(text, "list[float]", "alpha")
+
+
+@pytest.mark.parametrize(
+    "source", ["a: int = \0", "a: dict = {[]: 1}", "a: int = " + "(" * 5000, "a: int = {{}}", "a: str = '\\d'  # x\n\f"]
+)
+def test_whatever_stands_in_a_parameters_cell(source: str) -> None:
+    try:
+        parse_parameters(source)
+    except LabkitError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
     ("text", "kind"), [("0.3", "int"), ("x", "float"), ("1", "bool"), ("", "int"), ("1,x", "list[int]")]
 )
 def test_coerce_names_the_parameter_the_type_and_the_text(text: str, kind: str) -> None:

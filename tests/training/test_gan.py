@@ -1,4 +1,4 @@
-"""The GAN: each player's step helps it, runs repeat to the bit and go on after a kill, collapse is seen and said."""
+"""The GAN: each step lowers its loss, runs repeat to the bit and go on after a kill, collapse is warned of."""
 
 import copy
 import dataclasses
@@ -15,25 +15,40 @@ from torch.nn import functional as F
 from labkit import LabkitError, artifacts
 from labkit.colorizer import Colorizer
 from labkit.models import PatchGAN, count_parameters
+from labkit.options import GanSettings
 from labkit.training import checkpoint as checkpoint_module
 from labkit.training import gan as adversarial
-from labkit.training import loop as train_module
 from labkit.training.gan import (
-    GanSettings,
     c_dcgan,
     collapse_warnings,
     discriminator_for,
     discriminator_loss,
-    fit,
+    fit_gan,
     generator_loss,
     sample,
     uninformed_loss,
 )
+from labkit.training.session import History
 
 SETTINGS = GanSettings(
     epochs=3, batch_size=8, learning_rate=1e-3, lambda_l1=1.0, seed=5, precision="float32", device="cpu"
 )
-GAMES = ("bce", "lsgan")
+
+
+def train(
+    colorizer: Colorizer,
+    discriminator: PatchGAN,
+    images: Tensor,
+    *,
+    settings: GanSettings = SETTINGS,
+    progress: bool = False,
+    **how: Any,
+) -> History:
+    options = vars(settings) | how
+    return fit_gan(colorizer.network, discriminator, colorizer.representation, images, progress=progress, **options)
+
+
+LOSSES = ("bce", "lsgan")
 
 
 def pictures(count: int, seed: int = 0) -> Tensor:
@@ -45,9 +60,9 @@ def pictures(count: int, seed: int = 0) -> Tensor:
     return (light + torch.where(side, blue, red) + torch.where(side, 20, -20)).clamp(0, 255).to(torch.uint8)
 
 
-def players(network: str = "unet", **options: Any) -> tuple[Colorizer, PatchGAN]:
-    colorizer = Colorizer.create("luma-chroma", network, width=4, depth=2, **options)
-    return colorizer, discriminator_for(colorizer, layers=1, width=4)
+def networks(network: str = "unet", **options: Any) -> tuple[Colorizer, PatchGAN]:
+    colorizer = Colorizer("luma-chroma", network, width=4, depth=2, **options)
+    return colorizer, discriminator_for(colorizer.representation, layers=1, width=4)
 
 
 def weights(*networks: torch.nn.Module) -> Tensor:
@@ -57,7 +72,7 @@ def weights(*networks: torch.nn.Module) -> Tensor:
 # ------------------------------------------------------------------------------------------------ the losses
 
 
-@pytest.mark.parametrize("gan_loss", GAMES)
+@pytest.mark.parametrize("gan_loss", LOSSES)
 def test_losses_in_closed_form(gan_loss: Any) -> None:
     real, fake = torch.randn(2, 4, 1, 6, 6).double()
     if gan_loss == "bce":
@@ -71,17 +86,17 @@ def test_losses_in_closed_form(gan_loss: Any) -> None:
     assert float(discriminator_loss(nothing_known, nothing_known, gan_loss)) == pytest.approx(uninformed_loss(gan_loss))
 
 
-@pytest.mark.parametrize("gan_loss", GAMES)
+@pytest.mark.parametrize("gan_loss", LOSSES)
 @pytest.mark.parametrize("network", ["unet", "unet-half"])
-def test_each_players_step_lowers_its_own_loss_on_the_same_batch(gan_loss: Any, network: str) -> None:
+def test_each_networks_step_lowers_its_own_loss_on_the_same_batch(gan_loss: Any, network: str) -> None:
     images = pictures(12)
     settings = dataclasses.replace(
         SETTINGS, epochs=1, batch_size=12, gan_loss=gan_loss, flips=False, learning_rate=2e-4
     )
-    colorizer, judge = players(network)
-    old_painter, old_judge = copy.deepcopy(colorizer.network).train(), copy.deepcopy(judge).train()
-    fit(colorizer, judge, images, settings=settings, progress=False)  # one step each
-    new_painter, new_judge = colorizer.network.train(), judge.train()
+    colorizer, discriminator = networks(network)
+    old_generator, old_discriminator = copy.deepcopy(colorizer.network).train(), copy.deepcopy(discriminator).train()
+    train(colorizer, discriminator, images, settings=settings)  # one step each
+    new_generator, new_discriminator = colorizer.network.train(), discriminator.train()
 
     gray, target = colorizer.representation.encode(images, colorizer.network.output_stride)
 
@@ -89,45 +104,43 @@ def test_each_players_step_lowers_its_own_loss_on_the_same_batch(gan_loss: Any, 
         return adversarial.upsample(color, gray)
 
     @torch.no_grad()
-    def judges_loss(judge: torch.nn.Module) -> float:
-        painted = large(old_painter(gray))
-        return float(discriminator_loss(judge(gray, large(target)), judge(gray, painted), gan_loss))
+    def discriminators_loss(discriminator: torch.nn.Module) -> float:
+        painted = large(old_generator(gray))
+        return float(discriminator_loss(discriminator(gray, large(target)), discriminator(gray, painted), gan_loss))
 
     @torch.no_grad()
-    def painters_loss(painter: torch.nn.Module) -> float:
-        prediction = painter(gray)
+    def generators_loss(generator: torch.nn.Module) -> float:
+        prediction = generator(gray)
         return float(
-            generator_loss(new_judge(gray, large(prediction)), gan_loss)
+            generator_loss(new_discriminator(gray, large(prediction)), gan_loss)
             + settings.lambda_l1 * F.l1_loss(prediction, target)
         )
 
-    assert judges_loss(new_judge) < judges_loss(old_judge)
-    assert painters_loss(new_painter) < painters_loss(old_painter)
+    assert discriminators_loss(new_discriminator) < discriminators_loss(old_discriminator)
+    assert generators_loss(new_generator) < generators_loss(old_generator)
 
 
 def test_it_learns_and_says_nothing_of_collapse() -> None:
-    colorizer, judge = players()
+    colorizer, discriminator = networks()
     images = pictures(64)
-    before = F.l1_loss(colorizer.reconstruct(images), images / 255)
-    history = fit(
-        colorizer, judge, images, settings=dataclasses.replace(SETTINGS, epochs=30, lambda_l1=10.0), progress=False
-    )
-    assert F.l1_loss(colorizer.reconstruct(images), images / 255) < 0.5 * before
-    assert history.signs == []
+    before = F.l1_loss(colorizer(images), images / 255)
+    history = train(colorizer, discriminator, images, settings=dataclasses.replace(SETTINGS, epochs=30, lambda_l1=10.0))
+    assert F.l1_loss(colorizer(images), images / 255) < 0.5 * before
+    assert history.warnings == {}
     assert [row["epoch"] for row in history.rows] == list(range(1, 31))
     assert {"generator_loss", "l1", "discriminator_loss", "discriminator_accuracy", "variation"} <= set(history.rows[0])
     rates = [row["learning_rate"] for row in history.rows]
     assert rates[0] == rates[14] == SETTINGS.learning_rate and rates[-1] == pytest.approx(rates[0] / 120)  # 8 batches
-    assert not colorizer.network.training and not judge.training
+    assert not colorizer.network.training and not discriminator.training
 
 
-def test_lambda_zero_plays_without_the_true_color() -> None:
+def test_lambda_zero_trains_without_the_true_color() -> None:
     """Of two generators in one GAN, the one with L1 ends nearer to the true colors."""
     ends = []
     for weight in (0.0, 100.0):
-        colorizer, judge = players()
+        colorizer, discriminator = networks()
         settings = dataclasses.replace(SETTINGS, epochs=10, lambda_l1=weight)
-        ends.append(fit(colorizer, judge, pictures(32), settings=settings, progress=False).rows[-1]["l1"])
+        ends.append(train(colorizer, discriminator, pictures(32), settings=settings).rows[-1]["l1"])
     assert ends[1] < ends[0]
 
 
@@ -147,9 +160,9 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch
     data = pictures(20)
 
     def play(seed: int, **how: Any) -> tuple[Tensor, Any]:
-        colorizer, judge = players(network, seed=seed, dropout=0.2)
-        history = fit(colorizer, judge, data, settings=settings, progress=False, **how)
-        return weights(colorizer.network, judge), history
+        colorizer, discriminator = networks(network, seed=seed, dropout=0.2)
+        history = train(colorizer, discriminator, data, settings=settings, **how)
+        return weights(colorizer.network, discriminator), history
 
     expected, whole = play(0)
     writes = itertools.count(1)
@@ -170,14 +183,14 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch
         assert {k: v for k, v in ours.items() if k != "seconds"} == {k: v for k, v in theirs.items() if k != "seconds"}
 
 
-def test_a_checkpoint_of_another_game_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     data, settings = pictures(8), dataclasses.replace(SETTINGS, epochs=1)
-    fit(*players(), data, settings=settings, out=tmp_path, progress=False)
+    train(*networks(), data, settings=settings, out=tmp_path)
     other = dataclasses.replace(settings, lambda_l1=2.0)
     with pytest.raises(LabkitError, match="lambda_l1 was 1.0, now 2.0"):
-        fit(*players(), data, settings=other, out=tmp_path, resume=True, progress=False)
+        train(*networks(), data, settings=other, out=tmp_path, resume=True)
     with pytest.raises(LabkitError, match="belongs to another run"):
-        train_module.fit(players()[0], data, out=tmp_path, resume=True, progress=False)
+        networks()[0].fit(data, out=tmp_path, resume=True, progress=False)
 
 
 # ------------------------------------------------------------------------------------------------ collapse
@@ -189,76 +202,73 @@ HEALTHY = {"epoch": 3.0, "discriminator_loss": 0.6, "discriminator_accuracy": 0.
     ("gan_loss", "change", "kinds"),
     [
         ("bce", {}, set()),
-        ("bce", {"discriminator_loss": 0.01, "discriminator_accuracy": 0.999}, {"discriminator wins"}),
+        ("bce", {"discriminator_loss": 0.01, "discriminator_accuracy": 0.999}, {"discriminator too good"}),
         ("lsgan", {"discriminator_loss": 0.2}, set()),
-        ("lsgan", {"discriminator_loss": 0.005, "discriminator_accuracy": 0.99}, {"discriminator wins"}),
+        ("lsgan", {"discriminator_loss": 0.005, "discriminator_accuracy": 0.99}, {"discriminator too good"}),
         ("bce", {"variation": 0.01}, {"no variation"}),
         ("bce", {"variation": math.nan}, set()),  # one image a batch: not known
     ],
 )
-def test_signs_of_collapse(gan_loss: Any, change: dict[str, float], kinds: set[str]) -> None:
-    signs = collapse_warnings(HEALTHY | change, gan_loss)
-    assert set(signs) == kinds
-    assert all("Try" in text for text in signs.values())
+def test_collapse_is_warned_of(gan_loss: Any, change: dict[str, float], kinds: set[str]) -> None:
+    found = collapse_warnings(HEALTHY | change, gan_loss)
+    assert set(found) == kinds
+    assert all("Try" in text for text in found.values())
 
 
-def test_a_generator_that_paints_by_rote_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
-    colorizer, judge = players()
+def test_a_generator_without_variation_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    colorizer, discriminator = networks()
     colorizer.network.output[0].weight.data.zero_()  # type: ignore[union-attr, index, operator]
     settings = dataclasses.replace(SETTINGS, epochs=2, learning_rate=1e-9)
-    history = fit(colorizer, judge, pictures(16), settings=settings)
-    assert len(history.signs) == 1 and history.signs[0].startswith(
-        "epoch 1: the generator paints nearly the same color"
-    )
-    assert history.signs[0] in capsys.readouterr().err
+    history = train(colorizer, discriminator, pictures(16), settings=settings, progress=True)
+    [warning] = history.warnings.values()
+    assert warning.startswith("epoch 1: the generator predicts nearly the same color")
+    assert warning in capsys.readouterr().err
 
 
-def test_a_discriminator_that_wins_is_noticed() -> None:
-    colorizer, judge = players()
+def test_a_discriminator_that_is_too_good_is_noticed() -> None:
+    colorizer, discriminator = networks()
     colorizer.network.requires_grad_(False)  # it paints noise and cannot learn: easily told from true colors
     colorizer.network.output[0].weight.data.mul_(30)  # type: ignore[union-attr, index, operator]
     colorizer.network.output[0].bias.requires_grad_(True)  # type: ignore[union-attr, index]
     settings = dataclasses.replace(SETTINGS, epochs=12, learning_rate=5e-3)
-    history = fit(colorizer, judge, pictures(32), settings=settings, progress=False)
-    assert any("separates real from generated" in sign for sign in history.signs)
+    history = train(colorizer, discriminator, pictures(32), settings=settings)
+    assert "discriminator too good" in history.warnings
 
 
 def test_a_loss_that_is_not_finite_stops_training() -> None:
-    colorizer, judge = players()
-    next(judge.parameters()).data.fill_(float("nan"))
+    colorizer, discriminator = networks()
+    next(discriminator.parameters()).data.fill_(float("nan"))
     with pytest.raises(LabkitError, match=r"the loss is nan in epoch 1, batch 1: training stopped.*learning rate"):
-        fit(colorizer, judge, pictures(8), settings=SETTINGS, progress=False)
+        train(colorizer, discriminator, pictures(8), settings=SETTINGS)
 
 
-def test_a_resting_discriminator_does_not_move() -> None:
-    colorizer, judge = players()
-    judge.judge[-1].bias.data.fill_(5.0)  # type: ignore[operator, union-attr]  # calls all real: right half of the time
-    before = [p.clone() for p in judge.parameters()]
+def test_a_skipped_discriminator_does_not_change() -> None:
+    colorizer, discriminator = networks()
+    discriminator.convolutions[-1].bias.data.fill_(5.0)  # type: ignore[operator, union-attr]  # calls all real: right half of the time
+    before = [p.clone() for p in discriminator.parameters()]
     settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=8, learning_rate=1e-4)
-    fit(
+    train(
         colorizer,
-        judge,
+        discriminator,
         pictures(8),
         settings=dataclasses.replace(settings, skip_discriminator_above=0.5),
-        progress=False,
     )
-    moved = [not torch.equal(a, b) for a, b in zip(before, judge.parameters(), strict=True)]
+    moved = [not torch.equal(a, b) for a, b in zip(before, discriminator.parameters(), strict=True)]
     assert all(moved)  # half is not above one half
 
-    judge.judge[-1].weight.data.mul_(0)  # type: ignore[operator, union-attr]
-    judge.judge[-1].bias.data.fill_(-5.0)  # type: ignore[operator, union-attr]
-    before = [p.clone() for p in judge.parameters()]
+    discriminator.convolutions[-1].weight.data.mul_(0)  # type: ignore[operator, union-attr]
+    discriminator.convolutions[-1].bias.data.fill_(-5.0)  # type: ignore[operator, union-attr]
+    before = [p.clone() for p in discriminator.parameters()]
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patched:
-        patched.setattr(adversarial, "_share_right", lambda *scores: torch.tensor(0.9))
-        fit(
+        patched.setattr(adversarial, "_accuracy", lambda *scores: torch.tensor(0.9))
+        train(
             colorizer,
-            judge,
+            discriminator,
             pictures(8),
             settings=dataclasses.replace(settings, skip_discriminator_above=0.8),
-            progress=False,
         )
-    assert all(torch.equal(a, b) for a, b in zip(before, judge.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, discriminator.parameters(), strict=True))
 
 
 # ------------------------------------------------------------------------------------------------ the rest
@@ -267,31 +277,32 @@ def test_a_resting_discriminator_does_not_move() -> None:
 def test_sampling_varies_noise_and_dropout_only() -> None:
     images = pictures(4)
     for network, options, varies in [("unet-noise", {}, True), ("unet", {"dropout": 0.5}, True), ("unet", {}, False)]:
-        colorizer, _ = players(network, **options)
+        colorizer, _ = networks(network, **options)
         state = torch.get_rng_state()
-        one, again, other = (sample(colorizer, images, seed) for seed in (1, 1, 2))
+        one, again, other = (sample(colorizer.network, colorizer.representation, images, seed) for seed in (1, 1, 2))
         assert torch.equal(state, torch.get_rng_state())
         assert torch.equal(one, again) and one.shape == (4, 3, 16, 16)
         assert torch.equal(one, other) is not varies
-        assert torch.equal(colorizer.reconstruct(images), colorizer.reconstruct(images))
+        assert torch.equal(colorizer(images), colorizer(images))
 
 
 def test_the_papers_settings() -> None:
     assert (GanSettings().learning_rate, GanSettings().betas, GanSettings().lambda_l1) == (2e-4, (0.5, 0.999), 100)
-    colorizer, judge, settings = c_dcgan(width=8)
-    assert colorizer.representation.config()["input_gray"] == "lightness" and settings.gan_loss == "bce"
-    assert judge.receptive_field == 70 and count_parameters(judge) > 0
-    history = fit(colorizer, judge, torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8),
-                  settings=dataclasses.replace(settings, epochs=1, device="cpu"), progress=False)  # fmt: skip
+    generator, discriminator, representation, settings = c_dcgan(width=8)
+    assert representation.config()["input_gray"] == "lightness" and settings.gan_loss == "bce"
+    assert discriminator.receptive_field == 70 and count_parameters(discriminator) > 0
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    options = vars(dataclasses.replace(settings, epochs=1, device="cpu"))
+    history = fit_gan(generator, discriminator, representation, images, progress=False, **options)
     assert len(history.rows) == 1
 
 
-def test_players_that_do_not_fit_are_refused() -> None:
-    colorizer, judge = players()
-    with pytest.raises(LabkitError, match="paints colors"):
-        fit(Colorizer.create("ab313", "unet", width=2), judge, pictures(4), progress=False)
-    with pytest.raises(LabkitError, match="judges 3 color channels, luma-chroma has 2"):
-        fit(colorizer, PatchGAN(3, layers=1, width=4), pictures(4), progress=False)
+def test_networks_that_do_not_fit_are_refused() -> None:
+    colorizer, discriminator = networks()
+    with pytest.raises(LabkitError, match="a GAN needs a regression"):
+        train(Colorizer("ab313", "unet", width=2), discriminator, pictures(4))
+    with pytest.raises(LabkitError, match="takes 3 color channels, luma-chroma has 2"):
+        train(colorizer, PatchGAN(3, layers=1, width=4), pictures(4))
     for wrong in ({"gan_loss": "chess"}, {"lambda_l1": -1.0}, {"skip_discriminator_above": 0.3}, {"epochs": 0}):
         with pytest.raises(LabkitError, match="Got"):
             GanSettings(**wrong)  # type: ignore[arg-type]

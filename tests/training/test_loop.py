@@ -12,12 +12,18 @@ import torch
 from labkit import LabkitError, artifacts
 from labkit.colorizer import Colorizer
 from labkit.device import pick_device
+from labkit.options import FitSettings
 from labkit.training import checkpoint as checkpoint_module
-from labkit.training.checkpoint import CHECKPOINT_FILE
-from labkit.training.loop import FitSettings, dataset_loss, fit
-from labkit.training.settings import epoch_plan, rotated, take_batch
+from labkit.training.batches import epoch_plan, rotated, take_batch
+from labkit.training.checkpoint import CHECKPOINT_FILE, CHECKPOINT_FORMAT
+from labkit.training.loop import fit
+from labkit.training.session import History
 
 SETTINGS = FitSettings(epochs=3, batch_size=8, seed=5, precision="float32", device="cpu")
+
+
+def train(model: Colorizer, images: torch.Tensor, *, settings: FitSettings = SETTINGS, **how: Any) -> History:
+    return fit(model.network, model.representation, images, progress=False, **vars(settings), **how)
 
 
 def pictures(count: int, seed: int = 0) -> torch.Tensor:
@@ -32,7 +38,7 @@ def pictures(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def colorizer(seed: int = 0, **options: object) -> Colorizer:
-    return Colorizer.create("luma-chroma", "unet-half", width=4, seed=seed, **options)
+    return Colorizer("luma-chroma", "unet-half", width=4, seed=seed, **options)
 
 
 def weights(c: Colorizer) -> torch.Tensor:
@@ -41,9 +47,9 @@ def weights(c: Colorizer) -> torch.Tensor:
 
 def test_it_learns() -> None:
     images, model = pictures(64), colorizer()
-    before = dataset_loss(model, images)
-    history = fit(model, images, settings=dataclasses.replace(SETTINGS, epochs=40, learning_rate=2e-2), progress=False)
-    assert dataset_loss(model, images) < 0.3 * before
+    before = model.loss(images)
+    history = train(model, images, settings=dataclasses.replace(SETTINGS, epochs=40, learning_rate=2e-2))
+    assert model.loss(images) < 0.3 * before
     assert [row["epoch"] for row in history.rows] == list(range(1, 41))
     assert history.rows[-1]["train_loss"] < history.rows[0]["train_loss"]
     assert not model.network.training
@@ -72,21 +78,21 @@ def test_a_turn_is_planned_and_changes_nothing_else() -> None:
     assert not a[2].any() and 8 < b[2].abs().max() <= 10 and b[2].min() < 0 < b[2].max()
     images = pictures(40)
     assert torch.equal(take_batch(images, b, 1, turning), rotated(take_batch(images, b, 1, still), b[2][8:16]))
-    with pytest.raises(LabkitError, match="rotation must be from 0 to 180"):
+    with pytest.raises(LabkitError, match="rotation must be a number from 0 to 180"):
         dataclasses.replace(SETTINGS, rotation=-5)
 
 
 def test_what_is_watched_joins_the_row_and_changes_no_weight() -> None:
     plain, watched = colorizer(dropout=0.1), colorizer(dropout=0.1)
-    fit(plain, pictures(20), settings=SETTINGS, progress=False)
+    train(plain, pictures(20), settings=SETTINGS)
 
-    def watch(model: Colorizer) -> dict[str, float]:
-        model.network.eval()
-        return {"error": dataset_loss(model, pictures(9, seed=1))}
+    def watch() -> dict[str, float]:
+        watched.network.eval()
+        return {"error": watched.loss(pictures(9, seed=1))}
 
-    history = fit(watched, pictures(20), settings=SETTINGS, watch=watch, progress=False)
+    history = train(watched, pictures(20), settings=SETTINGS, watch=watch)
     assert torch.equal(weights(plain), weights(watched))
-    assert history.rows[-1]["error"] == dataset_loss(watched, pictures(9, seed=1))
+    assert history.rows[-1]["error"] == watched.loss(pictures(9, seed=1))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
@@ -94,7 +100,7 @@ def test_same_seed_same_bits(precision: str) -> None:
     runs = []
     for _ in range(2):
         model = colorizer(dropout=0.2)
-        fit(model, pictures(20), settings=dataclasses.replace(SETTINGS, precision=precision), progress=False)
+        train(model, pictures(20), settings=dataclasses.replace(SETTINGS, precision=precision))
         runs.append(weights(model))
     assert torch.equal(runs[0], runs[1])
 
@@ -108,7 +114,7 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch
     settings = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0)  # a checkpoint after every step: 3 x 3 of them
     data, validation = pictures(20), pictures(6, seed=9)
     straight = colorizer(dropout=0.2)
-    expected = fit(straight, data, validation=validation, settings=settings, progress=False)
+    expected = train(straight, data, validation=validation, settings=settings)
 
     writes = itertools.count(1)
 
@@ -120,17 +126,16 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint_module, "write_bytes", dying_write)
         with pytest.raises(Killed):
-            fit(
+            train(
                 colorizer(dropout=0.2),
                 data,
                 validation=validation,
                 settings=settings,
                 out=tmp_path,
-                progress=False,
             )
 
     resumed = colorizer(seed=77, dropout=0.2)  # other first weights: all must come from the checkpoint
-    history = fit(resumed, data, validation=validation, settings=settings, out=tmp_path, resume=True, progress=False)
+    history = train(resumed, data, validation=validation, settings=settings, out=tmp_path, resume=True)
     assert torch.equal(weights(resumed), weights(straight))
     for ours, theirs in zip(history.rows, expected.rows, strict=True):
         assert {k: v for k, v in ours.items() if k != "seconds"} == {k: v for k, v in theirs.items() if k != "seconds"}
@@ -140,15 +145,15 @@ def test_early_stopping_keeps_the_best_epoch_and_resumes_alike(tmp_path: Path) -
     settings = dataclasses.replace(SETTINGS, epochs=30, patience=2, learning_rate=0.05)
     data, validation = pictures(16), torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
     model = colorizer()
-    history = fit(model, data, validation=validation, settings=settings, progress=False)
+    history = train(model, data, validation=validation, settings=settings)
     losses = [row["validation_loss"] for row in history.rows]
     assert history.stopped_early and len(losses) < 30
     assert losses.index(min(losses)) == len(losses) - 1 - 2
-    assert dataset_loss(model, validation) == pytest.approx(min(losses), rel=1e-6)
+    assert model.loss(validation) == pytest.approx(min(losses), rel=1e-6)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
-    fit(colorizer(), pictures(16), settings=SETTINGS, out=tmp_path, progress=False)
+    train(colorizer(), pictures(16), settings=SETTINGS, out=tmp_path)
     assert (tmp_path / CHECKPOINT_FILE).is_file()
     for other, settings, data in [
         (
@@ -159,20 +164,20 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         ("training images was", SETTINGS, pictures(16, seed=1)),
     ]:
         with pytest.raises(LabkitError, match=other):
-            fit(colorizer(), data, settings=settings, out=tmp_path, resume=True, progress=False)
+            train(colorizer(), data, settings=settings, out=tmp_path, resume=True)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT_FILE).write_bytes(b"not a checkpoint")
     with pytest.raises(LabkitError, match=r"checkpoint.safetensors is damaged"):
-        fit(colorizer(), pictures(16), settings=SETTINGS, out=tmp_path, resume=True, progress=False)
+        train(colorizer(), pictures(16), settings=SETTINGS, out=tmp_path, resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_training() -> None:
     model = colorizer()
     next(model.network.parameters()).data.fill_(float("nan"))
     with pytest.raises(LabkitError, match=r"the loss is nan in epoch 1, batch 1: training stopped.*learning rate"):
-        fit(model, pictures(16), settings=SETTINGS, progress=False)
+        train(model, pictures(16), settings=SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +190,7 @@ def test_a_loss_that_is_not_finite_stops_training() -> None:
 )
 def test_other_images_are_refused(images: torch.Tensor, message: str) -> None:
     with pytest.raises(LabkitError, match=message):
-        fit(colorizer(), images, settings=SETTINGS, progress=False)
+        train(colorizer(), images, settings=SETTINGS)
 
 
 def test_settings_are_checked() -> None:
@@ -193,20 +198,19 @@ def test_settings_are_checked() -> None:
         with pytest.raises(LabkitError, match="Got"):
             FitSettings(**wrong)  # type: ignore[arg-type]
     with pytest.raises(LabkitError, match="patience needs validation"):
-        fit(colorizer(), pictures(8), settings=dataclasses.replace(SETTINGS, patience=1), progress=False)
+        train(colorizer(), pictures(8), settings=dataclasses.replace(SETTINGS, patience=1))
     with pytest.raises(LabkitError, match="'quantum' is not available"):
         pick_device("quantum")
 
 
 def test_tensorboard_logs_curves_and_pictures(tmp_path: Path) -> None:
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    fit(
+    train(
         colorizer(),
         pictures(16),
         validation=pictures(4),
         settings=SETTINGS,
         tensorboard=tmp_path,
-        progress=False,
     )
     events = event_accumulator.EventAccumulator(str(tmp_path))
     events.Reload()
@@ -216,7 +220,7 @@ def test_tensorboard_logs_curves_and_pictures(tmp_path: Path) -> None:
 
 def test_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
-    fit(colorizer(dropout=0.1), pictures(8), settings=SETTINGS, progress=False)
+    train(colorizer(dropout=0.1), pictures(8), settings=SETTINGS)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -232,7 +236,7 @@ def test_weights_thrown_away_by_the_last_step_are_noticed() -> None:
     images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
     settings = FitSettings(epochs=1, learning_rate=1e30, device="cpu")  # one step: no later batch sees it
     with pytest.raises(LabkitError, match=r"the loss is .* Try a learning rate below 1e\+30"):
-        fit(Colorizer.create("luma-chroma", "cnn", width=2), images, settings=settings, progress=False)
+        train(Colorizer("luma-chroma", "cnn", width=2), images, settings=settings)
 
 
 @pytest.mark.parametrize("state", ["{", "{}", "[]"])
@@ -243,24 +247,23 @@ def test_a_checkpoint_with_a_damaged_state_is_named(tmp_path: Path, state: str) 
     settings = FitSettings(epochs=1, device="cpu")
 
     def run(resume: bool) -> None:
-        fit(
-            Colorizer.create("luma-chroma", "cnn", width=2),
+        train(
+            Colorizer("luma-chroma", "cnn", width=2),
             images,
             settings=settings,
             out=tmp_path,
             resume=resume,
-            progress=False,
         )
 
     run(False)
     file = tmp_path / CHECKPOINT_FILE
-    save_file(load_file(file), file, metadata={"format": "1", "state": state})
+    save_file(load_file(file), file, metadata={"format": CHECKPOINT_FORMAT, "state": state})
     with pytest.raises(LabkitError, match=r"checkpoint\.safetensors is damaged .* delete it and start again"):
         run(True)
 
 
 def test_devices_that_compute_nothing_are_refused() -> None:
-    with pytest.raises(LabkitError, match="device 'meta' is not available"):
+    with pytest.raises(LabkitError, match="device not available here: got 'meta'"):
         pick_device("meta")
     if not torch.backends.mps.is_available():
         with pytest.raises(LabkitError) as caught:

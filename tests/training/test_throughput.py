@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from labkit.colorizer import Colorizer
 from labkit.device import pick_precision
-from labkit.training.loop import FitSettings, fit
 
 COUNT, BATCH, ROUNDS = 5000, 64, 3
 
@@ -42,7 +41,7 @@ class RgbToLabPerItem(torch.utils.data.Dataset):
 
 
 def tutorial_epoch() -> Callable[[], float]:
-    network = Colorizer.create("lab", "unet", width=16).network
+    network = Colorizer("lab", "unet", width=16).network
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     loader = torch.utils.data.DataLoader(
         RgbToLabPerItem(images().permute(0, 2, 3, 1).numpy()),
@@ -65,7 +64,7 @@ def tutorial_epoch() -> Callable[[], float]:
 
 
 def ready_epoch() -> Callable[[], float]:
-    colorizer = Colorizer.create("lab", "unet", width=16)
+    colorizer = Colorizer("lab", "unet", width=16)
     network = colorizer.network.to(memory_format=torch.channels_last).train()
     gray, target = colorizer.representation.encode(images())
     gray = gray.contiguous(memory_format=torch.channels_last)
@@ -88,9 +87,8 @@ def ready_epoch() -> Callable[[], float]:
 
 
 def labkit_epoch() -> Callable[[], float]:
-    colorizer, data = Colorizer.create("lab", "unet", width=16), images()
-    settings = FitSettings(epochs=1, batch_size=BATCH, device="cpu")
-    return lambda: fit(colorizer, data, settings=settings, progress=False).seconds
+    colorizer, data = Colorizer("lab", "unet", width=16), images()
+    return lambda: colorizer.fit(data, epochs=1, batch_size=BATCH, device="cpu", progress=False).seconds
 
 
 @pytest.mark.slow

@@ -18,19 +18,18 @@ from labkit.colorizer import CARD_FILE, WEIGHTS_FILE, Colorizer
 from labkit.data import load, toyworld
 from labkit.training import checkpoint as checkpoint_module
 from labkit.training.checkpoint import CHECKPOINT_FILE
-from labkit.training.loop import FitSettings, dataset_loss, fit
-from labkit.training.run import METRICS_FILE, OPTIONS_FILE, TrainOptions, train
+from labkit.training.run import METRICS_FILE, OPTIONS_FILE, train
 
 KEYS = {"mse", "mae", "psnr_mean", "psnr_pooled", "ssim", "colorfulness", "skill"}
 
 
-def options(out: Path | None = None, **changes: Any) -> TrainOptions:
+def options(out: Path | None = None, **changes: Any) -> dict[str, Any]:
     small = {"limit": 64, "width": 4, "epochs": 1, "progress": False, "device": "cpu"}
-    return TrainOptions(out=out, **(small | changes))
+    return {"out": out} | small | changes
 
 
 def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
-    metrics = train(options(tmp_path))
+    metrics = train(**options(tmp_path))
     left = {path.name for path in tmp_path.iterdir()} - {LOCK_FILE}
     assert left == {METRICS_FILE, CARD_FILE, WEIGHTS_FILE, OPTIONS_FILE}
     assert json.loads((tmp_path / METRICS_FILE).read_text()) == metrics
@@ -39,30 +38,30 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     assert metrics["skill"] == pytest.approx(1 - metrics["mse"] / metrics["gray"]["mse"])
     model = Colorizer.load(tmp_path)
     assert model.about["options"]["width"] == 4
-    again = train(options(tmp_path / "again"))
+    again = train(**options(tmp_path / "again"))
     assert again["mse"] == metrics["mse"]
     assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == (tmp_path / WEIGHTS_FILE).read_bytes()
 
 
 def test_a_finished_run_is_not_run_again_and_never_overwritten(tmp_path: Path) -> None:
-    metrics = train(options(tmp_path))
-    assert train(options(tmp_path, resume=True)) == metrics
+    metrics = train(**options(tmp_path))
+    assert train(**options(tmp_path, resume=True)) == metrics
     with pytest.raises(LabkitError, match="already holds metrics\\.json: add --resume"):
-        train(options(tmp_path))
+        train(**options(tmp_path))
     with pytest.raises(LabkitError, match="holds another run: width was 4, now 8"):
-        train(options(tmp_path, resume=True, width=8))
+        train(**options(tmp_path, resume=True, width=8))
 
 
 def test_resumed_without_options_it_has_those_it_was_begun_with(tmp_path: Path) -> None:
-    metrics = train(options(tmp_path))
-    assert train(TrainOptions(out=tmp_path, resume=True, progress=False)) == metrics
+    metrics = train(**options(tmp_path))
+    assert train(**dict(out=tmp_path, resume=True, progress=False)) == metrics
     for name in (METRICS_FILE, CARD_FILE, WEIGHTS_FILE):  # begun, and killed before its first checkpoint
         (tmp_path / name).unlink()
-    again = train(TrainOptions(out=tmp_path, resume=True, seed=1, progress=False))
+    again = train(**dict(out=tmp_path, resume=True, seed=1, progress=False))
     assert again["options"] == metrics["options"] | {"seed": 1}
     (tmp_path / OPTIONS_FILE).write_text("{")
     with pytest.raises(LabkitError, match="options.json is damaged"):
-        train(TrainOptions(out=tmp_path, resume=True))
+        train(**dict(out=tmp_path, resume=True))
 
 
 def test_a_refused_resume_leaves_the_options_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,23 +75,23 @@ def test_a_refused_resume_leaves_the_options_as_they_were(tmp_path: Path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint_module, "write_bytes", dying_write)
         with pytest.raises(Killed):
-            train(options(tmp_path))
+            train(**options(tmp_path))
     with pytest.raises(LabkitError, match="belongs to another run"):
-        train(TrainOptions(out=tmp_path, resume=True, batch_size=8, progress=False))
-    assert train(TrainOptions(out=tmp_path, resume=True, progress=False))["options"]["batch_size"] != 8
+        train(**dict(out=tmp_path, resume=True, batch_size=8, progress=False))
+    assert train(**dict(out=tmp_path, resume=True, progress=False))["options"]["batch_size"] != 8
 
 
 def test_nothing_is_begun_by_resume_alone(tmp_path: Path) -> None:
     with pytest.raises(LabkitError, match="holds no training to go on with"):
-        train(TrainOptions(out=tmp_path / "empty", resume=True, progress=False))
+        train(**dict(out=tmp_path / "empty", resume=True, progress=False))
     assert not (tmp_path / "empty").exists()
 
 
 def test_without_epochs_a_validation_split_stops_training() -> None:
-    metrics = train(options(epochs=None, limit=32, learning_rate=0.3))
+    metrics = train(**options(epochs=None, limit=32, learning_rate=0.3))
     assert metrics["images"]["validation"] == 1000 and metrics["epochs"] < 30
     assert "validation_loss" in metrics["history"][0]
-    assert train(options())["images"]["validation"] == 0
+    assert train(**options())["images"]["validation"] == 0
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_without_epochs_a_validation_split_stops_training() -> None:
 )
 def test_mistakes_are_one_line(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(LabkitError, match=message) as caught:
-        train(options(**changes))
+        train(**options(**changes))
     assert "\n" not in str(caught.value)
 
 
@@ -140,23 +139,23 @@ def test_killed_and_resumed_the_weights_are_identical(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("loss", "alpha", "settings"),
     [
-        ("mse", 1.0, FitSettings(epochs=2, batch_size=16, learning_rate=1e-2, device="cpu")),
+        ("mse", 1.0, {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2}),
         # beside a median the slope of the loss is gentle: it takes larger and more steps
         pytest.param(
             "l1",
             0.0,
-            FitSettings(epochs=9, batch_size=16, learning_rate=2e-2, device="cpu"),
+            {"epochs": 9, "batch_size": 16, "learning_rate": 2e-2},
             marks=pytest.mark.slow,
         ),
     ],
 )
-def test_a_trained_network_reaches_the_known_optimum(loss: str, alpha: float, settings: FitSettings) -> None:
+def test_a_trained_network_reaches_the_known_optimum(loss: str, alpha: float, settings: dict[str, Any]) -> None:
     """On toyworld the best possible test loss is known in closed form: at most 5 % above it."""
     world = load("toyworld", "test")
-    colorizer = Colorizer.create("luma-chroma", "unet", width=16, alpha=alpha)
-    fit(colorizer, load("toyworld", "train").images, settings=settings, progress=False)
+    colorizer = Colorizer("luma-chroma", "unet", width=16, alpha=alpha)
+    colorizer.fit(load("toyworld", "train"), **settings, device="cpu", progress=False)
     best = toyworld.optimum(world, colorizer.representation, loss)
-    reached = dataset_loss(colorizer, world.images)
+    reached = colorizer.loss(world)
     print(f"{loss}: reached {reached:.6f}, optimum {best.realized:.6f}, ratio {reached / best.realized:.3f}")
     assert reached <= 1.05 * best.realized
 
@@ -165,9 +164,7 @@ def test_a_trained_network_reaches_the_known_optimum(loss: str, alpha: float, se
 @pytest.mark.realdata
 def test_the_best_published_number_takes_half_a_minute(real_data: Path) -> None:
     """CIFAR-10 horses: the papers' best MSE prints as .0038 after 40 epochs."""
-    metrics = train(
-        TrainOptions(dataset="cifar10", classes="horse", epochs=8, width=32, data_root=real_data, progress=False)
-    )
+    metrics = train(dict(dataset="cifar10", classes="horse", epochs=8, width=32, data_root=real_data, progress=False))
     print({key: round(metrics[key], 5) for key in sorted(KEYS)}, f"{metrics['seconds']:.0f} s")
     assert metrics["images"] == {"train": 5000, "validation": 0, "test": 1000}
     assert metrics["mse"] < 0.00385
@@ -179,21 +176,21 @@ def test_the_best_published_number_takes_half_a_minute(real_data: Path) -> None:
 def test_damaged_scores_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / METRICS_FILE).write_bytes(text.encode("latin-1"))
     with pytest.raises(LabkitError, match=r"metrics\.json is damaged: delete"):
-        train(options(tmp_path, resume=True))
+        train(**options(tmp_path, resume=True))
 
 
 def test_a_finished_run_whose_model_is_gone_is_not_called_finished(tmp_path: Path) -> None:
-    train(options(tmp_path))
+    train(**options(tmp_path))
     (tmp_path / WEIGHTS_FILE).unlink()
     with pytest.raises(LabkitError, match=r"model\.safetensors is missing"):
-        train(options(tmp_path, resume=True))
+        train(**options(tmp_path, resume=True))
 
 
 def test_resume_does_not_overwrite_a_model_that_it_did_not_begin(tmp_path: Path) -> None:
-    Colorizer.create(width=4).save(tmp_path)
+    Colorizer(width=4).save(tmp_path)
     before = (tmp_path / CARD_FILE).read_bytes()
     with pytest.raises(LabkitError, match=r"holds a model but no metrics\.json"):
-        train(options(tmp_path, resume=True))
+        train(**options(tmp_path, resume=True))
     assert (tmp_path / CARD_FILE).read_bytes() == before
 
 
@@ -205,11 +202,11 @@ def test_what_would_fail_in_the_end_fails_at_once(tmp_path: Path, monkeypatch: p
 
     for number in range(5):
         Image.new("RGB", (8, 8), (40 * number + 40, 0, 0)).save(tmp_path / f"{number}.png")
-    monkeypatch.setattr("labkit.training.run.fit", never)
+    monkeypatch.setattr(Colorizer, "fit", never)
     small = {"dataset": "folder", "data_root": tmp_path, "limit": None}
     with pytest.raises(LabkitError, match="images of 8 pixels are too small to score: give --size 11 or more"):
-        train(options(**small))
+        train(**options(**small))
     with pytest.raises(LabkitError, match=r"0\.png is a file; --out must name a folder"):
-        train(options(tmp_path / "0.png", size=16, **small))
+        train(**options(tmp_path / "0.png", size=16, **small))
     with pytest.raises(LabkitError, match=r"~nobody-of-this-name.* is no folder"):
-        train(options(**small | {"data_root": Path("~nobody-of-this-name/x")}))
+        train(**options(**small | {"data_root": Path("~nobody-of-this-name/x")}))

@@ -1,62 +1,44 @@
-"""Kernels for submissions that start at once, each in a box of its own::
+"""The client's side of a kernel: have one started, talk to it, end it.
 
-    with WarmKernels(best_tier()) as kernels:
-        kernel = kernels.start(folder)
-        kernel.client.execute(...)         # a jupyter_client BlockingKernelClient
-        kernel.alive(), kernel.reason()
-        kernel.kill()
-
-Tools that start kernels by name (nbval, papermill) do so with `WarmKernels.kernel_name` when they run in
-`WarmKernels.environment`: the kernelspec there names the provisioner `WarmProvisioner`, which asks the same server.
-See `labkit.grading.sandbox.namespaces` for what a kernel may do, `labkit.grading.sandbox.server` for how it is made.
+`Kernel` is for direct use. Tools that start kernels by name (nbval, papermill) reach `WarmProvisioner` through the
+kernelspec that `labkit.grading.sandbox.box.Sandbox` writes. Both ask the server of `labkit.grading.sandbox.server`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import select
 import shutil
 import signal
-import site
 import socket
-import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
+import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from queue import Empty
-from types import TracebackType
 from typing import Any
 
-import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.provisioning import KernelProvisionerFactory
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Unicode
 
 from labkit.errors import LabkitError
-from labkit.grading.sandbox import server as kernel_server
-from labkit.grading.sandbox.namespaces import NONE, Limits, Tier
+from labkit.grading.sandbox.keeper import CHANNELS, processor_time
 
 PATIENCE = 60  # seconds that a start may take on a busy machine
-KERNEL_NAME = "labkit-graded"
 PROVISIONER = "labkit-warm"  # as pyproject.toml registers it
-PRELOAD = (
-    "torch", "numpy", "torch.nn.functional", "torchvision", "matplotlib.pyplot", "matplotlib_inline.backend_inline",
-    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "labkit.notebook.lab", "labkit.colorizer",
-    "labkit.data", "labkit.data.toyworld", "labkit.metrics", "labkit.models", "labkit.plots",
-    "labkit.experiments.published", "labkit.training.loop", "labkit.widgets", "labkit.notebook.answer",
-)  # fmt: skip
 
 
 class Link:
     """A connection to a kernel's keeper: starts it, says whether and why it has ended, ends it."""
 
     def __init__(self, server: str, place: Path):
+        """Prepare a kernel of the server that listens at ``server``, with an empty folder ``place`` of its own."""
         self.server, self.place, self.key = server, place, secrets.token_hex(16)
         self.process: int | None = None  # in whose descendants the kernel is
         self._socket: socket.socket | None = None
@@ -87,9 +69,10 @@ class Link:
         self.process = said["process"]
 
     def poll(self) -> str:
-        """Why the kernel has ended; nothing while it runs."""
+        """Return why the kernel has ended; nothing while it runs."""
         while not self._reason and self._socket is not None and select.select([self._socket], [], [], 0)[0]:
-            self._reason = self._hear().get("ended", self._reason)
+            said = self._hear()
+            self._reason = str(said.get("ended") or said.get("error") or "")
         return self._reason
 
     def kill(self) -> None:
@@ -99,7 +82,8 @@ class Link:
         try:
             self._socket.sendall(b"end\n")
             while not self._reason:
-                self._reason = self._hear().get("ended", "")
+                said = self._hear()
+                self._reason = str(said.get("ended") or said.get("error") or "")
         except OSError:
             self._reason = "killed"
 
@@ -111,7 +95,7 @@ class Link:
         shutil.rmtree(self.place, ignore_errors=True)
 
     def _hear(self) -> dict[str, Any]:
-        """The keeper's next message; when it is gone, that the kernel was killed."""
+        """Return the keeper's next message; when it is gone, that the kernel was killed."""
         assert self._socket is not None
         while b"\n" not in self._heard:
             try:
@@ -126,21 +110,41 @@ class Link:
 
     @property
     def connection(self) -> dict[str, Any]:
-        """Where the kernel's channels are, as a connection file says it."""
-        ports = {f"{channel}_port": port + 1 for port, channel in enumerate(kernel_server.CHANNELS)}
+        """Return where the kernel's channels are, as a connection file says it."""
+        ports = {f"{channel}_port": port + 1 for port, channel in enumerate(CHANNELS)}
         return {**ports, "transport": "ipc", "ip": str(self.place / "channel")}
 
 
-class Kernel:
-    """A running kernel, ready. ``client`` is a BlockingKernelClient with open channels.
+@dataclass(frozen=True)
+class Said:
+    """What came of a cell.
 
-    What the kernel sends is hostile too: its client's methods may raise anything for what cannot be read as a message.
+    Attributes:
+        text: what it printed.
+        error: "Name: message" of what it raised, "" if nothing.
+        ended: why the kernel has ended, "" while it runs.
+    """
+
+    text: str
+    error: str
+    ended: str
+
+
+class Kernel:
+    """A running kernel, ready: `execute` and `stop` it.
+
+    Attributes:
+        client: a BlockingKernelClient with open channels. What the kernel sends is hostile too: the client's methods
+            may raise anything for what cannot be read as a message.
     """
 
     def __init__(self, link: Link | OrdinaryLink):
+        """Connect to a kernel that was started, and wait until it answers."""
         self._link = link
         # In one context: a client's own would wait for its sockets, perhaps forever, when Python collects both.
-        self.client = BlockingKernelClient(context=zmq.Context.instance(), **link.connection)
+        # Of the class that the client asks for: jupyter_client 7, which the classic notebook needs, wants asyncio's.
+        context: Any = BlockingKernelClient.class_traits()["context"]
+        self.client = BlockingKernelClient(context=context.klass.instance(), **link.connection)
         self.client.session.key = link.key.encode()
         self.client.start_channels(hb=False, stdin=False)
         self._greet()
@@ -158,216 +162,113 @@ class Kernel:
         raise LabkitError("the kernel started, but publishes nothing")
 
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Tell whether it runs."""
         return not self._link.poll()
 
     def reason(self) -> str:
-        """Why it ended.
+        """Return why it ended.
 
-        "" while it runs, "killed" (by `kill`), "timeout", "memory", "processes", "output-limit" (a limit was passed),
+        "" while it runs, "killed" (by `stop`), "timeout", "memory", "processes", "output-limit" (a limit was passed),
         or "exited with status N", "exited on signal N".
         """
         return self._link.poll()
 
-    def kill(self) -> None:
+    def execute(self, code: str, seconds: float = 60) -> Said:
+        """Run a cell and wait for its end, or for the kernel's.
+
+        Raises:
+            TimeoutError: when neither comes within ``seconds``.
+        """
+        asked = self.client.execute(code, store_history=False)
+        deadline = time.monotonic() + seconds
+        text, error = "", ""
+        while time.monotonic() < deadline:
+            try:
+                message = self.client.get_iopub_msg(timeout=0.1)
+            except Empty:
+                if not self.alive():
+                    return Said(text, error, self.reason())
+                continue
+            except ValueError:  # no Jupyter message
+                continue
+            if message["parent_header"].get("msg_id") != asked:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                text += content["text"]
+            elif message["msg_type"] == "error":
+                error = f"{content['ename']}: {content['evalue']}"
+            elif content.get("execution_state") == "idle":
+                return Said(text, error, self.reason())
+        raise TimeoutError(f"no end of a cell after {seconds:g} s")
+
+    def stop(self) -> None:
         """End it and everything it started; close the client."""
         self.client.stop_channels()
         self._link.kill()
         self._link.close()
 
 
-class WarmKernels:
-    """Kernels by fork from a warm server, while a ``with`` block lasts; at its end the server and all kernels end.
-
-    Attributes:
-        tier: how they are kept apart. With "none" they are ordinary kernels: cold, and without limits.
-        kernel_name: of the kernelspec, valid in ``environment``.
-        environment: variables for a process that starts kernels by that name.
-    """
-
-    def __init__(
-        self,
-        tier: Tier,
-        limits: Limits = Limits(),  # noqa: B008 (it is frozen)
-        preload: Sequence[str] = PRELOAD,
-        show: Sequence[Path] = (),
-    ):
-        """Prepare; nothing starts before the block.
-
-        Args:
-            tier: one of `labkit.grading.sandbox.namespaces.tiers()`.
-            limits: of each kernel.
-            preload: modules that every kernel has imported; no secret may be in what they load.
-            show: folders that kernels may read besides Python and labkit (data sets, say).
-        """
-        self.tier, self.limits, self.preload, self.show = tier, limits, tuple(preload), tuple(show)
-        self.kernel_name = KERNEL_NAME
-        self.environment: dict[str, str] = {}
-        self._server: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> WarmKernels:
-        """Start the server (seconds: it imports torch).
-
-        Raises:
-            LabkitError: when it cannot be started.
-        """
-        # Short, for the path of a socket has at most 107 bytes.
-        self._folder = Path(tempfile.mkdtemp(prefix="labkit-"))
-        self._socket = str(self._folder / "server")
-        try:
-            (self._folder / "home" / "tmp").mkdir(parents=True)
-            self._write_kernelspec()
-            if self.tier.name != NONE:
-                self._start_server()
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop the server; all kernels die with it."""
-        self._stop()
-
-    def start(self, workdir: Path) -> Kernel:
-        """Start a kernel and wait until it is ready.
-
-        Args:
-            workdir: its files, notebooks excepted, are copied into the kernel's work folder (tier "limits" and "none":
-                it is the work folder).
-
-        Raises:
-            LabkitError: when it cannot be started.
-        """
-        if self.tier.name == NONE:
-            link: Link | OrdinaryLink = OrdinaryLink(self._folder / "jupyter" / "kernels")
-        else:
-            link = Link(self._socket, Path(tempfile.mkdtemp(prefix="k", dir=self._folder)))
-        link.start(workdir)
-        try:
-            return Kernel(link)
-        except BaseException:
-            link.kill()
-            raise
-
-    def _start_server(self) -> None:
-        home = self._folder / "home"
-        settings = {
-            "socket": self._socket,
-            "tier": self.tier.name,
-            "limits": asdict(self.limits),
-            "preload": self.preload,
-            "show": [str(Path(folder).resolve()) for folder in self.show],
-        }
-        # Isolated (-I): no module of the current folder, no variable of the caller's. pip install --user still counts.
-        folders = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
-        code = f"import site; [site.addsitedir(f) for f in {folders!r}]; "
-        code += f"from {kernel_server.__name__} import main; main(input())"
-        with (self._folder / "server.log").open("w") as log_file:
-            self._server = subprocess.Popen(
-                [sys.executable, "-I", "-c", code],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log_file,
-                env=kernel_server.environment(home),
-                cwd=home,
-                text=True,
-                start_new_session=True,
-            )
-        assert self._server.stdin is not None and self._server.stdout is not None
-        self._server.stdin.write(json.dumps(settings) + "\n")
-        self._server.stdin.flush()
-        line = self._server.stdout.readline()
-        said = json.loads(line) if line.startswith("{") else {}
-        if "ready" not in said:
-            log = (self._folder / "server.log").read_text().strip().splitlines()
-            why = said.get("error") or (log[-1] if log else "it ended without a word")
-            raise LabkitError(f"the server of kernels could not start: {why}")
-
-    def _write_kernelspec(self) -> None:
-        spec: dict[str, Any] = {"display_name": "labkit (graded)", "language": "python"}
-        if self.tier.name == NONE:
-            code = f"from {kernel_server.__name__} import ordinary; ordinary()"
-            spec["argv"] = [sys.executable, "-c", code, "-f", "{connection_file}"]
-            own = kernel_server.environment(self._folder / "home")
-            spec["env"] = {**own, "PATH": os.environ.get("PATH", ""), "PYTHONUSERBASE": site.getuserbase()}
-        else:
-            provisioner = {"provisioner_name": PROVISIONER, "config": {"server": self._socket}}
-            spec |= {"argv": [], "interrupt_mode": "message", "metadata": {"kernel_provisioner": provisioner}}
-        file = self._folder / "jupyter" / "kernels" / KERNEL_NAME / "kernel.json"
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(spec))
-        path = [str(self._folder / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
-        self.environment = {"JUPYTER_PATH": os.pathsep.join(filter(None, path))}
-
-    def _stop(self) -> None:
-        if self._server is not None:
-            assert self._server.stdin is not None and self._server.stdout is not None
-            self._server.stdin.close()  # the sign to end
-            try:
-                self._server.wait(5)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
-            self._server.stdout.close()
-            self._server = None
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
 class OrdinaryLink:
     """What `Link` is, for an ordinary kernel (tier "none")."""
 
-    def __init__(self, kernels: Path):
+    def __init__(self, kernels: Path, name: str):
+        """Prepare a kernel of the kernelspec ``name`` in the folder ``kernels``."""
         from jupyter_client.kernelspec import KernelSpecManager
         from jupyter_client.manager import KernelManager
 
         specs = KernelSpecManager(kernel_dirs=[str(kernels)])
-        self._manager: Any = KernelManager(kernel_name=KERNEL_NAME, kernel_spec_manager=specs)
+        self._manager: Any = KernelManager(kernel_name=name, kernel_spec_manager=specs)
         self.key = self._manager.session.key.decode()
         self._killed = False
 
     def start(self, workdir: Path) -> None:
+        """Start it in ``workdir``."""
         self._manager.start_kernel(cwd=str(workdir))
 
     def poll(self) -> str:
+        """Return why the kernel has ended; nothing while it runs."""
         if self._manager.is_alive():
             return ""
         return "killed" if self._killed else f"exited with status {self._manager.provisioner.process.returncode}"
 
     def kill(self) -> None:
+        """End it."""
         self._killed = self._killed or not self.poll()
         self._manager.shutdown_kernel(now=True)
 
     def close(self) -> None:
-        pass
+        """Do nothing: there is nothing to let go of."""
 
     @property
     def connection(self) -> dict[str, Any]:
+        """Return where the kernel's channels are, as a connection file says it."""
         return dict(self._manager.get_connection_info(session=True))
 
 
 class WarmProvisioner(KernelProvisionerBase):
-    """Starts kernels for jupyter_client by asking the server that the kernelspec names."""
+    """A starter of kernels for jupyter_client, which asks the server that the kernelspec names."""
 
     server = Unicode(help="path of the server's socket").tag(config=True)
 
     def __init__(self, **traits: Any):
+        """Prepare, as jupyter_client asks."""
         super().__init__(**traits)
         self._link: Link | None = None
 
     @property
     def has_process(self) -> bool:
+        """Tell whether a kernel was started, as jupyter_client asks."""
         return self._link is not None
 
     def reason(self) -> str:
-        """Why the kernel ended, as `Kernel.reason` says it."""
+        """Return why the kernel ended, as `Kernel.reason` says it."""
         return self._link.poll() if self._link is not None else ""
 
     def processor_time(self) -> float:
-        """Seconds that the kernel, with all that it started, has computed."""
+        """Return the seconds that the kernel, with all that it started, has computed."""
         process = self._link.process if self._link is not None else None
-        return 0.0 if process is None else kernel_server.processor_time(process)
+        return 0.0 if process is None else processor_time(process)
 
     async def pre_launch(self, **options: Any) -> dict[str, Any]:
         """Tell the manager where the channels will be; after a restart, where they were."""
@@ -381,31 +282,43 @@ class WarmProvisioner(KernelProvisionerBase):
         return dict(await super().pre_launch(cmd=[], **options))
 
     async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
+        """Start the kernel in the folder ``cwd``; there is no command to run."""
         assert self._link is not None
         await asyncio.to_thread(self._link.start, Path(options.get("cwd") or "."))
         return self.connection_info
 
     async def poll(self) -> int | None:
+        """Return 1 if the kernel has ended, else None."""
         return 1 if self._link is None or self._link.poll() else None
 
     async def wait(self) -> int | None:
+        """Wait for the end of the kernel."""
         while await self.poll() is None:
             await asyncio.sleep(0.02)
         return 1
 
     async def send_signal(self, signum: int) -> None:
-        """Signals that end a kernel do; an interrupt comes as a message (interrupt_mode)."""
+        """End the kernel where the signal would; an interrupt comes as a message (interrupt_mode)."""
         if signum in (signal.SIGTERM, signal.SIGKILL):
             await self.kill()
 
     async def kill(self, restart: bool = False) -> None:
+        """End the kernel and everything it started."""
         if self._link is not None:
             await asyncio.to_thread(self._link.kill)
 
     async def terminate(self, restart: bool = False) -> None:
+        """End the kernel: there is no gentle way."""
         await self.kill(restart)
 
     async def cleanup(self, restart: bool = False) -> None:
+        """Remove what was made for the kernel, unless it will be restarted."""
         if self._link is not None and not restart:
             self._link.close()
             self._link = None
+
+
+def register_provisioner() -> None:
+    """Tell jupyter_client of `WarmProvisioner`; the installed package's metadata, which may be older, need not."""
+    entry = EntryPoint(PROVISIONER, f"{__name__}:WarmProvisioner", KernelProvisionerFactory.GROUP_NAME)
+    KernelProvisionerFactory.instance().provisioners[PROVISIONER] = entry
