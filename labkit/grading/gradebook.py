@@ -138,7 +138,8 @@ def _row(
     late, late_by = _late(submission, facts.due)
     score = points
     if facts.penalty and late_by and points != "":
-        score = round(points * (1 - facts.penalty.lost(late_by)), 2)
+        left = round(points * (1 - facts.penalty.lost(late_by)), 2)
+        score = int(left) if left == int(left) else left
     versions = environment()
     return {
         "student_id": graded.student,
