@@ -131,9 +131,18 @@ class Watched:
         while True:
             message = self.get_message("shell")
             if message["parent_header"].get("msg_id") == sent and message["msg_type"] == "execute_reply":
+                self._read_to_idle(sent)
                 said = message["content"].get("user_expressions")
                 said = said.get("it") if isinstance(said, dict) else None
                 return said if isinstance(said, dict) else {}
+
+    def _read_to_idle(self, sent: str) -> None:
+        """Read what a request published, so that what is wrong with it is not taken for the next exercise's."""
+        while True:
+            message = self.get_message("iopub")
+            idle = message["content"].get("execution_state") == "idle"
+            if idle and message["parent_header"].get("msg_id") == sent:
+                return
 
     def check(self) -> None:
         """Raise `Ended` if the kernel is gone although its cell seemed to end."""
