@@ -355,15 +355,18 @@ def start(
 
 
 @app.command()
-def check(notebooks: Annotated[list[Path], typer.Argument(metavar="NOTEBOOK...", help="Your working copies.")]) -> None:
+def check(
+    notebooks: Annotated[list[Path], typer.Argument(metavar="NOTEBOOK...", help="Your working copies.")],
+    inputs: Annotated[str | None, typer.Option(help="The code on your feedback: the same inputs again.")] = None,
+) -> None:
     """Say which exercises of a notebook are right, wrong or to be done. Exit status 1 if one is wrong."""
-    from labkit.course.student import WRONG, check_notebook
+    from labkit.grading.check import WRONG, check_notebook
 
     failures: dict[str, str] = {}
     wrong = False
     for notebook in notebooks:
         with noting(failures, str(notebook)):
-            results = check_notebook(notebook)
+            results = check_notebook(notebook, inputs=inputs)
             rows = [(r.id, r.title, r.status, f"{r.points} of {r.max_points}") for r in results]
             _print_table(str(notebook), ["exercise", "title", "status", "points"], rows)
             for result in results:
@@ -414,12 +417,16 @@ def grade(
     out: Annotated[Path, typer.Option(help="Folder for gradebook.csv, feedback, summary.html.")] = Path("grades"),
     jobs: Annotated[int | None, typer.Option(min=1, help="Submissions graded at once.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Grade only what is missing, failed or changed.")] = False,
-    deadline: Annotated[str | None, typer.Option(help="Later ones are marked late: 2026-03-01T23:59.")] = None,
+    deadline: Annotated[str | None, typer.Option(help="Later ones are late: 2026-03-01T23:59, or a day.")] = None,
+    late: Annotated[str, typer.Option(help="What late ones lose: 10%/day, or none.")] = "none",
+    attempts: Annotated[str, typer.Option(help="Of several notebooks of one student: one, last or best.")] = "one",
+    roster: Annotated[Path | None, typer.Option(help="Who is in the class: CSV, or your LMS's export.")] = None,
+    compare: Annotated[list[Path] | None, typer.Option(help="Folder of earlier grades to compare with.")] = None,
     unsafe: Annotated[
         bool, typer.Option("--unsafe", help="Grade without a safe sandbox: you trust the class.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of the inputs; else drawn once and kept in --out.")] = None,
-    timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell or check may take.")] = 30,
+    seed: Annotated[int | None, typer.Option(min=0, help="Makes all inputs follow from a number, to try.")] = None,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell or call may take.")] = 30,
 ) -> None:
     """Grade a class: a gradebook, a page for each student, a page on the class. Overrides in the gradebook are kept."""
     from labkit.grading.grade import grade as grade_class
@@ -432,6 +439,10 @@ def grade(
             jobs=jobs,
             resume=resume,
             deadline=deadline,
+            late=late,
+            attempts=attempts,
+            roster=roster,
+            compare=compare or (),
             unsafe=unsafe,
             seed=seed,
             timeout=timeout,
@@ -439,6 +450,20 @@ def grade(
     failures = {graded.student: graded.reason for graded in results if graded.status == "grader-error"}
     if failures:
         raise SomeFailed(failures, len(results))
+
+
+@app.command()
+def export(
+    grades: Annotated[Path, typer.Argument(help="The folder that labkit grade wrote.")],
+    to: Annotated[str, typer.Option(help="canvas, moodle, csv or gradescope.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; the same one if not given.")] = None,
+    assignment: Annotated[str, typer.Option(help="Name of the platform's column, as it exports it.")] = "",
+) -> None:
+    """Write the grades, and a zip of the feedback, as a learning platform takes them back."""
+    from labkit.grading.exports import export as export_grades
+
+    for path in export_grades(grades, to, out, assignment):
+        print(path)
 
 
 @app.command()

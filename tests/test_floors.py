@@ -32,7 +32,6 @@ ORDER = [
     "experiments",
     "grading.sandbox",
     "grading",
-    "course.student",
     "doctor",
     "cli",
     "__main__",
@@ -41,7 +40,7 @@ PACKAGE = Path(labkit.__file__).parent
 # Rooms that must not know of one another, whatever the order says. What a room may use of the other stands behind it.
 APART = {
     "metrics": {"training": ()},
-    "grading": {"course": ("source", "labs", "execute"), "experiments": ()},
+    "grading": {"course": ("source", "labs"), "experiments": ()},
     "models": {"color": (), "quantize": (), "representation": ()},
     "data": {"representation": (), "quantize": ()},
 }

@@ -17,10 +17,13 @@ modules of `labkit.checks` (one a lab) hold the exercises in a tuple EXERCISES; 
 variable LABKIT_CHECKS hold more.
 """
 
+import hashlib
 import importlib
 import importlib.util
+import math
 import os
 import pkgutil
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,12 +65,16 @@ class CheckFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says: right or not, and if not, a hint and the values given and expected, as text."""
+    """What a judge says: right or not, and if not, a hint and the values given and expected, as text.
+
+    ``form`` says that ``expected`` tells a type, a shape or keys and no value: only then does a graded student read it.
+    """
 
     ok: bool
     hint: str = ""
     given: str = ""
     expected: str = ""
+    form: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,10 @@ class Exercise:
             arguments, math, np and torch: grading sends it to the student's kernel as source.
         judge: (inputs, output) -> Verdict, pure; compares with the reference by `close` unless given.
         parts: pieces that earn their points one by one; their judges then stand in for `judge`.
-        asks_for: dotted names of the labkit functions that are switched off while the answer runs.
+        asks_for: dotted names of the labkit functions that the exercise has written again; they are switched off
+            while an answer to any exercise of the same lab runs.
+        may_use: dotted names in labkit, scikit-image or kornia (or of their modules) that an answer may call; a graded
+            answer that uses more of them is flagged, and loses no points by it.
         wrong: known-wrong answers.
         atol, rtol: tolerances of the default judge.
         hint: what the default judge says when no known mistake matches.
@@ -114,6 +124,7 @@ class Exercise:
     inputs: Callable[[torch.Generator], Any]
     reference: Callable[..., Any]
     asks_for: tuple[str, ...] = ()
+    may_use: tuple[str, ...] = ()
     call: Callable[[Callable[..., Any], Any], Any] | None = None
     judge: Callable[[Any, Any], Verdict] | None = None
     parts: tuple[Part, ...] = ()
@@ -123,6 +134,11 @@ class Exercise:
     hint: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse parts that do not make up the points.
+
+        Raises:
+            LabkitError: if they do not, or there is a judge besides.
+        """
         if self.parts and (self.judge or sum(part.points for part in self.parts) != self.points):
             raise LabkitError(
                 f"exercise {self.id}: the parts must make up its {self.points} points, with no judge besides"
@@ -147,7 +163,7 @@ class Exercise:
         return close(output, expected, atol=self.atol, rtol=self.rtol, hint=self.hint)
 
     def _mistake(self, inputs: Any, output: Any) -> str:
-        """The hint of the first known-wrong answer that gives the same output on these inputs, or nothing."""
+        """Return the hint of the first known-wrong answer that gives the same output on these inputs, or nothing."""
         for wrong in self.wrong:
             try:
                 theirs = hand_over(wrong.answer, inputs, self.call)
@@ -158,7 +174,7 @@ class Exercise:
         return ""
 
     def _raised(self, inputs: Any, outcome: Outcome) -> Verdict:
-        """The verdict on an answer that raised: the error, and the hint of a known mistake that raises the same."""
+        """Return the verdict on an answer that raised, with the hint of a known mistake that raises the same."""
         hint = ""
         for wrong in self.wrong:
             try:
@@ -173,7 +189,7 @@ class Exercise:
 
 
 def _judged(judge: Callable[[Any, Any], Verdict], inputs: Any, output: Any) -> Verdict:
-    """What a judge says; an output that it cannot even look at is wrong."""
+    """Return what a judge says; an output that it cannot even look at is wrong."""
     try:
         return judge(copy_values(inputs), output)
     except Exception as error:
@@ -229,7 +245,7 @@ def evaluate(
     """
     seed = secrets.randbelow(10**6) if seed is None else seed
     again = f'to see the same inputs again: check("{exercise.id}", ..., seed={seed})'
-    asks_for = exercise.asks_for if switch_off else ()
+    asks_for = functions_off(exercise) if switch_off else ()
     drawn = draw(exercise, seed, draws)
     return judge_calls(exercise, lambda inputs: attempt(answer, inputs, exercise.call, asks_for), drawn, again)
 
@@ -241,8 +257,21 @@ def draw(exercise: Exercise, seed: int, draws: int = 3) -> Iterator[Any]:
         yield exercise.inputs(rng)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What came of one draw of inputs.
+
+    Attributes:
+        verdicts: one for each part (one for an exercise without parts).
+        final: NOT_ATTEMPTED or WRONG where no other inputs could change anything, else "".
+    """
+
+    verdicts: tuple[Verdict, ...] = ()
+    final: str = ""
+
+
 def judge_calls(exercise: Exercise, run: Callable[[Any], Outcome], drawn: Iterable[Any], again: str = "") -> Result:
-    """Judge what ``run`` says that an answer does with the inputs ``drawn``; it may ask another process.
+    """Judge what ``run`` says that an answer does with the inputs ``drawn``.
 
     Args:
         exercise: what is asked.
@@ -250,32 +279,51 @@ def judge_calls(exercise: Exercise, run: Callable[[Any], Outcome], drawn: Iterab
         drawn: inputs, one after the other.
         again: how to see the same inputs again, for the message on a wrong answer.
     """
+    found = ((judge_outcome(exercise, inputs, run(inputs)), f"inputs:   {describe(inputs)}") for inputs in drawn)
+    return conclude(exercise, found, again)
+
+
+def judge_outcome(exercise: Exercise, inputs: Any, outcome: Outcome) -> Judged:
+    """Judge what an answer did with ``inputs``."""
+    if outcome.kind == UNATTEMPTED:
+        return Judged(final=NOT_ATTEMPTED)
+    if outcome.kind == NO_FUNCTION:
+        return Judged((Verdict(False, "pass the function itself", describe(outcome.value), "a function", True),), WRONG)
+    if outcome.kind == OFF:
+        return Judged((Verdict(False, hint=outcome.text),), WRONG)
+    if outcome.kind == RAISED:
+        return Judged((exercise._raised(inputs, outcome),) * max(1, len(exercise.parts)))
+    return Judged(tuple(exercise.verdicts(inputs, outcome.value)))
+
+
+def conclude(
+    exercise: Exercise, found: Iterable[tuple[Judged, str]], again: str = "", show_expected: bool = True
+) -> Result:
+    """Return the result that follows from one draw after the other; stops when nothing is left to earn.
+
+    Args:
+        exercise: what is asked.
+        found: what came of each draw, and a line that tells its inputs.
+        again: how to see the same inputs again, for the message on a wrong answer.
+        show_expected: False leaves out what was expected, its form excepted.
+    """
     right = [True] * max(1, len(exercise.parts))
     message = ""
-    for inputs in drawn:
-        outcome = run(inputs)
-        if outcome.kind == UNATTEMPTED:
+    for judged, inputs in found:
+        if judged.final == NOT_ATTEMPTED:
             return _not_attempted(exercise)
-        if outcome.kind == NO_FUNCTION:
-            verdict = Verdict(False, "pass the function itself", describe(outcome.value), "a function")
-            return Result(WRONG, _message(exercise, verdict))
-        if outcome.kind == OFF:
-            return Result(WRONG, _message(exercise, Verdict(False, hint=outcome.text)))
-        if outcome.kind == RAISED:
-            verdicts = [exercise._raised(inputs, outcome)] * len(right)
-        else:
-            verdicts = exercise.verdicts(inputs, outcome.value)
-        wrong = [verdict for verdict in verdicts if not verdict.ok]
+        if judged.final:
+            return Result(WRONG, _message(exercise, judged.verdicts[0], show_expected=show_expected))
+        wrong = [verdict for verdict in judged.verdicts if not verdict.ok]
         if wrong and not message:
-            message = _message(exercise, wrong[0], describe(inputs), again)
-        right = [before and verdict.ok for before, verdict in zip(right, verdicts, strict=True)]
+            message = _message(exercise, wrong[0], inputs, again, show_expected)
+        right = [before and verdict.ok for before, verdict in zip(right, judged.verdicts, strict=True)]
         if not any(right):
             break
+    parts = {part.title: ok for part, ok in zip(exercise.parts, right, strict=False)}
     if not message:
-        parts = {part.title: True for part in exercise.parts}
         return Result(RIGHT, f"right: {exercise.title}", exercise.points, parts)
     points = sum(part.points for part, ok in zip(exercise.parts, right, strict=False) if ok)
-    parts = {part.title: ok for part, ok in zip(exercise.parts, right, strict=False)}
     if points:
         done = ", ".join(title for title, ok in parts.items() if ok)
         message += f"\n  earned:   {points} of {exercise.points} points, for: {done}"
@@ -286,11 +334,68 @@ def _not_attempted(exercise: Exercise) -> Result:
     return Result(NOT_ATTEMPTED, f"not attempted yet: {exercise.title} (the lab goes on without it)")
 
 
-def _message(exercise: Exercise, verdict: Verdict, inputs: str = "", again: str = "") -> str:
-    """The few lines a student reads; those that say nothing are left out."""
-    parts = {"given": verdict.given, "expected": verdict.expected, "hint": verdict.hint, "inputs": inputs}
+def _message(
+    exercise: Exercise, verdict: Verdict, inputs: str = "", again: str = "", show_expected: bool = True
+) -> str:
+    """Return the few lines a student reads; those that say nothing are left out."""
+    expected = verdict.expected if show_expected or verdict.form else ""
+    parts = {"given": verdict.given, "expected": expected, "hint": verdict.hint}
     lines = [f"  {name + ':':<10}{text}" for name, text in parts.items() if text]
+    lines += [f"  {inputs}"] if inputs else []
     return "\n".join([f"{exercise.title} is not right yet", *lines, *([f"  ({again})"] if again else [])])
+
+
+# Inputs that can be had again
+
+
+def exercise_seed(code: str, exercise_id: str) -> int:
+    """Return the seed of an exercise's inputs that belongs to a code, as a graded student's feedback names it."""
+    return int.from_bytes(hashlib.sha256(f"{code} {exercise_id}".encode()).digest()[:6], "big")
+
+
+def example(exercise_id: str, seed: int, number: int = 1) -> Any:
+    """Return the inputs that ``check(exercise_id, ..., seed=seed)`` draws as its ``number``-th, from 1.
+
+    Raises:
+        LabkitError: if there is no such exercise.
+    """
+    drawn = draw(find_exercise(exercise_id), seed, number)
+    return list(drawn)[-1]
+
+
+def as_code(value: Any, longest: int = 600) -> str:
+    """Return Python that makes ``value`` again, to be pasted after ``import torch``; "" if it would be too long."""
+    try:
+        text = _code(value, longest)
+    except (TypeError, ValueError):
+        return ""
+    return text if len(text) <= longest else ""
+
+
+def _code(value: Any, longest: int) -> str:
+    if value is None or type(value) in (bool, int, str):
+        return repr(value)
+    if type(value) is float:
+        return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+    if type(value) in (list, tuple):
+        inside = ", ".join(_code(item, longest) for item in value)
+        return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(value) == 1 else ''})"
+    if type(value) is dict:
+        return "{" + ", ".join(f"{_code(key, longest)}: {_code(item, longest)}" for key, item in value.items()) + "}"
+    if type(value) in (torch.Tensor, np.ndarray):
+        array = value.detach().cpu().numpy() if type(value) is torch.Tensor else value
+        if array.size > longest // 2 or not array.size:
+            raise ValueError("too large to be pasted")
+        numbers = np.array2string(
+            array, separator=", ", threshold=array.size + 1, floatmode="unique", max_line_width=10**9
+        )
+        numbers = re.sub(r"\s+", " ", numbers).replace("nan", "float('nan')")
+        numbers = re.sub(r"(?<![\w'])inf", "float('inf')", numbers)
+        if type(value) is torch.Tensor:
+            default = array.dtype.name in ("float32", "int64", "bool")
+            return f"torch.tensor({numbers}{'' if default else f', dtype={value.dtype}'})"
+        return f"np.array({numbers}, dtype={array.dtype.name!r})"
+    raise TypeError(type(value).__name__)
 
 
 # Judging by value
@@ -305,11 +410,12 @@ def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3,
     """
     if isinstance(expected, dict):
         if type(output) is not dict or set(output) != set(expected):
-            return Verdict(False, hint, describe(output), f"a dict with the keys {', '.join(map(str, expected))}")
+            keys = f"a dict with the keys {', '.join(map(str, expected))}"
+            return Verdict(False, hint, describe(output), keys, form=True)
         return _first_wrong(close(output[k], expected[k], atol=atol, rtol=rtol, hint=hint) for k in expected)
     if isinstance(expected, tuple):
         if type(output) not in (tuple, list) or len(output) != len(expected):
-            return Verdict(False, hint, describe(output), f"{len(expected)} values: {describe(expected)}")
+            return Verdict(False, hint, describe(output), f"{len(expected)} values", form=True)
         pairs = zip(output, expected, strict=True)
         return _first_wrong(close(one, other, atol=atol, rtol=rtol, hint=hint) for one, other in pairs)
     if expected is None or isinstance(expected, str):
@@ -323,7 +429,7 @@ def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3,
         missing = "the function returned None: is its `return` missing?" if output is None else hint
         return Verdict(False, missing, describe(output), describe(expected))
     if given.squeeze().shape != wanted.squeeze().shape:
-        return Verdict(False, hint, f"shape {tuple(given.shape)}", f"shape {tuple(wanted.shape)}")
+        return Verdict(False, hint, f"shape {tuple(given.shape)}", f"shape {tuple(wanted.shape)}", form=True)
     given = given.reshape(wanted.shape)
     wrong = ~torch.isclose(given, wanted, rtol=rtol, atol=atol, equal_nan=True)
     if not bool(wrong.any()):
@@ -367,7 +473,7 @@ def as_tensor(value: Any) -> torch.Tensor | None:
 
 
 def describe(value: Any) -> str:
-    """A short text for a value: numbers rounded to four digits, large tensors by dtype, shape and range."""
+    """Describe a value in short: numbers rounded to four digits, large tensors by dtype, shape and range."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} = {describe(item)}" for name, item in value.items())
     if isinstance(value, str) or value is None:
@@ -424,6 +530,17 @@ def telling(
 # The registry
 
 
+def functions_off(exercise: Exercise) -> tuple[str, ...]:
+    """Return the functions that are switched off while an answer runs: all that its lab has written again.
+
+    An exercise's lab is known by what stands before the dash of its id. What the exercise may use stays on.
+    """
+    lab = exercise.id.partition("-")[0]
+    others = [one for one in all_exercises() if one.id.partition("-")[0] == lab and one.id != exercise.id]
+    asked = [name for one in (exercise, *others) for name in one.asks_for]
+    return tuple(dict.fromkeys(name for name in asked if name in exercise.asks_for or name not in exercise.may_use))
+
+
 def find_exercise(exercise_id: str) -> Exercise:
     """Return the exercise of that id.
 
@@ -450,7 +567,7 @@ def all_exercises() -> Iterator[Exercise]:
 
 @lru_cache
 def load_file(path: str) -> ModuleType:
-    """The module in an instructor's own file of exercises."""
+    """Return the module in an instructor's own file of exercises."""
     name = "labkit_checks_" + "".join(c if c.isalnum() else "_" for c in os.path.basename(path))
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not os.path.isfile(path):

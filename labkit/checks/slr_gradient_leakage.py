@@ -47,6 +47,10 @@ LUMA_PART = Exercise(
     title="The part that carries the luma",
     points=2,
     minutes=6,
+    asks_for=(
+        "labkit.color.rgb_to_luma_chroma",
+        "labkit.color.luma_chroma_to_rgb",
+    ),
     inputs=_luma_inputs,
     reference=luma_part,
     hint="each pixel gets the multiple t of the direction for which w . (t d) is its luma Y: t = Y / (w . d)",
@@ -324,6 +328,10 @@ FIXED_FEATURES = Exercise(
     title="The features of fixed kernels",
     points=3,
     minutes=8,
+    asks_for=(
+        "labkit.models.slr.SLRHybrid.features",
+        "labkit.models.slr.SLRHybrid.terms",
+    ),
     inputs=lambda rng: {"gray": uniform(rng, 0.1, 0.9, (6, 7)), "kernels": torch.randn((3, 3, 3), generator=rng)},
     reference=correlate,
     atol=1e-4,

@@ -257,6 +257,7 @@ UP_BLOCK = Exercise(
     title="An up-block with a skip",
     points=2,
     minutes=8,
+    asks_for=("labkit.models.unet.UNet.predict",),
     inputs=lambda rng: telling(lambda: _draw_block(rng), up_block, _BLOCK_WRONG),
     reference=up_block,
     hint="double x, put it before the skip along the channels, convolve with padding 1, ReLU: (N, K, 2h, 2w)",

@@ -14,10 +14,10 @@ from typing import Any
 
 from labkit import __version__, artifacts
 from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT
-from labkit.course.execute import execute
 from labkit.course.labs import NAME, course_root, find_name, read_notebook, repository
 from labkit.course.source import LabSource, SourceCell, exercises_by_id, read_source, short_path, student_text
 from labkit.errors import LabkitError, SomeFailed, noting
+from labkit.notebook.execute import execute
 
 FIGURE_BYTES = 150_000
 NOTEBOOK_BYTES = 2_000_000

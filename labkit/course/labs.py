@@ -15,6 +15,7 @@ from typing import Any
 
 import labkit
 from labkit.errors import LabkitError
+from labkit.notebook.files import notebook_json
 from labkit.notebook.parameters import Parameter, parse_parameters
 
 NAME = re.compile(r"(?P<number>\d\d)_\w+")  # of a lab: 01_averaging_problem
@@ -145,16 +146,14 @@ def read_notebook(path: Path, largest: int | None = None) -> Any:
             raise LabkitError(f"{path} is no file: give the notebook itself")
         if largest is not None and size > largest:
             raise LabkitError(f"{path} is larger than {largest // 10**6} MB: clear its outputs and save it")
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise LabkitError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
         raise LabkitError(f"{path} is not a readable notebook ({type(error).__name__})") from None
-    if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
-        raise LabkitError(f"{path} is not a notebook: it has no cells")
+    raw = notebook_json(data, str(path))
     try:
-        notebook = nbformat.reads(text, as_version=4)
+        notebook = nbformat.reads(json.dumps(raw), as_version=4)
         for cell in notebook.cells:
             _complete(cell)
     except Exception as error:  # nbformat has a class of its own for each kind of damage

@@ -23,10 +23,10 @@ from rich.console import Console
 
 from labkit import __version__, artifacts
 from labkit.course import report
-from labkit.course.execute import SETTINGS, is_run, kernel_manager
 from labkit.course.labs import find_labs, lab_parameters, read_notebook
 from labkit.errors import LabkitError, check_integer, noting
 from labkit.ledger import Entry, Ledger, environment, now, package_hash
+from labkit.notebook.execute import SETTINGS, is_run, kernel_manager
 from labkit.notebook.lab import resolve_profile
 from labkit.notebook.parameters import Parameter, coerce_values, find_parameter, split_items
 from labkit.printing import say, show_any_character

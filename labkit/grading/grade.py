@@ -12,14 +12,13 @@ import multiprocessing
 import multiprocessing.forkserver as forkserver
 import os
 import pkgutil
-import secrets
 import shutil
 import signal
+import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,30 +28,62 @@ from rich.console import Console
 
 import labkit.checks
 from labkit import artifacts
+from labkit.checks import all_exercises
 from labkit.course.labs import course_root, notebooks_folder
 from labkit.errors import LabkitError, check_integer, check_number
-from labkit.grading import gradebook
-from labkit.grading.nbval_grader import Graded, Job, draw_inputs, grade_one
+from labkit.grading import gradebook, pages
+from labkit.grading.handed_in import Submission, find_submissions, parse_time
+from labkit.grading.inputs import draw_inputs
+from labkit.grading.late import parse_penalty
+from labkit.grading.nbval_grader import Job, grade_one
+from labkit.grading.progress import display
+from labkit.grading.results import Graded
+from labkit.grading.roster import Roster, join_roster, read_roster
 from labkit.grading.sandbox import Limits, Sandbox, Tier, best_tier, course_places
-from labkit.grading.submission import (
-    Submission,
-    Template,
-    Unreadable,
-    find_submissions,
-    parse_time,
-    read_bytes,
-    read_template,
-)
+from labkit.grading.secret import inputs_code, settle_secret
+from labkit.grading.similarity import known_answers
+from labkit.grading.submission import Unreadable, read_bytes
+from labkit.grading.template import Template, read_template
 from labkit.ledger import Entry, Ledger, package_hash
 from labkit.printing import say, show_any_character
 
 if TYPE_CHECKING:  # Windows does not have it
     from multiprocessing.context import ForkServerContext
 
-TIMEOUT = 30.0  # seconds that one cell, or one check, of a submission may take
+TIMEOUT = 30.0  # seconds that one cell, or one call of an answer, may take
 MEMORY = 4 << 30  # bytes that a process which reads and judges a submission may use
 SETTINGS = "grading.json"
 UNPACKED = "unpacked"  # folder in ``out``
+ATTEMPTS = ("one", "last", "best")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a class is graded.
+
+    Attributes:
+        jobs: submissions graded at once; two for each core if None.
+        resume: take over earlier grades whose submission, lab, checks and settings are unchanged.
+        deadline: a time (ISO 8601; a day means its end); later submissions are marked so.
+        late: what a late submission loses: "10%/day", or "none".
+        attempts: which of a student's notebooks counts: "last" (by its time), "best", or "one" (there must be one).
+        roster: a file that says who is in the class.
+        compare: folders of earlier years, to compare answers with.
+        unsafe: grade even where this machine cannot keep hostile code apart.
+        seed: makes the inputs follow from a number; else they follow from a secret that is kept in the results.
+        timeout: seconds that one cell, or one call of an answer, may take.
+    """
+
+    jobs: int | None = None
+    resume: bool = False
+    deadline: str | None = None
+    late: str = "none"
+    attempts: str = "one"
+    roster: Path | None = None
+    compare: Sequence[Path] = ()
+    unsafe: bool = False
+    seed: int | None = None
+    timeout: float = TIMEOUT
 
 
 def grade(
@@ -60,31 +91,24 @@ def grade(
     submissions: str | Path,
     *,
     out: str | Path,
-    jobs: int | None = None,
-    resume: bool = False,
-    deadline: str | None = None,
-    unsafe: bool = False,
-    seed: int | None = None,
-    timeout: float = TIMEOUT,
     root: Path | None = None,
     console: Console | None = None,
     tier: Tier | None = None,
+    **options: Any,
 ) -> list[Graded]:
     """Grade every submission; write gradebook.csv, feedback/, summary.html, junit.xml and ledger.jsonl to ``out``.
 
     Args:
         lab: number or name.
-        submissions: see `labkit.grading.submission.find_submissions`.
+        submissions: see `labkit.grading.handed_in.find_submissions`.
         out: the folder of results; what instructors write into the column "override" of its gradebook is kept.
-        jobs: submissions graded at once; two for each core if None.
-        resume: take over earlier grades whose submission, lab, checks and settings are unchanged.
-        deadline: a time (ISO 8601); later submissions are marked so. It takes no points.
-        unsafe: grade even where this machine cannot keep hostile code apart.
-        seed: of the inputs; drawn once and kept in ``out`` if None (nobody can know the inputs beforehand).
-        timeout: seconds that one cell or check may take.
         root: the course's folder.
         console: where progress is shown.
         tier: of the sandbox; the best that the machine has if None.
+        options: see `Options`.
+
+    Returns:
+        A grade for each submission; students of the roster who handed in nothing are in the gradebook only.
 
     Raises:
         LabkitError: for a wrong argument, a sandbox that is not safe without ``unsafe``, or an ``out`` that another
@@ -93,40 +117,66 @@ def grade(
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise LabkitError("labkit grade needs Linux or macOS (on Windows: the Windows Subsystem for Linux)")
     show_any_character()
-    jobs = None if jobs is None else check_integer("jobs", jobs, low=1)
-    seed = None if seed is None else check_integer("seed", seed, low=0)
-    timeout = check_number("timeout", timeout, above=0)
+    chosen = _checked(Options(**options))
     console = console or Console()
     template = read_template(lab, root)
-    due = parse_time(deadline, "--deadline") if deadline else None
+    due = parse_time(chosen.deadline, "--deadline", end_of_day=True) if chosen.deadline else None
+    penalty = parse_penalty(chosen.late)
+    if penalty and due is None:
+        raise LabkitError(f"--late {chosen.late} needs a --deadline")
+    if chosen.attempts not in ATTEMPTS:
+        raise LabkitError(f"--attempts: expected {', '.join(ATTEMPTS)}, got {chosen.attempts!r}")
+    roster = read_roster(Path(chosen.roster)) if chosen.roster else None
     private = _private_places(Path(submissions), Path(out), root)
     tier = tier or best_tier(private)
     say(console, f"sandbox: {_in_words(tier)}")
-    if not tier.safe and not unsafe:
+    if not tier.safe and not chosen.unsafe:
         raise LabkitError(
             f"this machine cannot keep hostile submissions apart ({'; '.join(tier.missing)}): "
             "grade on Linux, in a container or as root, or say --unsafe if you trust the whole class"
         )
-    if (Path(out) / UNPACKED).resolve() in (Path(submissions).resolve(), *Path(submissions).resolve().parents):
-        raise LabkitError(f"{Path(out) / UNPACKED} is emptied at each grading: move the submissions elsewhere")
-    if Path(submissions).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
-        raise LabkitError(f"{out} lies in the folder of submissions, as if it were a student's: choose another --out")
+    _check_places(Path(submissions), Path(out))
     with artifacts.claim_folder(out) as out:
-        overrides = gradebook.read_overrides(out / gradebook.NAME)  # before hours are spent on it
-        seed = _settle_seed(out, template, seed)
+        highest = sum(task.points for task in template.tasks)
+        overrides = gradebook.read_overrides(out / gradebook.NAME, highest)  # before hours are spent on it
+        seed = _settle(out, template, chosen.seed)
+        run = Run(template, settle_secret(out, chosen.seed), tier, private, out, console, chosen)
+        known = known_answers(template, [Path(folder) for folder in chosen.compare])
         with _scratch(out) as scratch:
-            found = find_submissions(Path(submissions), scratch)
-            results = _grade_all(found, template, seed, timeout, tier, private, jobs, out, resume, console)
-        facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due)
-        overrides |= gradebook.read_overrides(out / gradebook.NAME)  # what was written meanwhile counts
-        gradebook.write(out, found, results, template, facts, overrides)
+            handed_in = find_submissions(Path(submissions), scratch)
+            students = join_roster([one.student for one in handed_in.submissions], roster)
+            left = [*handed_in.left, *students.notes]
+            for line in left:
+                say(console, f"left aside: {line}" if line in handed_in.left else f"roster: {line}")
+            results = run.grade_all(handed_in.submissions)
+        facts = gradebook.Facts(template.lab, template.title, seed, tier.name, due, penalty, chosen.late)
+        overrides |= gradebook.read_overrides(out / gradebook.NAME, highest)  # what was written meanwhile counts
+        book = gradebook.make(handed_in.submissions, results, template, facts, overrides, students, known)
+        for line in book.notes:
+            say(console, line)
+        pages.write(out, book, results, template, facts, left, run.seconds)
+        keep_roster(out, roster)
     say(console, f"gradebook: {out / gradebook.NAME}")
     return results
 
 
+def keep_roster(out: Path, roster: Roster | None) -> None:
+    """Keep the roster beside the grades, for `labkit export`."""
+    if roster is not None:
+        artifacts.write_json(out / "roster.json", asdict(roster))
+
+
+def _check_places(submissions: Path, out: Path) -> None:
+    here, there = submissions.resolve(), out.resolve()
+    if (there / UNPACKED) in (here, *here.parents):
+        raise LabkitError(f"{out / UNPACKED} is emptied at each grading: move the submissions elsewhere")
+    if here in (there, *there.parents):
+        raise LabkitError(f"{out} lies in the folder of submissions, as if it were a student's: choose another --out")
+
+
 @contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
-    """A folder for what is unpacked; what a killed run left there is removed."""
+    """Make a folder for what is unpacked; what a killed run left there is removed."""
     place = out / UNPACKED
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
@@ -141,22 +191,19 @@ def _in_words(tier: Tier) -> str:
     return f"{tier.name}, {'safe' if tier.safe else 'NOT safe'} for hostile submissions{lacks}"
 
 
-def _settle_seed(out: Path, template: Template, seed: int | None) -> int:
-    """The seed that is given, else that of the earlier grading in the same folder, else a new one; it is kept there."""
+def _settle(out: Path, template: Template, seed: int | None) -> int | None:
+    """Refuse a folder that holds the grades of another lab; return the seed, that of the earlier grading if None."""
     path = out / SETTINGS
-    before: dict[str, Any] = {}
     if path.exists():
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
-            known, lab = int(before["seed"]), str(before["lab"])
+            lab, known = str(before["lab"]), before.get("seed")
+            seed = int(known) if seed is None and known is not None else seed
         except (ValueError, KeyError, TypeError):
             raise LabkitError(f"{path} is damaged: remove it, or choose another --out") from None
         if lab != template.lab:
             raise LabkitError(f"{out} holds the grades of {lab}: choose another --out for {template.lab}")
-        seed = known if seed is None else seed
-    if seed is None:
-        seed = secrets.randbelow(2**31)
-    artifacts.write_json(path, {"lab": template.lab, "seed": seed})
+    artifacts.write_json(path, {"lab": template.lab, "title": template.title, "seed": seed})
     return seed
 
 
@@ -175,77 +222,130 @@ class Worker:
     started: float
 
     def said(self) -> Graded | None:
-        """What it has found, None if it ended without a word."""
+        """Return what it has found, None if it ended without a word."""
         with suppress(EOFError, OSError, ValidationError):
             return Graded.model_validate_json(self.receiver.recv_bytes())
         return None
 
 
-def _grade_all(
-    found: Sequence[Submission],
-    template: Template,
-    seed: int,
-    timeout: float,
-    tier: Tier,
-    private: Sequence[Path],
-    jobs: int | None,
-    out: Path,
-    resume: bool,
-    console: Console,
-) -> list[Graded]:
-    """The grade of each submission, in their order; each is in its file and in the ledger as soon as it is known."""
-    ledger = Ledger(out / "ledger.jsonl")
-    checks = os.environ.get("LABKIT_CHECKS", "")
-    common = _hash(asdict(template), package_hash(), _checks_hash(checks), seed, timeout, tier.name)
-    hashes = {submission.student: _hash(common, _content(submission)) for submission in found}
-    if len(hashes) < len(found):
-        raise LabkitError("two submissions have the same student: list the files that count in a CSV")
-    done: dict[str, Graded] = {}
-    if resume:
-        for submission in found:
-            if earlier := _earlier(submission, hashes[submission.student], ledger, out):
-                done[submission.student] = earlier
-    waiting = [submission for submission in found if submission.student not in done]
-    with _display(console, len(found), done) as show:
-        if waiting:
-            inputs = draw_inputs(template, seed)
-            limits = Limits(seconds=kernel_life(template, inputs, timeout), output=8 << 20)
-            # When an answer ends its kernel, the others run again without it: at most once for each exercise.
-            patience = (limits.seconds + 20) * (len(template.tasks) + 1)
-            show.say(f"time: {timeout:g} s for a cell or a call, so at most {patience / 60:.0f} min for a submission")
-            private = [*private, *_folder_of_all(waiting)]
-            context = _context()  # whose first process imports while the kernels' server does
-            running: list[Worker] = []
-            with Sandbox(tier, limits, private=private) as kernels, _none_left(running):
-                queue = [
-                    Job(one, template, inputs, timeout, kernels.kernel_name, kernels.environment, checks)
-                    for one in waiting
-                ]
-                most = min(jobs or 2 * _cores(), len(queue))
-                slow: list[Job] = []  # whose time was over, but others had taken it: once more, alone
-                while queue or running or slow:
-                    if not queue and not running:
-                        queue, slow, most = slow, [], 1
-                    while queue and len(running) < most:
-                        job = queue.pop(0)
-                        running.append(_start(context, job, hashes[job.submission.student]))
-                    show.now([worker.job.submission.student for worker in running])
-                    for worker in _ended(running, patience):
-                        running.remove(worker)
-                        graded = _finish(worker, patience)
-                        if most > 1 and graded.starved:
-                            slow.append(worker.job)
-                            continue
-                        _record(graded, worker, ledger, out)
-                        done[graded.student] = graded
-                        show.done(graded)
-    return [done[submission.student] for submission in found]
+@dataclass
+class Run:
+    """The grading of a class: what holds for every submission."""
+
+    template: Template
+    secret: str
+    tier: Tier
+    private: Sequence[Path]  # what no submission may read
+    out: Path
+    console: Console
+    options: Options
+    seconds: dict[str, float] = field(default_factory=dict)  # that each submission took, if it is known
+
+    def grade_all(self, found: Sequence[Submission]) -> list[Graded]:
+        """Return the grade of each submission, in their order; each is in the ledger as soon as it is known."""
+        ledger = Ledger(self.out / "ledger.jsonl")
+        checks = os.environ.get("LABKIT_CHECKS", "")
+        settings = (self.secret, self.options.timeout, self.tier.name, self.options.attempts)
+        common = _hash(asdict(self.template), package_hash(), _checks_hash(checks), *settings)
+        contents = {one.student: _hash(_content(one)) for one in found}
+        hashes = {one.student: _hash(common, contents[one.student]) for one in found}
+        done: dict[str, Graded] = {}
+        if self.options.resume:
+            for one in found:
+                if earlier := self._earlier(one, hashes[one.student], ledger):
+                    done[one.student] = earlier
+        waiting = [one for one in found if one.student not in done]
+        with display(self.console, len(found), done) as show:
+            if waiting:
+                draw_inputs(self.template, "")  # an exercise that cannot be sent is the instructor's to mend
+                jobs = [self._job(one, contents[one.student], checks) for one in waiting]
+                for worker, graded in self._results(jobs, hashes, show):
+                    self._record(graded, worker, ledger)
+                    done[graded.student] = graded
+                    show.done(graded)
+        return [done[one.student] for one in found]
+
+    def _job(self, one: Submission, content: str, checks: str) -> Job:
+        code, hidden_code = (
+            inputs_code(self.secret, self.template.lab, one.student, content, hidden) for hidden in (False, True)
+        )
+        if len(one.files) > 1:
+            one = replace(one, files=tuple(sorted(one.files, key=_time)))  # the last one last
+        timeout, attempts = self.options.timeout, self.options.attempts
+        return Job(one, self.template, code, hidden_code, timeout, "", {}, checks, attempts)
+
+    def _results(self, jobs: list[Job], hashes: dict[str, str], show: Any) -> Iterator[tuple[Worker, Graded]]:
+        """Yield each result as it comes; one whose time others had taken is graded once more, alone."""
+        tasks, timeout = len(self.template.tasks), self.options.timeout
+        life = kernel_life(self.template, draw_inputs(self.template, ""), timeout)
+        limits = Limits(seconds=life, output=(8 << 20) * (tasks + 2))
+        # When an answer ends its kernel, the others run again without it, and so for the hidden checks.
+        patience = 2 * (life + 20) * (tasks + 1)
+        show.say(f"time: {timeout:g} s for a cell or a call, so at most {patience / 60:.0f} min for a submission")
+        private = [*self.private, *_folder_of_all([job.submission for job in jobs])]
+        context = _context()  # whose first process imports while the kernels' server does
+        running: list[Worker] = []
+        with Sandbox(self.tier, limits, private=private) as kernels, _none_left(running):
+            queue = [replace(job, kernel=kernels.kernel_name, environment=kernels.environment) for job in jobs]
+            most = min(self.options.jobs or 2 * _cores(), len(queue))
+            slow: list[Job] = []
+            while queue or running or slow:
+                if not queue and not running:
+                    queue, slow, most = slow, [], 1
+                while queue and len(running) < most:
+                    job = queue.pop(0)
+                    running.append(_start(context, job, hashes[job.submission.student]))
+                show.now([worker.job.submission.student for worker in running])
+                for worker in _ended(running, patience):
+                    running.remove(worker)
+                    graded = _finish(worker, patience)
+                    if most > 1 and graded.starved:
+                        slow.append(worker.job)
+                    else:
+                        yield worker, graded
+
+    def _record(self, graded: Graded, worker: Worker, ledger: Ledger) -> None:
+        """Put a grade in its place, then into the ledger."""
+        output = f"grades/{gradebook.file_name(graded.student)}.json"
+        artifacts.write_text(self.out / output, graded.model_dump_json(indent=1, exclude={"starved"}) + "\n")
+        seconds = round(time.monotonic() - worker.started, 2)
+        self.seconds[graded.student] = seconds
+        ledger.append(
+            Entry(
+                kind="grade",
+                key=graded.student,
+                input_hash=worker.input_hash,
+                status="failed" if graded.status == "grader-error" else "ok",
+                output=output,
+                output_sha256=artifacts.sha256(self.out / output),
+                seconds=seconds,
+                note="" if graded.status == "graded" else f"{graded.status}: {graded.reason}"[:500],
+            )
+        )
+
+    def _earlier(self, one: Submission, input_hash: str, ledger: Ledger) -> Graded | None:
+        entry = ledger.done("grade", one.student, input_hash)
+        if entry is None or entry.output is None:
+            return None
+        with suppress(ValidationError, OSError):
+            graded = Graded.model_validate_json((self.out / entry.output).read_bytes())
+            self.seconds[one.student] = entry.seconds
+            return graded
+        return None
+
+
+def _checked(options: Options) -> Options:
+    """Refuse numbers that are none, or too small."""
+    jobs = None if options.jobs is None else check_integer("jobs", options.jobs, low=1)
+    seed = None if options.seed is None else check_integer("seed", options.seed, low=0)
+    return replace(options, jobs=jobs, seed=seed, timeout=check_number("timeout", options.timeout, above=0))
 
 
 def kernel_life(template: Template, inputs: Mapping[str, Sequence[str]], timeout: float) -> float:
     """Return the seconds that a kernel may live: as long as every cell and every call takes all of its own time.
 
-    So no exercise is lost since others were slow, each within its limit.
+    So no exercise is lost since others were slow, each within its limit. Of a student with more cells than exercises,
+    what was found when the time is over stays, and the rest gets another kernel.
     """
     calls = sum(len(inputs[call.id]) for task in template.tasks for call in task.checks)
     return timeout * (1 + len(template.tasks) + calls) + 30
@@ -267,8 +367,14 @@ def _folder_of_all(found: Sequence[Submission]) -> list[Path]:
     return [Path(os.path.commonpath(folders))] if folders else []
 
 
+def _time(path: Path) -> float:
+    with suppress(OSError):
+        return path.lstat().st_mtime
+    return 0.0
+
+
 def _context() -> ForkServerContext:
-    """Processes forked from one that has imported what grading takes, and nothing else: importing is what is slow."""
+    """Return what forks processes from one that has imported what grading takes: importing is what is slow."""
     context = multiprocessing.get_context("forkserver")
     modules = [f"labkit.checks.{module.name}" for module in pkgutil.iter_modules(labkit.checks.__path__)]
     context.set_forkserver_preload(["labkit.grading.nbval_grader", *modules])
@@ -285,17 +391,22 @@ def _start(context: ForkServerContext, job: Job, input_hash: str) -> Worker:
 
 
 def _work(job: Job, sender: Connection) -> None:
-    """The whole life of a worker."""
-    import resource  # which Windows does not have
+    """Live as a worker."""
+    import resource
 
     os.setsid()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # a notebook can be made to need a lot
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    sender.send_bytes(grade_one(job).model_dump_json().encode())
+    try:
+        graded = grade_one(job)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error)[:300]}: look at it by hand"
+        graded = Graded(student=job.submission.student, status="grader-error", reason=reason)
+    sender.send_bytes(graded.model_dump_json().encode())
 
 
 def _ended(running: Sequence[Worker], patience: float) -> list[Worker]:
-    """The workers that have something to say, are gone, or have taken too long; waits a moment for one."""
+    """Return the workers that have something to say, are gone, or have taken too long; wait a moment for one."""
     handles: list[Any] = [worker.receiver for worker in running]
     ready = wait(handles, timeout=0.5)
     late = time.monotonic() - patience
@@ -303,7 +414,7 @@ def _ended(running: Sequence[Worker], patience: float) -> list[Worker]:
 
 
 def _finish(worker: Worker, patience: float) -> Graded:
-    """A worker's result; one that has taken too long is killed with everything it started."""
+    """Return a worker's result; one that has taken too long is killed with everything it started."""
     student = worker.job.submission.student
     if worker.receiver.poll(0):
         graded = worker.said()
@@ -342,36 +453,11 @@ def _cores() -> int:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The ledger
-
-
-def _record(graded: Graded, worker: Worker, ledger: Ledger, out: Path) -> None:
-    """Put a grade in its place, then into the ledger."""
-    output = f"grades/{gradebook.file_name(graded.student)}.json"
-    artifacts.write_text(out / output, graded.model_dump_json(indent=1, exclude={"starved"}) + "\n")
-    ledger.append(
-        Entry(
-            kind="grade",
-            key=graded.student,
-            input_hash=worker.input_hash,
-            status="failed" if graded.status == "grader-error" else "ok",
-            output=output,
-            output_sha256=artifacts.sha256(out / output),
-            seconds=round(time.monotonic() - worker.started, 2),
-            note="" if graded.status == "graded" else f"{graded.status}: {graded.reason}"[:500],
-        )
-    )
-
-
-def _earlier(submission: Submission, input_hash: str, ledger: Ledger, out: Path) -> Graded | None:
-    entry = ledger.done("grade", submission.student, input_hash)
-    if entry is None or entry.output is None:
-        return None
-    return Graded.model_validate_json((out / entry.output).read_bytes())
+# What a grade follows from
 
 
 def _content(submission: Submission) -> list[str]:
-    """What was handed in, as names and hashes."""
+    """Return what was handed in, as names and hashes."""
     found = [*submission.other]
     for path in submission.files:
         try:
@@ -382,88 +468,18 @@ def _content(submission: Submission) -> list[str]:
 
 
 def _checks_hash(checks: str) -> list[str]:
-    return [artifacts.sha256(path) for path in filter(None, checks.split(os.pathsep)) if os.path.isfile(path)]
+    """Return hashes of the instructor's files of exercises, and of the modules that these import from their folders."""
+    folders = {os.path.dirname(os.path.abspath(path)) for path in filter(None, checks.split(os.pathsep))}
+    list(all_exercises())  # so that they are loaded, with what they import
+    files = {path for path in filter(None, checks.split(os.pathsep)) if os.path.isfile(path)}
+    for module in list(sys.modules.values()):
+        path = str(getattr(module, "__file__", None) or "")
+        inside = any(os.path.abspath(path).startswith(f"{folder}{os.sep}") for folder in folders)
+        if inside and path.endswith(".py") and "site-packages" not in path:
+            files.add(path)
+    beside = {str(path) for folder in folders for path in Path(folder).glob("*.py")}
+    return [f"{os.path.basename(path)} {artifacts.sha256(Path(path))}" for path in sorted(files | beside)]
 
 
 def _hash(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Telling
-
-
-class _Lines:
-    """Progress in plain lines, for a file or a log."""
-
-    def __init__(self, console: Console, total: int, before: dict[str, Graded]):
-        self.console, self.total = console, total
-        self.count = len(before)
-        self.statuses = Counter(graded.status for graded in before.values())
-        if before:
-            self.say(f"{len(before)} of {total} were graded before")
-
-    def say(self, text: str) -> None:
-        say(self.console, text)
-
-    def now(self, students: Sequence[str]) -> None:
-        """Say who is being graded."""
-
-    def done(self, graded: Graded) -> None:
-        """Count one more."""
-        self.count += 1
-        self.statuses[graded.status] += 1
-        self.say(f"[{self.count}/{self.total}] {_line(graded)}")
-
-
-class _Live(_Lines):
-    """A table that moves: how many have which status, who is being graded, who was graded last."""
-
-    def __init__(self, console: Console, total: int, before: dict[str, Graded], live: Any):
-        self.live, self.last, self.running = live, "", ""
-        self.began = time.monotonic()
-        self.fresh = 0
-        super().__init__(console, total, before)
-        self._draw()
-
-    def now(self, students: Sequence[str]) -> None:
-        self.running = ", ".join(students)
-        self._draw()
-
-    def done(self, graded: Graded) -> None:
-        self.count += 1
-        self.fresh += 1
-        self.statuses[graded.status] += 1
-        self.last = _line(graded)
-        self._draw()
-
-    def _draw(self) -> None:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(show_header=False, box=None)
-        left = (time.monotonic() - self.began) / self.fresh * (self.total - self.count) if self.fresh else 0
-        counted = ", ".join(f"{status} {count}" for status, count in self.statuses.most_common())
-        rows = {"done": f"{self.count} of {self.total}" + (f", about {left:.0f} s left" if left else "")}
-        rows |= {"statuses": counted, "last": self.last, "running": self.running}
-        for name, text in rows.items():
-            table.add_row(Text(name, style="bold"), Text(text, overflow="ellipsis", no_wrap=True))
-        self.live.update(table)
-
-
-def _line(graded: Graded) -> str:
-    highest = sum(exercise.max_points for exercise in graded.exercises)
-    score = f"{graded.score} of {highest}" if graded.score is not None else "no score"
-    reason = f": {graded.reason}" if graded.status != "graded" else ""
-    return f"{graded.student}  {graded.status}  {score}{reason}".splitlines()[0][:300]
-
-
-@contextmanager
-def _display(console: Console, total: int, before: dict[str, Graded]) -> Iterator[_Lines]:
-    if not console.is_terminal:
-        yield _Lines(console, total, before)
-        return
-    from rich.live import Live
-
-    with Live(console=console, refresh_per_second=4) as live:
-        yield _Live(console, total, before, live)

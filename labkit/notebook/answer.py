@@ -15,12 +15,16 @@ import json
 import linecache
 import math
 import symtable
+import sys
 import textwrap
 import traceback
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from types import CodeType, FunctionType
+from decimal import Decimal
+from fractions import Fraction
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -31,6 +35,9 @@ from labkit.errors import LabkitError
 STUB = "your answer here"  # the message of the NotImplementedError that stands in for a solution
 VALUE_MIME = "application/vnd.labkit.outcome+json"
 LARGEST = 2_000_000  # characters of an outcome as text
+WATCHED = ("labkit", "skimage", "kornia")  # packages whose use by an answer is recorded
+MOST_USES = 50  # names
+MOST_EVENTS = 300_000  # calls and returns after which recording ends, for it is slow
 LARGEST_EMPTY = 10**7  # size of an array that holds no value, in any dimension
 _LATER = "from __future__ import annotations\n"  # annotations may name what is not there
 # Outcomes of a call
@@ -54,6 +61,7 @@ class Outcome:
 
     ``kind`` is "value" (then ``value`` holds it), "raised" (then ``error`` is the exception's class, ``text`` what it
     says, ``place`` the student's own line), "not attempted", "switched off" (``text`` says what) or "no function".
+    ``uses`` names the functions of `WATCHED` packages that it called, as far as they were recorded.
     """
 
     kind: str
@@ -61,6 +69,7 @@ class Outcome:
     error: str = ""
     text: str = ""
     place: str = ""
+    uses: tuple[str, ...] = ()
 
 
 def attempt(
@@ -84,7 +93,7 @@ def attempt(
     try:
         # The answer may draw random numbers; the lab's own must not depend on whether an exercise is done.
         with torch.random.fork_rng(devices=[]), switched_off(asks_for):
-            return Outcome(VALUE, hand_over(answer, inputs, call))
+            return Outcome(VALUE, plain_value(hand_over(answer, inputs, call)))
     except SwitchedOff as error:
         return Outcome(OFF, text=str(error))
     except (Exception, SystemExit) as error:
@@ -101,6 +110,31 @@ def hand_over(answer: Callable[..., Any], inputs: Any, call: Callable[..., Any] 
     if isinstance(inputs, Mapping):
         return answer(**inputs) if _takes(answer, inputs) else answer(*inputs.values())  # renamed arguments
     return answer(*inputs) if isinstance(inputs, tuple) else answer(inputs)
+
+
+def plain_value(value: Any) -> Any:
+    """Return ``value`` in the plain types that are judged, where it is of a type that stands for one of them.
+
+    A namedtuple counts as a tuple; a deque and a range as a list; an OrderedDict, a defaultdict and a Counter as a
+    dict; a Fraction and a Decimal as a float; a numpy matrix as an array. Other types are left as they are, and are
+    not judged.
+    """
+    kind = type(value)
+    if kind in (list, tuple):
+        return value if all(type(item) in (int, float) for item in value) else kind(map(plain_value, value))
+    if kind is dict:
+        return {key: plain_value(item) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        return tuple(plain_value(item) for item in tuple.__iter__(value))
+    if kind in (deque, range):
+        return [plain_value(item) for item in value]
+    if kind in (OrderedDict, defaultdict, Counter):
+        return {key: plain_value(item) for key, item in dict.items(value)}
+    if kind in (Fraction, Decimal):
+        return float(value)
+    if kind is np.matrix:
+        return np.asarray(value)
+    return value
 
 
 def _takes(answer: Callable[..., Any], inputs: Mapping[str, Any]) -> bool:
@@ -157,7 +191,7 @@ def switched_off(names: Sequence[str]) -> Iterator[None]:
     Raises:
         LabkitError: if a name is no plain Python function.
     """
-    functions = [(name, _function(name)) for name in names]
+    functions = [(name, library_function(name)) for name in names]
     saved = [(function, function.__code__) for _, function in functions]
     try:
         for name, function in functions:
@@ -168,11 +202,20 @@ def switched_off(names: Sequence[str]) -> Iterator[None]:
             function.__code__ = code
 
 
-def _function(name: str) -> FunctionType:
-    """The plain function behind a dotted name, without its decorators."""
-    module_name, _, attribute = name.rpartition(".")
+def library_function(name: str) -> FunctionType:
+    """Return the plain function behind a dotted name (of a module or a class), without its decorators.
+
+    Raises:
+        LabkitError: if there is none.
+    """
+    words = name.split(".")
     try:
-        found = inspect.unwrap(getattr(importlib.import_module(module_name), attribute))
+        found: Any = importlib.import_module(words[0])
+        for at, word in enumerate(words[1:], 2):
+            with suppress(ImportError):
+                importlib.import_module(".".join(words[:at]))
+            found = getattr(found, word)
+        found = inspect.unwrap(found)
     except (ImportError, AttributeError):
         raise LabkitError(f"asks_for names {name!r}, which does not exist") from None
     if not isinstance(found, FunctionType) or found.__code__.co_freevars:
@@ -193,21 +236,63 @@ def _raising_code(name: str) -> CodeType:
     return code.replace(co_consts=constants, co_name=name.rpartition(".")[2])
 
 
+# Recording what an answer uses
+
+
+@contextmanager
+def recorded(found: set[str]) -> Iterator[None]:
+    """While this runs, put the functions of `WATCHED` packages that other code calls into ``found``.
+
+    It is a hint for the instructor: code in the same process can switch it off.
+    """
+    left = MOST_EVENTS
+    own = __name__
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            sys.setprofile(None)
+        if event != "call" or len(found) >= MOST_USES:
+            return
+        module = str(frame.f_globals.get("__name__", ""))
+        if module == own or module.partition(".")[0] not in WATCHED:
+            return
+        caller = str(frame.f_back.f_globals.get("__name__", "")) if frame.f_back else ""
+        if caller == own or caller.partition(".")[0] not in WATCHED:
+            name = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
+            found.add(f"{module}.{name}"[:100])
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
 # Across processes: the grader asks, the kernel responds
 
 
-def request(inputs: Any, call: Callable[..., Any] | None, asks_for: Sequence[str]) -> str:
-    """The text that `respond` takes: inputs by value, ``call`` as source, names to switch off.
+def request(inputs: Any, call: Callable[..., Any] | None, asks_for: Sequence[str], record: bool = False) -> str:
+    """Return the text that `respond` takes: inputs by value, ``call`` as source, names to switch off.
+
+    Args:
+        inputs: plain values.
+        call: hands them over in a way of its own.
+        asks_for: labkit functions that are switched off meanwhile.
+        record: whether to record what the answer uses (it makes it slower).
 
     Raises:
         LabkitError: for inputs that are not plain values, or a ``call`` that cannot travel.
     """
     source = None if call is None else call_source(call)
-    return json.dumps({"inputs": encode(inputs, strict=True), "call": source, "asks_for": list(asks_for)})
+    asked = {"inputs": encode(inputs, strict=True), "call": source, "asks_for": list(asks_for), "record": record}
+    return json.dumps(asked)
 
 
 def call_source(call: Callable[..., Any]) -> str:
-    """The source of an exercise's ``call``, which must stand alone.
+    """Return the source of an exercise's ``call``, which must stand alone.
 
     Raises:
         LabkitError: if it is no ``def``, or uses more than its arguments, builtins, math, np and torch.
@@ -226,7 +311,7 @@ def call_source(call: Callable[..., Any]) -> str:
 
 
 def _globals(table: symtable.SymbolTable) -> set[str]:
-    """The names that a function, or one inside it, looks up outside."""
+    """Return the names that a function, or one inside it, looks up outside."""
     own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
     return own.union(*(_globals(inner) for inner in table.get_children()))
 
@@ -235,6 +320,7 @@ class Response:
     """An outcome as a notebook displays it: its value travels as text under `VALUE_MIME`."""
 
     def __init__(self, text: str):
+        """Keep the outcome, as JSON."""
         self.text = text
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
@@ -254,12 +340,15 @@ def respond(answer: Any, text: str) -> Response:
     with torch.random.fork_rng(devices=[]):
         for seed in (random.seed, np.random.seed, torch.manual_seed):  # an answer with random numbers: the same twice
             seed(0)
-        outcome = attempt(answer, decode(asked["inputs"]), call, asked["asks_for"])
+        inputs, found = decode(asked["inputs"]), set[str]()
+        with recorded(found) if asked["record"] else nullcontext():
+            outcome = attempt(answer, inputs, call, asked["asks_for"])
     reply = {
         "kind": outcome.kind,
         "error": outcome.error[:100],
         "text": outcome.text[:2000],
         "place": outcome.place[:300],
+        "uses": sorted(found),
         "value": encode(outcome.value) if outcome.kind in (VALUE, NO_FUNCTION) else None,
     }
     packed = json.dumps(reply)
@@ -270,7 +359,7 @@ def respond(answer: Any, text: str) -> Response:
 
 
 def read_response(text: Any) -> Outcome:
-    """The outcome in a response, which may come from a hostile kernel.
+    """Return the outcome in a response, which may come from a hostile kernel.
 
     Raises:
         ValueError: if it is not of the form that `respond` gives, or too large.
@@ -284,7 +373,11 @@ def read_response(text: Any) -> Outcome:
             raise ValueError("an unknown kind of outcome")
         if any(type(field) is not str or len(field) > 2000 for field in fields.values()):
             raise ValueError("its fields are no short texts")
-        return Outcome(value=decode(reply["value"]), **{name: clean_text(field) for name, field in fields.items()})
+        uses = reply.get("uses", [])
+        if type(uses) is not list or len(uses) > MOST_USES or any(type(u) is not str or len(u) > 100 for u in uses):
+            raise ValueError("what it uses is no short list of names")
+        texts = {name: clean_text(field) for name, field in fields.items()}
+        return Outcome(value=decode(reply["value"]), uses=tuple(map(clean_text, uses)), **texts)
     except (KeyError, TypeError, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError(type(error).__name__) from None
 
@@ -319,6 +412,8 @@ def encode(value: Any, strict: bool = False) -> Any:
             return {"tensor": _raw(tensor.resolve_neg().contiguous().numpy())}
     if kind is np.ndarray or isinstance(value, np.generic):
         array = np.asarray(value)
+        if array.dtype == np.longdouble and array.dtype.name not in _DTYPES:
+            array = array.astype(np.float64)
         if array.dtype.name in _DTYPES:
             return {"array": _raw(array)}
     if strict:
@@ -332,7 +427,7 @@ def _raw(array: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def decode(value: Any) -> Any:
-    """The value that `encode` has put into JSON; what it could not take is a `Foreign`.
+    """Return the value that `encode` has put into JSON; what it could not take is a `Foreign`.
 
     Raises:
         ValueError: if it is not of that form.

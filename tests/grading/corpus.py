@@ -24,7 +24,7 @@ class Attack:
     Attributes:
         name: of the student.
         make: (an honest student copy, the folder to write into, its own name): writes files.
-        status: that of the gradebook.
+        status: that of the gradebook; several that may come of it are separated by "|".
         score: points, None for no score.
         seconds: that grading may take on an idle machine.
     """

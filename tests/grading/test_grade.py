@@ -8,18 +8,18 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from grading_lab import HIGHEST, RIGHT, SQUARE, answered, cell_of, hand_in, student_copy
 from rich.console import Console
 
 from labkit import LabkitError
-from labkit.grading import gradebook
+from labkit.grading import gradebook, tables
 from labkit.grading.grade import kernel_life
-from labkit.grading.nbval_grader import Graded, draw_inputs
+from labkit.grading.inputs import draw_inputs
+from labkit.grading.results import Graded
 from labkit.grading.sandbox import Tier
-from labkit.grading.submission import read_template
+from labkit.grading.template import read_template
 from labkit.ledger import Ledger
 
 Grade = Callable[..., list[Graded]]
@@ -118,6 +118,7 @@ def test_the_gradebook(graded: tuple[dict[str, Graded], Path]) -> None:
     first = table["reference"]
     assert (first["score"], first["max_score"], first["91-both"], first["status"]) == ("7", "7", "3", "graded")
     assert (first["late"], first["override"], first["seed"]) == ("yes", "", "7")
+    assert re.fullmatch("[0-9a-f]{20}", first["inputs"]) and first["inputs"] != table["forms"]["inputs"]
     assert re.fullmatch("[0-9a-f]{64}", first["sha256"]) and "labkit" in first["versions"] and first["tier"]
     assert (table["nothing"]["score"], table["nothing"]["status"]) == ("", "missing")
     assert (table["release"]["score"], table["release"]["status"]) == ("0", "graded")
@@ -130,7 +131,7 @@ def test_pages_are_escaped_and_complete(graded: tuple[dict[str, Graded], Path]) 
     assert len(pages) == len(results)
     for page in [*pages, folder / "out" / "summary.html"]:
         text = page.read_text()
-        assert "<script" not in text and "<b>x" not in text
+        assert "<script>alert" not in text and "<b>x" not in text
     summary = (folder / "out" / "summary.html").read_text()
     assert "<svg role=" in summary and "&lt;b&gt;x" in summary
     assert "this is not 0 points" in (folder / "out" / "feedback" / "nothing.html").read_text()
@@ -156,7 +157,12 @@ def test_the_same_again_in_another_order_or_alone(
     again = {result.student: result for result in grade(alone, tmp_path / "out", jobs=1, console=screen)}
     assert "2 of 2" in screen.file.getvalue() and "graded 2" in screen.file.getvalue()  # type: ignore[attr-defined]
     assert again["partly"] == results["partly"]
-    assert again["awrong"].exercises == results["wrong"].exercises
+    without_inputs = {"message", "ran"}  # inputs differ by student
+    one, other = (
+        [exercise.model_dump(exclude=without_inputs) for exercise in graded.exercises]
+        for graded in (again["awrong"], results["wrong"])
+    )
+    assert one == other
 
 
 def test_resume_override_and_a_changed_check(
@@ -219,9 +225,9 @@ def test_names_come_back_from_a_spreadsheet_as_they_were(tmp_path: Path) -> None
     book = tmp_path / "gradebook.csv"
     names = ["=a", "'=a", "'", "''", "'x", "\uff1da", "-5", "x"]
     with book.open("w", newline="") as file:
-        csv.writer(file).writerows([("student_id", "override"), *((gradebook._plain(name), "1") for name in names)])
+        csv.writer(file).writerows([("student_id", "override"), *((tables.plain_text(name), "1") for name in names)])
     assert list(gradebook.read_overrides(book)) == names
-    assert gradebook._plain("\uff1da") == "'\uff1da"
+    assert tables.plain_text("\uff1da") == "'\uff1da"
 
 
 def test_those_whose_time_others_took_are_graded_again_alone(
@@ -262,7 +268,7 @@ def test_a_zip_is_unpacked_in_the_folder_of_results_and_nothing_of_it_stays(
 
 
 def test_what_the_grader_could_not_grade_has_no_score() -> None:
-    from labkit.grading.nbval_grader import ExerciseGrade
+    from labkit.grading.results import ExerciseGrade
 
     def graded(*statuses: str) -> Graded:
         each = [ExerciseGrade(id=s, title="", status=s, points=0, max_points=1) for s in statuses]
@@ -306,21 +312,25 @@ def test_mistakes_are_told_at_once(grade: Grade, course: Path, tmp_path: Path) -
         grade(tmp_path / "in", tmp_path / "out")
 
 
-def test_the_seed_is_drawn_once(tmp_path: Path) -> None:
-    from types import SimpleNamespace
+def test_the_secret_is_drawn_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    from labkit.grading.secret import inputs_code, settle_secret
 
-    from labkit.grading.grade import _settle_seed
-
-    lab: Any = SimpleNamespace(lab="91_graded")
-    drawn = _settle_seed(tmp_path, lab, None)
-    assert _settle_seed(tmp_path, lab, None) == drawn == json.loads((tmp_path / "grading.json").read_text())["seed"]
-    assert _settle_seed(tmp_path, lab, 3) == 3 == _settle_seed(tmp_path, lab, None)
+    drawn = settle_secret(tmp_path)
+    assert settle_secret(tmp_path) == drawn and (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    codes = {
+        inputs_code(drawn, "91", who, what, hidden) for who in ("a", "b") for what in "xy" for hidden in (True, False)
+    }
+    assert len(codes) == 8 and inputs_code(drawn, "91", "a", "x") == inputs_code(drawn, "91", "a", "x")
+    assert settle_secret(tmp_path, seed=3) != drawn and settle_secret(tmp_path) == settle_secret(tmp_path, seed=3)
+    (tmp_path / "secret").write_text("x")
+    with pytest.raises(LabkitError, match="is damaged"):
+        settle_secret(tmp_path)
 
 
 def test_near_copies_are_seen_and_common_answers_are_not(course: Path, own_checks: str) -> None:
-    from labkit.grading.nbval_grader import ExerciseGrade
+    from labkit.grading.results import ExerciseGrade
     from labkit.grading.similarity import near_copies
-    from labkit.grading.submission import read_template
+    from labkit.grading.template import read_template
 
     long = "def double(x):\n    parts = [x * 0.25 for _ in range(4)]\n    whole = sum(parts)\n    if whole < 0:\n"
     long += (
@@ -339,7 +349,7 @@ def test_near_copies_are_seen_and_common_answers_are_not(course: Path, own_check
     template = read_template("91", course)
     other = [student(f"s{n}", RIGHT["91-double"]) for n in range(9)]
     [pair] = near_copies([student("a", long), student("b", renamed), *other], template)
-    assert (pair.one, pair.other, pair.exercise) == ("a", "b", "91-double") and pair.share == 1
+    assert (pair.one, pair.other, pair.exercise) == ("a", "b", "91-double") and pair.fraction == 1
     assert near_copies([student(f"s{n}", long) for n in range(9)], template) == []
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corpus import ATTACKS, Attack
+from corpus import ATTACKS as FIRST
+from corpus import Attack
+from corpus_more import MORE
 from grading_lab import HIGHEST, RIGHT, answered, hand_in, student_copy
 
-from labkit.grading.nbval_grader import Graded
+from labkit.grading.results import Graded
 from labkit.ledger import Ledger
 
+# All of MORE in an hour's run, with LABKIT_ALL_ATTACKS=1; every eighth of it otherwise.
+ATTACKS = [*FIRST, *(MORE if os.environ.get("LABKIT_ALL_ATTACKS") else MORE[::8])]
 HONEST = ("honest", "zz-honest")  # the first and the last of the class
 
 
@@ -38,7 +42,7 @@ def graded(
 def test_an_attack_gets_no_more_than_it_deserves(attack: Attack, graded: tuple[dict[str, Graded], Path, Path]) -> None:
     results, _, out = graded
     result = results[attack.name]
-    assert (result.status, result.score) == (attack.status, attack.score), result
+    assert result.status in attack.status.split("|") and result.score == attack.score, result
     double = next((exercise for exercise in result.exercises if exercise.id == "91-double"), None)
     assert double is None or double.points == 0
     assert result.status == "graded" or result.reason

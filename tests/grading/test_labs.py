@@ -8,7 +8,7 @@ import pytest
 
 from labkit.course.labs import LabInfo, list_labs
 from labkit.errors import LabkitError
-from labkit.grading.nbval_grader import Graded
+from labkit.grading.results import Graded
 
 
 def built() -> list[LabInfo]:

@@ -7,8 +7,8 @@ import pytest
 
 from labkit.checks import RIGHT, all_exercises, evaluate, find_exercise
 from labkit.course.build import read_source, student_text
-from labkit.grading.nbval_grader import draw_inputs
-from labkit.grading.submission import read_template
+from labkit.grading.inputs import draw_inputs
+from labkit.grading.template import read_template
 
 PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "README.md"
 
@@ -27,4 +27,4 @@ def test_the_example_lab_builds_and_can_be_graded(tmp_path: Path, monkeypatch: p
     assert evaluate(find_exercise("91-mean"), space["mean"]).status == RIGHT
     assert "raise NotImplementedError" in student_text(solved.text)
     template = read_template("91", tmp_path)
-    assert template.tasks[0].points == 2 and len(draw_inputs(template, 0)["91-mean"]) == 3
+    assert template.tasks[0].points == 2 and len(draw_inputs(template, "")["91-mean"]) == 3

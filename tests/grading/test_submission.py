@@ -1,8 +1,10 @@
 """What was handed in: names of downloads, damaged notebooks, cells that moved, split, were copied or lost their ids."""
 
 import csv
+import hashlib
 import json
 import os
+import shutil
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +15,10 @@ from grading_lab import RIGHT, answered, cell_of, student_copy
 
 from labkit import LabkitError
 from labkit.grading import submission as module
-from labkit.grading.submission import Template, Unreadable, choose, find_submissions, match, parse, read_template
+from labkit.grading.handed_in import find_submissions, parse_time
+from labkit.grading.plan import make_plan
+from labkit.grading.submission import Unreadable, choose, parse
+from labkit.grading.template import Template, read_template
 
 
 @pytest.fixture
@@ -28,8 +33,9 @@ def notebook(course: Path, own_checks: str) -> dict[str, Any]:
 
 def found(place: Path, tmp_path: Path) -> dict[str, list[str]]:
     scratch = tmp_path / "scratch"
-    scratch.mkdir(exist_ok=True)
-    return {one.student: [path.name for path in one.files] for one in find_submissions(place, scratch)}
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    return {one.student: [path.name for path in one.files] for one in find_submissions(place, scratch).submissions}
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -44,8 +50,17 @@ def make(folder: Path, *names: str) -> Path:
 
 def test_plain_files_and_folders(tmp_path: Path) -> None:
     place = make(tmp_path / "in", "ann.ipynb", "bob/lab.ipynb", "bob/deep/x.ipynb", "bob/.ipynb_checkpoints/y.ipynb")
-    make(place, "README.md", ".hidden.ipynb", "cat/report.pdf", "__MACOSX/z.ipynb")
-    assert found(place, tmp_path) == {"ann": ["ann.ipynb"], "bob": ["lab.ipynb", "x.ipynb"], "cat": []}
+    make(place, "README.md", ".hidden.ipynb", "cat/report.pdf", "__MACOSX/z.ipynb", "dan.pdf", "eve.ipynb.txt")
+    assert found(place, tmp_path) == {
+        "ann": ["ann.ipynb"],
+        "bob": ["lab.ipynb", "x.ipynb"],
+        "cat": [],
+        "dan": [],
+        "eve": ["eve.ipynb.txt"],
+    }
+    left = find_submissions(place, tmp_path).left
+    assert any(line.startswith("README.md:") for line in left)
+    assert "__MACOSX (1)" in left[0] and "hidden files (1)" in left[0] and ".ipynb_checkpoints (1)" in left[0]
 
 
 def test_canvas(tmp_path: Path) -> None:
@@ -56,7 +71,7 @@ def test_canvas(tmp_path: Path) -> None:
         "leebob_124": ["leebob_LATE_124_457_91_graded-1.ipynb"],
         "doecat_125": [],
     }
-    late = {one.student: one.late for one in find_submissions(place, tmp_path)}
+    late = {one.student: one.late for one in find_submissions(place, tmp_path).submissions}
     assert late == {"smithann_123": False, "leebob_124": True, "doecat_125": False}
 
 
@@ -87,7 +102,7 @@ def test_csv(tmp_path: Path) -> None:
         writer = csv.writer(file)
         rows = [["student_id", "file", "submitted"], ["ann", "files/a.ipynb", "2026-03-01T10:00Z"]]
         writer.writerows([*rows, ["bob", "", ""], ["cat", "files/c.ipynb", ""]])
-    ann, bob, cat = find_submissions(table, tmp_path)
+    ann, bob, cat = find_submissions(table, tmp_path).submissions
     assert ann.time == datetime.fromisoformat("2026-03-01T10:00+00:00") and ann.files
     assert (bob.files, bob.other) == ((), ()) and cat.other == ("files/c.ipynb (not found)",)
     for text, message in (
@@ -135,17 +150,17 @@ def test_times_of_a_zip_are_kept_and_those_of_clones_are_unknown(tmp_path: Path)
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("class/ann.ipynb", (2024, 5, 6, 7, 8, 10)), "{}")
-    [ann] = find_submissions(path, make(tmp_path / "scratch", "__MACOSX/x"))
+    [ann] = find_submissions(path, make(tmp_path / "scratch", "__MACOSX/x")).submissions
     assert ann.time is not None and ann.time.astimezone().replace(tzinfo=None) == datetime(2024, 5, 6, 7, 8, 10)
     clones = make(tmp_path / "in", "bob/91.ipynb", "bob/.git/config", "cat/91.ipynb")
-    bob, cat = find_submissions(clones, tmp_path)
+    bob, cat = find_submissions(clones, tmp_path).submissions
     assert (bob.student, bob.time) == ("bob", None) and cat.time
 
 
 def test_times_that_no_clock_shows() -> None:
     for text in ("9999-12-31T23:59:59-12:00", "soon"):
         with pytest.raises(LabkitError, match="here: expected a time"):
-            module.parse_time(text, "here")
+            parse_time(text, "here")
 
 
 # Reading
@@ -155,14 +170,13 @@ def chosen(files: dict[str, bytes | dict[str, Any]], folder: Path, template: Tem
     for name, content in files.items():
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         (folder / name).write_bytes(data)
-    paths = tuple(folder / name for name in files)
-    return choose(module.Submission("ann", paths), template)
+    return choose([folder / name for name in files], (), template)
 
 
 def test_the_notebook_of_this_lab_is_chosen(notebook: dict[str, Any], template: Template, tmp_path: Path) -> None:
     other = {"cells": [], "metadata": {"labkit": {"lab": "00_start_here"}}}
     book, _, note = chosen({"a.ipynb": other, "b.ipynb": notebook, "c.ipynb": b"{"}, tmp_path, template)
-    assert book.name == "b.ipynb" and note == ""
+    assert book.name == "b.ipynb" and "a.ipynb is lab 00_start_here" in note and "c.ipynb is not a readable" in note
     book, _, note = chosen(
         {"91_graded.ipynb": notebook, "x.ipynb": {**notebook, "nbformat_minor": 4}}, tmp_path, template
     )
@@ -174,7 +188,12 @@ def test_the_notebook_of_this_lab_is_chosen(notebook: dict[str, Any], template: 
 @pytest.mark.parametrize(
     ("content", "status", "reason"),
     [
-        (b"{", "invalid", "open it in Jupyter and save it again"),
+        (b"{", "invalid", "Open it in Jupyter and save it again"),
+        (b'{"a": 1,\n<<<<<<< HEAD\n1\n=======\n2\n>>>>>>> x\n}', "invalid", "merge-conflict markers"),
+        (b"%PDF-1.4", "invalid", "it is a PDF"),
+        (b"PK\3\4", "invalid", "a zip or an Office file"),
+        (b"<!DOCTYPE html>", "invalid", "it is a web page"),
+        (b" ", "invalid", "the file is empty"),
         (b"\xff\xfe", "invalid", "damaged"),
         (b"[1]", "invalid", "not a notebook"),
         (b'{"cells": [], "metadata": {"labkit": {"lab": "02_x"}}}', "wrong-lab", "lab 02_x; 91_graded was asked for"),
@@ -202,21 +221,21 @@ def test_nothing_of_a_file_breaks_what_is_written(notebook: dict[str, Any], temp
     cell_of(notebook, "91-double")["source"] = "def double(x):\n    return '\ud800'"
     book, _, _ = chosen({odd: notebook}, tmp_path, template)
     assert book.name == "x??[2J.ipynb"
-    source = match(book, template)["91-double"].source
+    source = make_plan(book, template).answers["91-double"].source
     assert source is not None and source.encode().endswith(b"return '?'")
 
 
 def test_nothing_handed_in_and_links(template: Template, tmp_path: Path) -> None:
     for files, other, status, reason in (
         ((), (), "missing", "nothing was handed in"),
-        ((), ("x.pdf",), "missing", r"no notebook was handed in \(x.pdf\)"),
+        ((), ("x.pdf",), "invalid", r"no notebook was handed in \(x.pdf\)"),
         ((tmp_path / "link",), (), "invalid", "is a link"),
         ((tmp_path,), (), "invalid", "no plain file|cannot be read"),
     ):
         if files == (tmp_path / "link",):
             os.symlink("/etc/passwd", tmp_path / "link")
         with pytest.raises(Unreadable, match=reason) as caught:
-            choose(module.Submission("ann", files, other), template)
+            choose(files, other, template)
         assert caught.value.status == status
 
 
@@ -225,7 +244,7 @@ def test_nothing_handed_in_and_links(template: Template, tmp_path: Path) -> None
 
 def answers(notebook: dict[str, Any], template: Template) -> dict[str, tuple[str | None, str]]:
     book = parse("x.ipynb", json.dumps(notebook).encode())
-    return {key: (answer.source, answer.note) for key, answer in match(book, template).items()}
+    return {key: (answer.source, answer.note) for key, answer in make_plan(book, template).answers.items()}
 
 
 def test_by_grade_id_wherever_the_cell_is(notebook: dict[str, Any], template: Template) -> None:
@@ -258,26 +277,23 @@ def test_without_metadata_by_cell_id_then_by_name(notebook: dict[str, Any], temp
     assert module.belongs(book, template)
 
 
-def test_split_and_copied_cells_count_together(notebook: dict[str, Any], template: Template) -> None:
+def test_split_and_copied_cells_are_run_in_their_order(notebook: dict[str, Any], template: Template) -> None:
     one = cell_of(notebook, "91-double")
     half = {**one, "id": "half", "source": "    return 2 * x"}
     one["source"] = "def double(x):\n    y = 1"
     notebook["cells"].append(half)
     source, note = answers(notebook, template)["91-double"]
-    assert source == "def double(x):\n    y = 1\n    return 2 * x" and "count together" in note
-    half["source"] = "def double(x):\n    return 2 * x"
-    one["source"] = "def double(x)\n    return"  # no Python: it does not run in the notebook either
-    assert answers(notebook, template)["91-double"][0] == half["source"]
+    assert source == "def double(x):\n    y = 1\n\n    return 2 * x" and "2 cells" in note and "in their order" in note
 
 
-def test_magics_are_python_and_the_stub_is_no_copy(notebook: dict[str, Any], template: Template, course: Path) -> None:
+def test_the_stub_is_no_answer(notebook: dict[str, Any], template: Template, course: Path) -> None:
     one = cell_of(notebook, "91-double")
     magic = {**one, "id": "magic", "source": "%matplotlib inline\n!echo hi\ndef double(x):\n    return 2 * x"}
     stub = {**one, "id": "stub", "source": cell_of(student_copy(course), "91-double")["source"]}
     one["source"] = "def double(x)\n    return"
     notebook["cells"] += [magic, stub]
     source, note = answers(notebook, template)["91-double"]
-    assert source == magic["source"] and note.startswith("2 cells")
+    assert source == f"{one['source']}\n\n{magic['source']}" and note.startswith("2 cells")
     notebook["cells"].remove(one)
     assert answers(notebook, template)["91-double"] == (magic["source"], "")  # the stub would have undone it
 
@@ -289,7 +305,7 @@ def test_a_function_defined_outside_of_its_changed_cell_counts_too(
     source = "def double(x):\n    return factor * x"
     notebook["cells"].append({"cell_type": "code", "metadata": {}, "outputs": [], "source": source, "id": "new"})
     joined, note = answers(notebook, template)["91-double"]
-    assert joined == f"factor = 2\n{source}" and "does not define double" in note
+    assert joined == f"factor = 2\n\n{source}" and "does not define double" in note
 
 
 def test_an_answer_in_another_cell_is_found_and_said(
@@ -329,3 +345,122 @@ def test_the_template_has_hidden_checks_and_refuses_what_cannot_be_graded(templa
             read_template("91", course)
     finally:
         path.write_text(kept)
+
+
+# What vanished
+
+
+def zipped(path: Path, *names: str, **contents: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "{}")
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_download_of_one_student_is_called_by_the_student(tmp_path: Path) -> None:
+    lab = "00_start_here.ipynb"
+    assert found(zipped(tmp_path / "a.zip", f"ann/{lab}"), tmp_path / "1") == {"ann": [lab]}
+    assert found(zipped(tmp_path / "bob.zip", lab), tmp_path / "2") == {"bob": [lab]}
+    assert found(make(tmp_path / "cat", lab), tmp_path / "3") == {"cat": [lab]}
+    clone = zipped(tmp_path / "c.zip", f"start-here-dan/{lab}", "start-here-dan/.git/config")
+    assert found(clone, tmp_path / "4") == {"start-here-dan": [lab]}
+    assert found(make(tmp_path / "x", "eve.ipynb") / "eve.ipynb", tmp_path / "5") == {"eve": ["eve.ipynb"]}
+
+
+def test_zips_in_folders_and_in_zips_are_unpacked(tmp_path: Path) -> None:
+    place = make(tmp_path / "in", "ann.ipynb")
+    zipped(place / "bob.zip", "deep/00_start_here.ipynb", "notes.txt")
+    zipped(place / "leecat_124_457_lab.zip", "lab.ipynb")
+    (place / "dan").mkdir()
+    zipped(place / "dan" / "work.zip", "lab.ipynb")
+    (place / "eve.zip").write_bytes(b"PK no zip")
+    zipped(place / "fay.zip")
+    assert found(place, tmp_path) == {
+        "ann": ["ann.ipynb"],
+        "bob": ["00_start_here.ipynb"],
+        "dan": ["lab.ipynb"],
+        "eve": [],
+        "fay": [],
+        "leecat_124": ["lab.ipynb"],
+    }
+    others = {one.student: one.other for one in find_submissions(place, tmp_path / "again").submissions}
+    assert "cannot be unpacked" in others["eve"][0] and others["fay"] == ("fay.zip (an empty zip)",)
+    assert others["bob"] == ("notes.txt",)
+    whole = tmp_path / "all.zip"
+    with zipfile.ZipFile(whole, "w") as archive:
+        for path in sorted(place.rglob("*.*")):
+            archive.write(path, f"class/{path.relative_to(place)}")
+    assert found(whole, tmp_path / "whole") == found(place, tmp_path / "once-more")
+
+
+def test_three_hundred_clones_in_a_zip_lose_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "clones.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(300):
+            for entry in range(75):
+                archive.writestr(f"class/lab-00-s{number:03d}/.git/objects/{entry:02x}/x", "")
+            archive.writestr(f"class/lab-00-s{number:03d}/00_start_here.ipynb", "{}")
+    students = found(path, tmp_path)
+    assert list(students) == [f"s{number:03d}" for number in range(300)] and all(students.values())
+
+
+def test_a_bad_entry_of_a_zip_costs_only_itself(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "all.zip", "ann.ipynb", "bob.ipynb", "cat.ipynb", f"{'x' * 300}.ipynb", "C:\\dan.ipynb")
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        infos = {info.filename: info for info in archive.infolist()}
+    start = infos["bob.ipynb"].header_offset
+    data[start + 30 + len("bob.ipynb")] ^= 1  # its content, so that its checksum is wrong
+    central = data.rindex(b"cat.ipynb") - 46
+    data[central + 8] |= 1  # encrypted, says the directory
+    data[infos["cat.ipynb"].header_offset + 6] |= 1
+    path.write_bytes(data)
+    submissions = {one.student: one for one in find_submissions(path, tmp_path / "scratch").submissions}
+    assert len(submissions) == 5 and submissions["ann"].files and submissions["dan"].files
+    assert "checksum" in submissions["bob"].other[0] and "encrypted" in submissions["cat"].other[0]
+    assert submissions["x" * 200 + "-" + next(s for s in submissions if s.startswith("xxx"))[-8:]].files
+
+
+def test_names_that_collide_are_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    clean = "a?-" + hashlib.sha256(b"a\x01").hexdigest()[:8]
+    zipped(path, "a\x01.ipynb", f"{clean}.ipynb", "b.ipynb", "b.ipynb")
+    students = found(path, tmp_path)
+    assert len(students) == 3 and sum(map(len, students.values())) == 4
+
+
+def test_the_answered_copy_counts_and_not_the_untouched_original(
+    notebook: dict[str, Any], template: Template, course: Path, tmp_path: Path
+) -> None:
+    files = {"91_graded.ipynb": student_copy(course), "91_graded-Copy1.ipynb": notebook}
+    book, _, note = chosen(files, tmp_path, template)
+    assert book.name == "91_graded-Copy1.ipynb" and "91_graded.ipynb was not" in note
+
+
+def test_marks_of_editors_and_other_alphabets(notebook: dict[str, Any], template: Template, tmp_path: Path) -> None:
+    text = json.dumps(notebook)
+    for encoding in ("utf-8-sig", "utf-16"):
+        book, _, _ = chosen({"x.ipynb": text.encode(encoding)}, tmp_path, template)
+        assert len(book.cells) == len(notebook["cells"])
+
+
+def test_lists_of_any_separator_and_ids_that_lost_their_zeros(tmp_path: Path) -> None:
+    from labkit.grading.gradebook import Override, _settled, read_overrides
+    from labkit.grading.tables import read_table
+
+    table = tmp_path / "x.csv"
+    for text in (
+        "student_id;override\n0012;6,5\n",
+        "\ufeffstudent_id\toverride\n0012\t6.5\n",
+        "sep=;\nstudent_id;override\n0012;6,5\n",
+    ):
+        table.write_text(text)
+        assert read_overrides(table) == {"0012": Override("6.5")}
+    assert read_table(table).separator == ";"
+    settled, notes = _settled({"12": Override("3"), "zz": Override("1")}, ["0012", "13"])
+    assert settled == {"0012": Override("3"), "zz": Override("1")} and "12 is taken for 0012" in notes[0]
+    table.write_text("student_id,override\na,8\n")
+    with pytest.raises(LabkitError, match=r"x.csv:2: the override of a must be 0 to 7, got 8"):
+        read_overrides(table, 7)

@@ -32,11 +32,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from labkit.course.execute import SETTINGS
 from labkit.grading.sandbox import linux, namespaces, visible
 from labkit.grading.sandbox.keeper import CHANNELS, Keeper, children, end_kernel, say
 from labkit.grading.sandbox.namespaces import LIMITS, Limits
 from labkit.grading.sandbox.visible import View, Watch
+from labkit.notebook.execute import SETTINGS
 
 CHECKS_STUB = '''\
 """What stands for labkit.checks while a submission is graded: its checks run outside."""
