@@ -11,7 +11,8 @@ from torch import Tensor
 
 import labkit as lk
 from labkit import metrics
-from labkit.experiments.scores import oracle_view, watched
+from labkit.experiments.scores import oracle as nearest_bins
+from labkit.experiments.scores import validation_scores
 from labkit.metrics.features import perceptual_loss
 from labkit.models import PatchGAN
 from labkit.representation import LumaChroma, Representation, make_representation
@@ -57,13 +58,15 @@ def test_training_scoring_and_colorizing(
     here, there = (colorizer(make_representation(name, **options)) for _ in range(2))
     expected = here.fit(images, validation=images[:8], device="cpu", **SMALL).rows[-1]["validation_loss"]
     with stand_in(monkeypatch):
-        history = there.fit(images, validation=images[:8], watch=lambda: watched(there, images[:8]).ours, **SMALL)
+        history = there.fit(
+            images, validation=images[:8], watch=lambda: validation_scores(there, images[:8]).ours, **SMALL
+        )
         assert there.device == DEVICE
         assert history.rows[-1]["validation_loss"] == expected
         assert torch.equal(there(images).cpu(), here(images))
         there.colorize(images[0], working_size=8, flip_average=True)
         assert there.score(images[:4]).ours == here.score(images[:4]).ours
-        if oracle := oracle_view(there):
+        if oracle := nearest_bins(there):
             metrics.evaluate(oracle, images[:4])
 
 

@@ -131,11 +131,7 @@ def load(  # type: ignore[misc]  # the overloads say only what the split decides
     """
     if name not in DATASETS:
         raise LabkitError(f"unknown data set {name!r}: choose among {', '.join(DATASETS)}")
-    if split is None:
-        return Splits(
-            name, size=size, classes=classes, limit=limit, seed=seed, root=root, min_saturation=min_saturation
-        )
-    if split not in SPLITS:
+    if split is not None and split not in SPLITS:
         raise LabkitError(f"unknown split {split!r}: choose among {', '.join(SPLITS)}")
     if min_saturation is not None:
         check_number("min_saturation", min_saturation, low=0, high=1)
@@ -144,6 +140,10 @@ def load(  # type: ignore[misc]  # the overloads say only what the split decides
     size = None if size is None else check_size(size)
     limit = None if limit is None else check_integer("limit", limit, low=1)
     seed = check_integer("seed", seed, low=0)
+    if split is None:
+        return Splits(
+            name, size=size, classes=classes, limit=limit, seed=seed, root=root, min_saturation=min_saturation
+        )
     if name == "toyworld":
         from labkit.data.toyworld import load_toyworld
 

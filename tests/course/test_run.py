@@ -17,12 +17,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from rich.console import Console
 
-from labkit import LabkitError
+from labkit import LabkitError, ledger
 from labkit.artifacts import LOCK_FILE
 from labkit.course import run as runner
 from labkit.course.labs import find_labs
 from labkit.course.run import Result, plan, run
-from labkit.experiments import measured
 from labkit.ledger import Ledger
 
 PARAMETERS = """\
@@ -309,12 +308,12 @@ def test_resume_runs_what_failed_or_changed(here: Path, monkeypatch: pytest.Monk
 
 def test_the_package_hash_is_that_of_what_a_lab_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert runner.package_hash() == runner.package_hash()
-    monkeypatch.setattr(measured, "folder", lambda: tmp_path)
+    monkeypatch.setattr("labkit.artifacts.course_data", lambda name: tmp_path)
     before = runner.package_hash()
     (tmp_path / "skips.quick.csv").write_text("other numbers")  # which a lab shows
     assert runner.package_hash() != before
     package = Path(runner.__file__).parent.parent
-    assert all((package / name).is_file() for name in runner.NOT_HASHED)
+    assert all((package / name).is_file() for name in ledger.NOT_HASHED)
 
 
 def test_a_kernel_that_does_not_start_is_tried_again_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def refused(root: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> str:
 
     monkeypatch.setattr(CIFAR10, "url", url)
     with pytest.raises(LabkitError) as caught:
-        load("cifar10", root=root)
+        load("cifar10", "train", root=root)
     said = str(caught.value)
     assert said.isprintable() and len(said) < 1000
     assert url in said and "LABKIT_DATA" in said and "data_batch_1 is missing" in said
@@ -193,14 +193,14 @@ def test_a_full_disk(
 def test_a_root_that_cannot_be_written(archive: bytes, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(LabkitError, match="Permission denied.*LABKIT_DATA"):
-        load("cifar10", root=tmp_path)
+        load("cifar10", "train", root=tmp_path)
     tmp_path.chmod(0o700)
 
 
 def test_a_root_that_is_a_file(archive: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LabkitError, match="LABKIT_DATA"):
-        load("cifar10", root=tmp_path / "file")
+        load("cifar10", "train", root=tmp_path / "file")
 
 
 def test_ctrl_c_leaves_nothing(archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_ctrl_c_leaves_nothing(archive: bytes, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        load("cifar10", root=tmp_path)
+        load("cifar10", "train", root=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

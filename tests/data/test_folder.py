@@ -66,7 +66,7 @@ def test_exif_rotation_is_applied(root: Path) -> None:
     rgb = read_rgb(root / "a.jpg")
     assert rgb.shape == (40, 20, 3) and rgb[5, 10, 0] > 200 and rgb[35, 10, 2] > 200
     image.resize((30, 30)).save(root / "a.jpg", exif=exif, quality=95)
-    turned = load("folder", root=root, size=30).images[0]
+    turned = load("folder", "train", root=root, size=30).images[0]
     assert turned[0, 4, 15] > 200 and turned[2, 26, 15] > 200
 
 
@@ -112,16 +112,16 @@ def test_alpha_is_laid_on_white(root: Path) -> None:
 @pytest.mark.parametrize("size", [1, 7])
 def test_one_pixel_images(root: Path, size: int) -> None:
     paint(root / "dot.png", (10, 20, 30), (1, 1))
-    images = load("folder", root=root, size=size).images
+    images = load("folder", "train", root=root, size=size).images
     assert images.shape == (1, 3, size, size) and images[0, :, 0, 0].tolist() == [10, 20, 30]
-    assert load("folder", root=root).images.shape == (1, 3, 1, 1)
+    assert load("folder", "train", root=root).images.shape == (1, 3, 1, 1)
 
 
 def test_resizing_crops_the_center(root: Path) -> None:
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 200
     Image.fromarray(wide).save(root / "wide.png")
-    assert (load("folder", root=root, size=5).images == 200).all()
+    assert (load("folder", "train", root=root, size=5).images == 200).all()
 
 
 @pytest.mark.parametrize("damage", ["truncated.jpg", "truncated.png", "text.png", "empty.jpg"])
@@ -146,9 +146,9 @@ def test_a_damaged_image_is_named(root: Path, damage: str) -> None:
 def test_empty_and_missing_folders(root: Path) -> None:
     (root / "notes.txt").write_text("no image")
     with pytest.raises(LabkitError, match="holds no images"):
-        load("folder", root=root)
+        load("folder", "train", root=root)
     with pytest.raises(LabkitError, match="is no folder"):
-        load("folder", root=root / "nowhere")
+        load("folder", "train", root=root / "nowhere")
 
 
 def test_subfolders_are_classes_at_any_depth(root: Path) -> None:
@@ -169,7 +169,7 @@ def test_split_folders_are_honored(root: Path) -> None:
     paint(root / "val" / "cats" / "v.png", (210, 0, 0), (6, 6))
     paint(root / "test" / "dogs" / "t.png", (220, 0, 0), (6, 6))
     assert names(root, "train") == {0, 1, 2} and names(root, "validation") == {210} and names(root, "test") == {220}
-    assert load("folder", root=root).class_names == ("cats", "dogs")
+    assert load("folder", "train", root=root).class_names == ("cats", "dogs")
 
 
 def test_a_missing_validation_is_taken_from_training(root: Path) -> None:
@@ -284,7 +284,7 @@ def test_large_folders_split_by_name_alone(root: Path) -> None:
 
 def test_one_image_and_an_empty_split(root: Path) -> None:
     paint(root / "a.png")
-    assert len(load("folder", root=root)) == 1
+    assert len(load("folder", "train", root=root)) == 1
     with pytest.raises(LabkitError, match="has 1 images but none in split 'test'"):
         load("folder", "test", root=root)
 
@@ -293,7 +293,7 @@ def test_labels_csv(root: Path) -> None:
     fill(root, 6)
     lines = ["file,label,split", "000.png,cat,train", "001.png,dog,val", "002.png,cat,test", "003.png,dog,train"]
     (root / "labels.csv").write_text("\n".join(lines))
-    train = load("folder", root=root)
+    train = load("folder", "train", root=root)
     assert train.class_names == ("cat", "dog") and train.labels.tolist() == [0, 1] and names(root, "test") == {2}
     assert len(load("folder", "train", classes="dog", root=root)) == 1
 
@@ -317,13 +317,13 @@ def test_bad_labels_csv(root: Path, text: str, message: str) -> None:
     fill(root, 2)
     (root / "labels.csv").write_text(text)
     with pytest.raises(LabkitError, match=message):
-        load("folder", root=root)
+        load("folder", "train", root=root)
 
 
 def test_the_header_of_labels_csv_may_be_in_capitals(root: Path) -> None:
     fill(root, 2)
     (root / "labels.csv").write_text("\ufeffFile , Label,SPLIT\n000.png,cat,train\n001.png,dog,Test\n")
-    assert load("folder", root=root).class_names == ("cat", "dog") and names(root, "test") == {1}
+    assert load("folder", "train", root=root).class_names == ("cat", "dog") and names(root, "test") == {1}
 
 
 def test_saturation_filter(root: Path) -> None:
@@ -334,9 +334,9 @@ def test_saturation_filter(root: Path) -> None:
     vivid = load("folder", "train+validation", root=root, min_saturation=20 / 255)
     assert 0 < len(vivid) < len(everything) and (vivid.images[:, 0] == 200).all()
     with pytest.raises(LabkitError, match="min_saturation must be a number from 0 to 1. Got 20"):
-        load("folder", root=root, min_saturation=20)
+        load("folder", "train", root=root, min_saturation=20)
     with pytest.raises(LabkitError, match=r"no image of mean saturation 0\.9 or more"):
-        load("folder", root=root, min_saturation=0.9)
+        load("folder", "train", root=root, min_saturation=0.9)
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------
@@ -346,24 +346,24 @@ def test_images_are_decoded_once_and_again_when_they_change(
     root: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paint(root / "a.png", (1, 2, 3))
-    first = load("folder", root=root, size=8)
+    first = load("folder", "train", root=root, size=8)
     assert len(list(own_cache.iterdir())) == 1  # and no temporary file is left
     with monkeypatch.context() as patch:
         patch.setattr("labkit.data.pictures.read_rgb", lambda *_: pytest.fail("decoded again"))
-        again = load("folder", root=root, size=8)
+        again = load("folder", "train", root=root, size=8)
     assert torch.equal(first.images, again.images)
     again.images.zero_()  # a user may change his tensor: the cache stays as it is
-    assert torch.equal(load("folder", root=root, size=8).images, first.images)
+    assert torch.equal(load("folder", "train", root=root, size=8).images, first.images)
     paint(root / "a.png", (9, 9, 9), (41, 30))
-    assert (load("folder", root=root, size=8).images == 9).all()
+    assert (load("folder", "train", root=root, size=8).images == 9).all()
 
 
 def test_a_damaged_cache_is_made_anew(root: Path, own_cache: Path) -> None:
     paint(root / "a.png", (1, 2, 3))
-    load("folder", root=root, size=8)
+    load("folder", "train", root=root, size=8)
     (cached,) = own_cache.iterdir()
     cached.write_bytes(cached.read_bytes()[:50])
-    assert load("folder", root=root, size=8).images[0, :, 0, 0].tolist() == [1, 2, 3]
+    assert load("folder", "train", root=root, size=8).images[0, :, 0, 0].tolist() == [1, 2, 3]
 
 
 def test_without_a_cache_folder_images_are_kept_in_memory(
@@ -372,7 +372,7 @@ def test_without_a_cache_folder_images_are_kept_in_memory(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     paint(root / "a.png", (1, 2, 3))
-    assert load("folder", root=root, size=8).images[0, :, 0, 0].tolist() == [1, 2, 3]
+    assert load("folder", "train", root=root, size=8).images[0, :, 0, 0].tolist() == [1, 2, 3]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")

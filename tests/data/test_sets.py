@@ -139,10 +139,12 @@ def test_classes_and_limit(cifar: Path) -> None:
     assert len(load("cifar10", "test", classes=["horse"], root=cifar)) == 3
     with pytest.raises(LabkitError, match=r"cifar10 has no class 'hose': choose among airplane, .* truck"):
         load("cifar10", "test", classes="horse,hose", root=cifar)
-    few, more = (load("cifar10", limit=n, seed=4, root=cifar) for n in (5, 40))
+    few, more = (load("cifar10", "train", limit=n, seed=4, root=cifar) for n in (5, 40))
     assert torch.equal(few.images, more.images[:5]) and len(set(more.labels.tolist())) > 6
-    assert not torch.equal(few.images, load("cifar10", limit=5, seed=5, root=cifar).images)
-    assert torch.equal(load("cifar10", limit=900, root=cifar).images, load("cifar10", root=cifar).images)
+    assert not torch.equal(few.images, load("cifar10", "train", limit=5, seed=5, root=cifar).images)
+    assert torch.equal(
+        load("cifar10", "train", limit=900, root=cifar).images, load("cifar10", "train", root=cifar).images
+    )
     assert few.provenance["count"] == 5 and few.provenance["limit"] == 5 and few.provenance["seed"] == 4
 
 
@@ -174,7 +176,7 @@ def test_a_failed_download_says_where_files_belong(cifar: Path, tmp_path: Path) 
     with pytest.raises(
         LabkitError, match=r"cifar10 is not in .*elsewhere.*cannot be downloaded.*LABKIT_DATA"
     ) as caught:
-        load("cifar10", root=tmp_path / "elsewhere")
+        load("cifar10", "train", root=tmp_path / "elsewhere")
     assert "\n" not in str(caught.value) and "cifar-10-batches-py/data_batch_1" in str(caught.value)
 
 
@@ -205,20 +207,20 @@ def test_stl10_needs_no_unlabeled_images(stl: Path) -> None:
     assert load("stl10", "test", size=32, classes="cat", root=stl).images.shape == (1, 3, 32, 32)
     (stl / "stl10" / "stl10_binary" / "train_y.bin").write_bytes(b"\x01")
     with pytest.raises(LabkitError, match=r"train_y\.bin is damaged"):
-        load("stl10", root=stl)
+        load("stl10", "train", root=stl)
 
 
 def test_flowers102_is_decoded_once(flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = load("flowers102", root=flowers)
+    train = load("flowers102", "train", root=flowers)
     assert train.images.shape == (4, 3, 128, 128) and train.labels.tolist() == [0, 1, 2, 3]
     assert len(train.class_names) == 102
     assert len(load("flowers102", "train+validation", root=flowers)) == 7
     assert load("flowers102", "test", size=24, root=flowers).images.shape == (5, 3, 24, 24)
     monkeypatch.setattr("labkit.data.pictures.read_rgb", lambda *_: pytest.fail("decoded again"))
-    assert torch.equal(load("flowers102", root=flowers).images, train.images)
+    assert torch.equal(load("flowers102", "train", root=flowers).images, train.images)
     (flowers / "flowers102" / "flowers-102" / "jpg" / "image_00002.jpg").unlink()
     with pytest.raises(LabkitError, match=r"image_00002\.jpg is missing"):
-        load("flowers102", root=flowers)
+        load("flowers102", "train", root=flowers)
 
 
 def test_find_looks_but_never_downloads(cifar: Path, tmp_path: Path) -> None:
@@ -240,7 +242,7 @@ def test_photos_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert photos.images.float().std(dim=1).mean() > 5  # they have color
     assert load("photos", "test", size=96, classes="coffee,rocket").images.shape == (2, 3, 96, 96)
     with pytest.raises(LabkitError, match=r"photos has no split 'train'.*give split="):
-        load("photos")
+        load("photos", "train")
 
 
 def test_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

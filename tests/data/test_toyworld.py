@@ -222,8 +222,8 @@ def test_few_large_scenes_take_little_time() -> None:
         (lambda: generate(3, size=8), "size must be a whole number from 32 to 256. Got 8"),
         (lambda: generate(3, size=1000), "size must be a whole number from 32 to 256. Got 1000"),
         (lambda: generate(3, split="dev"), "no split 'dev'"),
-        (lambda: load("toyworld", classes="beach"), "no class 'beach': choose among meadow, fair, sky"),
-        (lambda: load("toyworld", limit=0), "limit must be a whole number of 1 or more. Got 0"),
+        (lambda: load("toyworld", "train", classes="beach"), "no class 'beach': choose among meadow, fair, sky"),
+        (lambda: load("toyworld", "train", limit=0), "limit must be a whole number of 1 or more. Got 0"),
         (lambda: optimum(generate(2), RGB(), "huber"), "loss='huber'"),
     ],
 )

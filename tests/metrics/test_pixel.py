@@ -168,7 +168,7 @@ def test_accuracy_grows_with_the_threshold_and_refuses_nonsense(pair):
         assert all((a <= b).all() for a, b in pairwise(fractions))
         assert (fractions[-1] == 1).all()
     for threshold in (-0.1, 5.0, math.nan):  # 5 percent is .05
-        with pytest.raises(LabkitError, match="expected 0 to 1"):
+        with pytest.raises(LabkitError, match="from 0 to 1"):
             metrics.pixel_accuracy(*pair, threshold)
     with pytest.raises(LabkitError, match="got -1"):
         metrics.lab_pixel_accuracy(*pair, -1)

@@ -73,7 +73,7 @@ def test_evaluate_takes_fewer_large_images_at_a_time(monkeypatch):
 
 def test_evaluate_restores_the_mode_after_an_error():
     fake = Fake()
-    fake.reconstruct = lambda images: 1 / 0
+    fake.forward = lambda images: 1 / 0
     with pytest.raises(ZeroDivisionError):
         metrics.evaluate(fake, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
     assert fake.network.training
