@@ -31,14 +31,17 @@ def candidates(rng: torch.Generator, count: int) -> dict[str, Tensor]:
 
 
 def mean_color(colors: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the expected color under a distribution, (3,)."""
     return probabilities.double() @ colors.double()
 
 
 def mode_color(colors: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the most probable color, (3,)."""
     return colors[probabilities.argmax()]
 
 
 def midrange(colors: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the color halfway between the smallest and the largest value of each channel, (3,)."""
     return (colors.amin(0) + colors.amax(0)) / 2
 
 
@@ -94,6 +97,7 @@ MEAN_COLOR = Exercise(
 
 
 def median_color(colors: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the weighted median of each channel, (3,)."""
     values, order = colors.sort(dim=0)
     passed = probabilities[order].cumsum(dim=0) > 0.5
     return values.gather(0, passed.int().argmax(dim=0, keepdim=True))[0]
@@ -106,11 +110,13 @@ def medoid(colors: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def probabilities_left_behind(colors: Tensor, probabilities: Tensor) -> Tensor:
+    """Sort each channel, but add up the probabilities in their original order, (3,)."""
     passed = (probabilities.cumsum(0) > 0.5).int().argmax()
     return colors.sort(dim=0).values[passed]
 
 
 def unsorted_colors(colors: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the first color at which the probabilities, added up without sorting, exceed one half, (3,)."""
     return colors[(probabilities.cumsum(0) > 0.5).int().argmax()]
 
 
@@ -121,6 +127,7 @@ def one_order(colors: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def one_too_low(colors: Tensor, probabilities: Tensor) -> Tensor:
+    """Return for each channel the sorted value just below the weighted median, (3,)."""
     values, order = colors.sort(dim=0)
     below = (probabilities[order].cumsum(dim=0) < 0.5).sum(dim=0, keepdim=True)
     return values.gather(0, (below - 1).clamp(min=0))[0]
@@ -139,6 +146,7 @@ def interpolated(colors: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def middle_of_two(colors: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the unweighted median of each channel, the mean of the middle two for an even count, (3,)."""
     ordered = colors.sort(dim=0).values
     return (ordered[(len(colors) - 1) // 2] + ordered[len(colors) // 2]) / 2
 
@@ -196,10 +204,12 @@ Color = tuple[int, int, int]
 
 
 def weighted_sum(color: Sequence[int], weights: Sequence[int] = LUMA) -> int:
+    """Return the sum of the channels, each times its weight."""
     return sum(weight * int(channel) for weight, channel in zip(weights, color, strict=True))
 
 
 def largest_difference(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the largest absolute difference between two colors in any channel."""
     return max(abs(int(a) - int(b)) for a, b in zip(one, other, strict=True))
 
 
@@ -216,26 +226,31 @@ def search(color: Color, weights: Sequence[int] = LUMA, slack: int = 0) -> list[
 
 
 def equal_luma(color: Color) -> Color:
+    """Return the color of exactly equal luma that differs most from ``color``."""
     return search(color)[-1]
 
 
 def swapped(color: Color) -> Color:
+    """Exchange red and blue."""
     return color[2], color[1], color[0]
 
 
 def equal_when_rounded(color: Color) -> Color:
+    """Return a color whose luma differs slightly and rounds to the same whole number."""
     whole = round(weighted_sum(color) / 1000)
     other = search(color, slack=200)
     return next(c for c in reversed(other) if round(weighted_sum(c) / 1000) == whole)
 
 
 def not_whole(color: Color) -> tuple[int, int, float]:
+    """Return a color of equal luma whose blue is not a whole number."""
     red, green, _ = equal_luma(color)
     green += 1 if green < 128 else -1
     return red, green, (weighted_sum(color) - 299 * red - 587 * green) / 114
 
 
 def outside(color: Color) -> Color:
+    """Return a color of equal luma that lies outside 0..255."""
     return color[0] + 114 * 3, color[1], color[2] - 299 * 3
 
 
@@ -260,7 +275,7 @@ _LUMA_WRONG = (
 
 
 def _luma_inputs(rng: torch.Generator) -> dict[str, Color]:
-    """A color that is not gray, with a near, a far and a Rec.709 partner."""
+    """Draw a color that is not gray, with a near, a far and a Rec.709 partner."""
     while True:
         red, green, blue = torch.randint(50, 180, (3,), generator=rng).tolist()
         color = (red, green, blue)
@@ -321,6 +336,7 @@ EQUAL_LUMA = Exercise(
 
 
 def conditional_mean(colors: Tensor, prior: Tensor, likelihood: Tensor) -> Tensor:
+    """Return the mean color given each row, by Bayes' rule, (R, 3)."""
     joint = prior[:, None] * likelihood
     return (joint / joint.sum(dim=0)).T @ colors
 
@@ -392,6 +408,7 @@ CONDITIONAL_MEAN = Exercise(
 
 
 def lowest_mse(colors: Tensor, probability: Tensor) -> float:
+    """Return the mean variance of the colors under their probabilities, in units where white is 1."""
     values, p = colors.double() / 255, probability.double()[:, :, None]
     mean = (p * values).sum(dim=1, keepdim=True)
     return float((p * (values - mean) ** 2).sum(dim=1).mean())

@@ -24,7 +24,7 @@ def mix(matrix: Any, image: Tensor) -> Tensor:
 
 
 def codes(rng: torch.Generator) -> dict[str, Tensor]:
-    """sRGB values (3, 4, 5), the first channel around the end of the straight piece of the curve."""
+    """Draw sRGB values (3, 4, 5), the first channel around the end of the straight piece of the curve."""
     rgb = torch.rand((3, 4, 5), generator=rng)
     rgb[0] *= 0.08
     rgb[1, 0, 0], rgb[2, 0, 0] = 0.0, 1.0
@@ -32,10 +32,12 @@ def codes(rng: torch.Generator) -> dict[str, Tensor]:
 
 
 def power_everywhere(rgb: Tensor) -> Tensor:
+    """Apply the power piece of the sRGB curve to all values, dark ones included."""
     return ((rgb + 0.055) / 1.055) ** 2.4
 
 
 def wrong_threshold(rgb: Tensor) -> Tensor:
+    """Decode sRGB values with .0031308, the threshold for light, in place of .04045."""
     return torch.where(rgb > 0.0031308, power_everywhere(rgb), rgb / 12.92)
 
 
@@ -100,6 +102,7 @@ def cie_lab(
 
 
 def swapped_ab(linear: Tensor) -> Tensor:
+    """Return Lab with a and b exchanged, (3, H, W)."""
     return cie_lab(linear)[[0, 2, 1]]
 
 
@@ -252,10 +255,12 @@ def plane(rng: torch.Generator) -> dict[str, Tensor]:
 
 
 def unit(vector: Tensor) -> Tensor:
+    """Divide a vector by its norm."""
     return vector / vector.norm()
 
 
 def gram_schmidt(u1: Tensor, u2: Tensor) -> Tensor:
+    """Return an orthonormal basis of the plane of u1 and u2, one vector per row, (2, 3)."""
     e1 = unit(u1)
     return torch.stack([e1, unit(u2 - (u2 @ e1) * e1)])
 
@@ -334,6 +339,7 @@ def overshot(rng: torch.Generator) -> dict[str, Tensor]:
 
 
 def mean_gray(rgb: Tensor) -> Tensor:
+    """Scale each pixel around the mean of its channels in place of its luma, (3, H, W)."""
     return scaled_around(rgb, rgb.mean(dim=0, keepdim=True))
 
 
@@ -345,21 +351,25 @@ def largest_scale(rgb: Tensor, gray: Tensor) -> Tensor:
 
 
 def scaled_around(rgb: Tensor, gray: Tensor) -> Tensor:
+    """Scale each pixel around ``gray`` (1, H, W) by the largest scale up to 1 that fits all channels, (3, H, W)."""
     return gray + largest_scale(rgb, gray).amin(dim=0, keepdim=True) * (rgb - gray)
 
 
 def one_scale(rgb: Tensor) -> Tensor:
+    """Scale all pixels around their luma by the same number, the smallest scale of any pixel, (3, H, W)."""
     gray = color.luma(rgb)
     return gray + largest_scale(rgb, gray).min() * (rgb - gray)
 
 
 def only_above(rgb: Tensor) -> Tensor:
+    """Scale each pixel around its luma until no channel exceeds 1, without regard to values below 0."""
     gray = color.luma(rgb)
     highest = (rgb - gray).amax(dim=0, keepdim=True).clamp(min=1e-9)
     return gray + ((1 - gray) / highest).clamp(max=1) * (rgb - gray)
 
 
 def no_limit(rgb: Tensor) -> Tensor:
+    """Scale each pixel around its luma to the border of the gamut, even if that takes a scale above 1."""
     gray = color.luma(rgb)
     chroma = rgb - gray
     room = torch.where(chroma > 0, 1 - gray, gray)
@@ -431,14 +441,17 @@ PER_U, PER_V = G_U**2 + B_U**2, R_V**2 + G_V**2
 
 
 def rgb_mse(u_error: float, v_error: float) -> float:
+    """Return the MSE in RGB for independent errors in U and V of mean 0 and these RMS sizes."""
     return (PER_U * u_error**2 + PER_V * v_error**2) / 3
 
 
 def added_first(u_error: float, v_error: float) -> float:
+    """Return the MSE in RGB with the two errors of G added before squaring."""
     return ((R_V * v_error) ** 2 + (G_U * u_error + G_V * v_error) ** 2 + (B_U * u_error) ** 2) / 3
 
 
 def forward_matrix(u_error: float, v_error: float) -> float:
+    """Return the MSE computed with the coefficients of RGB to YUV in place of the inverse's."""
     _, u, v = YUV_MATRIX
     return sum((u[i] * u_error) ** 2 + (v[i] * v_error) ** 2 for i in range(3)) / 3
 

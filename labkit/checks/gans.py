@@ -16,6 +16,7 @@ Layers = Sequence[tuple[int, int]]
 
 
 def receptive_field(layers: Layers) -> int:
+    """Return the side of the receptive field in pixels, computed from the last layer back to the first."""
     size = 1
     for kernel, stride in reversed(layers):
         size = (size - 1) * stride + kernel
@@ -136,6 +137,7 @@ def play(answer: Callable[..., Any], inputs: Any) -> Any:
 
 
 def adversarial_loss(scores: Tensor, real: bool) -> Tensor:
+    """Return the mean binary cross-entropy of scores (logits) against one label for all, a scalar."""
     return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(real)))
 
 
@@ -143,6 +145,7 @@ Judge = Callable[[Tensor, Tensor], Tensor]
 
 
 def gan_losses(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the discriminator's loss and the generator's loss, two scalars."""
     discriminators = (
         adversarial_loss(judge(gray, real), True) + adversarial_loss(judge(gray, painted.detach()), False)
     ) / 2
@@ -345,6 +348,7 @@ GAN_LOSSES = Exercise(
 
 
 def channel_accuracy(pred: Tensor, true: Tensor, threshold: float) -> Tensor:
+    """Return for each channel the share of values within the threshold, (3,)."""
     return ((pred - true).abs() <= threshold).double().mean(dim=(0, 2, 3))
 
 
@@ -429,10 +433,12 @@ CHANNEL_ACCURACY = Exercise(
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
+    """Return the cubic polynomial kernel between all rows of x (m, d) and y (n, d), (m, n)."""
     return (x.double() @ y.double().T / x.shape[1] + 1) ** 3
 
 
 def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """Return the unbiased squared kernel distance between features x (m, d) and y (n, d)."""
     return float(_within(kernel(x, x)) + _within(kernel(y, y)) - 2 * kernel(x, y).mean())
 
 

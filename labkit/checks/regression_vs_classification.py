@@ -16,6 +16,7 @@ def squared_distance(colors: Tensor, centers: Tensor) -> Tensor:
 
 
 def nearest_bin(colors: Tensor, centers: Tensor) -> Tensor:
+    """Return the number of the nearest center for each color, int64 (P,)."""
     return squared_distance(colors, centers).argmin(dim=1)
 
 
@@ -91,6 +92,7 @@ NEAREST_BIN = Exercise(
 
 
 def soft_encode(colors: Tensor, centers: Tensor, neighbors: int, sigma: float) -> Tensor:
+    """Return Gaussian weights of the nearest few bins for each color, each row with sum 1, (P, Q)."""
     return _shared_out(_gaussian(squared_distance(colors, centers), sigma), neighbors)
 
 
@@ -213,6 +215,7 @@ SOFT_ENCODE = Exercise(
 
 
 def balanced_weights(frequencies: Tensor, mix: float) -> Tensor:
+    """Return weights (Q,) inverse to the mixed frequencies, with mean 1 under ``frequencies``."""
     return _weighted_to_one(1 / _mixed(frequencies, mix), frequencies)
 
 
@@ -286,7 +289,7 @@ def _judge_weights(inputs: dict[str, Any], output: Any) -> Verdict:
 
 
 def _frequencies(rng: torch.Generator) -> dict[str, Any]:
-    """A lopsided distribution with empty bins, and a mix away from one half."""
+    """Draw a lopsided distribution with empty bins, and a mix away from one half."""
     count = whole(rng, 6, 8)
     share = torch.rand(count, generator=rng) ** 4 + 0.01
     share[torch.randperm(count, generator=rng)[:2]] = 0
@@ -314,6 +317,7 @@ REBALANCING = Exercise(
 
 
 def annealed_mean(logits: Tensor, centers: Tensor, temperature: float) -> Tensor:
+    """Return the mean of the centers under the softmax of logits / temperature, (P, D)."""
     return (logits / temperature).softmax(dim=1) @ centers
 
 
@@ -398,6 +402,7 @@ ANNEALED_MEAN = Exercise(
 
 
 def oracle_floor(pixels: Tensor, centers: Tensor) -> float:
+    """Return the MSE of pixels (P, 3) that are each replaced by the nearest center."""
     return float(squared_distance(pixels, centers).amin(dim=1).mean() / 3)
 
 

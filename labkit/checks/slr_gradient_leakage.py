@@ -21,15 +21,17 @@ def luma_weights(rng: torch.Generator) -> Tensor:
 
 
 def luma_of(rgb: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sum of the channels of an image (3, H, W), (H, W)."""
     return torch.einsum("chw,c->hw", rgb, weights)
 
 
 def along(amount: Tensor, direction: Tensor) -> Tensor:
-    """The multiples ``amount`` (H, W) of a direction (3,): (3, H, W)."""
+    """Return the multiples ``amount`` (H, W) of a direction (3,), (3, H, W)."""
     return direction[:, None, None] * amount
 
 
 def luma_part(rgb: Tensor, weights: Tensor, direction: Tensor) -> Tensor:
+    """Return for each pixel the multiple of ``direction`` that has the pixel's luma, (3, H, W)."""
     return along(luma_of(rgb, weights) / (weights @ direction), direction)
 
 
@@ -130,6 +132,7 @@ def plane_of(normal: Tensor) -> Tensor:
 
 
 def with_the_normal(weights: Tensor) -> Tensor:
+    """Return the unit vector along the weights and one unit vector at right angles to it, (2, 3)."""
     unit = weights / weights.norm()
     return torch.stack([unit, plane_of(weights)[0]])
 
@@ -215,10 +218,12 @@ def share_outside(size: Tensor, pixel: Pixel, radius: int = 1) -> Tensor:
 
 
 def leakage_index(jacobian: Tensor, pixel: Pixel) -> Tensor:
+    """Return the share of the Jacobian's magnitude outside the 3x3 window around a pixel, a scalar."""
     return share_outside(_magnitude(jacobian), pixel)
 
 
 def negative_slice(jacobian: Tensor, pixel: Pixel) -> Tensor:
+    """Return the leakage index with a window whose slices may start at a negative index."""
     size, (i, j) = _magnitude(jacobian), pixel
     return 1 - size[i - 1 : i + 2, j - 1 : j + 2].sum() / size.sum()
 
@@ -232,7 +237,7 @@ def of_means(jacobian: Tensor, pixel: Pixel) -> Tensor:
 
 
 def _index_inputs(rng: torch.Generator) -> dict[str, Any]:
-    """A Jacobian that is strong near its pixel, which lies at the upper or left border."""
+    """Draw a Jacobian that is strong near its pixel, which lies at the upper or left border."""
     far = int(torch.randint(4, 8, (), generator=rng))
     pixel = (0, far) if torch.rand((), generator=rng) < 0.5 else (far, 0)
     rows, columns = torch.meshgrid(torch.arange(9), torch.arange(10), indexing="ij")
@@ -401,7 +406,7 @@ Answer = tuple[Tensor, Tensor]
 
 
 def build(kernels: Tensor, level: float = 0.5, flat: bool = True, ramp: bool = True, zero_mean: bool = False) -> Answer:
-    """A picture and coefficients: with the right settings a counter-example, with others a typical mistake."""
+    """Build a picture and coefficients: with the right settings a counter-example, with others a typical mistake."""
     sums = kernels.sum(dim=(1, 2)).abs()
     which = int(sums.argmin() if zero_mean else sums.argmax())
     steps = torch.arange(8.0).expand(8, 8)

@@ -83,6 +83,7 @@ COUNT_PARAMETERS = Exercise(
 
 
 def skip_parameters(width: int, depth: int) -> int:
+    """Return the number of parameters that the skips add."""
     return sum(9 * (width * 2**level) ** 2 for level in range(depth - 1))
 
 
@@ -156,10 +157,12 @@ SKIP_PARAMETERS = Exercise(
 
 
 def double(x: Tensor, mode: str = "nearest") -> Tensor:
+    """Double the height and width of x (N, C, h, w), (N, C, 2h, 2w)."""
     return F.interpolate(x, scale_factor=2, mode=mode)
 
 
 def up_block(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Double x, append the skip along the channels, convolve and apply ReLU, (N, K, 2h, 2w)."""
     return F.conv2d(torch.cat([double(x), skip], dim=1), weight, bias, padding=1).relu()
 
 
@@ -168,7 +171,7 @@ def _added(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _added_both_ways(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Adds, and halves the weights so that the shapes agree."""
+    """Add, and halve the weights so that the shapes agree."""
     return F.conv2d(double(x) + skip, weight[:, : x.shape[1]], bias, padding=1).relu()
 
 
@@ -269,6 +272,7 @@ UP_BLOCK = Exercise(
 
 
 def receptive_field(layers: list[tuple[int, int]]) -> int:
+    """Return the side of the receptive field in pixels, computed from the first layer to the last."""
     field, step = 1, 1
     for kernel, stride in layers:
         field += (kernel - 1) * step
@@ -277,7 +281,7 @@ def receptive_field(layers: list[tuple[int, int]]) -> int:
 
 
 def _strides_first(layers: list[tuple[int, int]]) -> int:
-    """Takes a layer's own stride into account for that layer already."""
+    """Take a layer's own stride into account for that layer already."""
     field, step = 1, 1
     for kernel, stride in layers:
         step *= stride
@@ -381,6 +385,7 @@ SWAPS: dict[str, tuple[Any, Any]] = {  # what a careless control may have, and w
 
 
 def fair_control(unet: Config, control: Config) -> Config:
+    """Return the U-Net's config under the name of the network without skips."""
     return {**unet, "name": "cnn"}
 
 
@@ -438,7 +443,7 @@ _CONTROL_WRONG = (
 
 
 def _draw_configs(rng: torch.Generator) -> dict[str, Config]:
-    """A U-Net, and a control without skips that differs in two or three other things, never in depth alone."""
+    """Draw a U-Net, and a control without skips that differs in two or three other things, never in depth alone."""
     chosen = torch.randperm(len(SWAPS), generator=rng).tolist()[: whole(rng, 2, 3)]
     shared = {"out_channels": whole(rng, 2, 3), "dropout": [0.0, 0.1, 0.2][whole(rng, 0, 2)]}
     unet = {"name": "unet", **shared, **{option: own for option, (_, own) in SWAPS.items()}}
