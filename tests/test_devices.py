@@ -108,9 +108,11 @@ def test_a_gan_trains_samples_and_never_waits(images: Tensor, device: StandIn) -
 CALLS: dict[str, Callable[[Tensor, Tensor], Any]] = {
     **{
         name: getattr(metrics, name)
-        for name in ("mse", "mae", "psnr", "ssim", "pixel_accuracy", "lab_pixel_accuracy", "color_bias")
+        for name in ("mse", "mae", "psnr", "ssim", "pixel_accuracy", "lab_pixel_accuracy", "color_bias", "hue_counts")
     },
     **{name: getattr(metrics, name) for name in ("score", "score_with_gray", "kid", "fid")},
+    **{name: getattr(metrics, name) for name in ("balanced_hue_accuracy", "perceptual_loss")},
+    "balanced_accuracy": lambda a, b: metrics.balanced_accuracy(metrics.hue_counts(a, b)),
     "colorfulness": lambda a, b: metrics.colorfulness(a),
     "gray_prediction": lambda a, b: metrics.gray_prediction(a),
     "mmd": lambda a, b: metrics.mmd(a.flatten(1), b.flatten(1)),

@@ -92,7 +92,7 @@ def check_command(words: list[str]) -> None:
     elif program == "pre-commit":
         assert any(line.startswith("pre-commit") for line in PYPROJECT["project"]["optional-dependencies"]["dev"])
     else:
-        assert program in ("sudo", "source", "venv"), f"unknown command {' '.join(words)}"
+        assert program in ("cp", "sudo", "source", "venv"), f"unknown command {' '.join(words)}"
 
 
 def check_labkit(arguments: list[str]) -> None:

@@ -141,7 +141,7 @@ def test_config_makes_the_same_again(space: Representation) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("hsv", {}, "unknown representation 'hsv'"),
+        ("no-such", {}, "unknown representation 'no-such'"),
         ("yuv", {"alpha": 2.0}, "from 0 to 1. Got 2"),
         ("lab", {"input_gray": "blue"}, "'lightness' or 'luma'. Got 'blue'"),
         ("rgb", {"form": "printed"}, "does not take these options"),

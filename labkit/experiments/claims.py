@@ -4,8 +4,8 @@ A verdict is one of four:
 
 - not comparable: the two sides differ in more than the claim names, or a side is not trained well enough to count (see
   `labkit.experiments.comparability`);
-- undecided: a single seed, or the 95 % interval of the gain holds zero (see `labkit.experiments.intervals`);
-- supported or contradicted: the interval leaves out zero. A paper's claim is contradicted only in the paper's own
+- undecided: a single seed, or the 95 % interval of the gain contains zero (see `labkit.experiments.intervals`);
+- supported or contradicted: the interval does not contain zero. A paper's claim is contradicted only in the paper's own
   setting; with other images, widths or epochs it is contradicted in our setting.
 
 With many claims some are decided by chance: tables set beside the verdict whether it holds at a false discovery rate

@@ -43,7 +43,7 @@ def confidence_margin(values: Sequence[float], image_variance: float = 0.0, leve
 
 
 def p_value(values: Sequence[float], image_variance: float = 0.0) -> float:
-    """Return 1 minus the highest level at which the interval of `confidence_margin` leaves out zero.
+    """Return 1 minus the highest level at which the interval of `confidence_margin` does not contain zero.
 
     Args:
         values: one for each seed.

@@ -41,9 +41,9 @@ A claim names two systems and the one thing in which they differ. Its verdict:
 - **not comparable**: more differs than the claim names, or a system that minimizes squared error does not beat gray. (A
   sampler, such as a GAN, may lose to gray and still be perfect: a perfect one costs twice the best regressor's MSE,
   which the tables show as *perfect MSE*; for a mode it is the error of the nearest bins.)
-- **undecided**: one seed, or the 95 % interval of the gain holds zero.
-- **supported**, **contradicted**: the interval leaves out zero. A paper's claim is *contradicted in our setting* unless
-  the run follows the paper's own.
+- **undecided**: one seed, or the 95 % interval of the gain contains zero.
+- **supported**, **contradicted**: the interval does not contain zero. A paper's claim is *contradicted in our
+  setting* unless the run follows the paper's own.
 
 The interval is Student's t over the seeds, together with a paired bootstrap over the test images where the scores of
 each image were kept; otherwise the table says *seeds only*, and the interval is too narrow. *Holds among all* says

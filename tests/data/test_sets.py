@@ -260,7 +260,7 @@ def test_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"name": "imagenet"}, "unknown data set 'imagenet': choose among toyworld, photos, cifar10"),
         ({"name": "toyworld", "split": "dev"}, "unknown split 'dev': choose among train, validation, test"),
         ({"name": "toyworld", "min_saturation": 0.1}, "min_saturation is for the data set 'folder'"),
-        ({"name": "folder"}, "which folder"),
+        ({"name": "folder", "split": "train"}, "which folder"),
     ],
 )
 def test_bad_requests_are_one_line(keywords: dict, message: str) -> None:

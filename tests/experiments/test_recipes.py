@@ -178,7 +178,7 @@ def _with_claim(**changes: Any) -> dict[str, Any]:
         ({"profiles": {"test": Setup(test_dataset="flowers")}}, "unknown data set 'flowers'"),
         ({"metrics": ("msee",)}, "unknown metric 'msee': expected one of mse, mae"),
         (_with_system(network="u-net"), "unknown network 'u-net': expected one of cnn"),
-        (_with_system(representation="hsv"), "unknown representation 'hsv': expected one of rgb"),
+        (_with_system(representation="no-such"), "unknown representation 'no-such': expected one of rgb"),
         (_with_system(changes={"quik": {}}), "unknown profile 'quik'"),
         (_with_system(before={"quik": {}}), "unknown profile 'quik'"),
         (_with_system(changes={"test": {"speed": 2}}), "speed"),

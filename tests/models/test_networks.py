@@ -159,7 +159,7 @@ def test_skips_carry_detail_that_the_bottleneck_cannot() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet", {}, "unknown network: got 'resnet', expected one of cnn"),
+        ("no-such", {}, "unknown network: got 'no-such', expected one of cnn"),
         ("unet", {"width": 0}, "^width must be a whole number of 1 or more. Got 0"),
         ("unet", {"max_width": 0}, "^max_width must be a whole number of 1 or more. Got 0"),
         ("cnn", {"up_convolutions": 0}, "^up_convolutions must be a whole number of 1 or more. Got 0"),
