@@ -108,8 +108,19 @@ def parse(name: str, data: bytes) -> Notebook:
     own = raw.get("metadata")
     own = own.get("labkit") if isinstance(own, dict) else None
     stated = own.get("lab") if isinstance(own, dict) else None
-    begun = next((m[1] for c in read if (m := re.search(r"""\bbegin\(\s*["'](\d\d_\w+)["']""", c.source))), "")
-    return Notebook(name, read, printable(stated)[:100] if isinstance(stated, str) else begun)
+    return Notebook(name, read, printable(stated)[:100] if isinstance(stated, str) else _begun(read))
+
+
+BEGUN = re.compile(r"""^(?:\w+ *= *)?begin\(\s*["'](\d\d_\w+)["']""", re.MULTILINE)
+
+
+def _begun(cells: Sequence[Cell]) -> str:
+    """Return the lab that a code cell begins with ``lab = begin("01_averaging_problem", ...)`` on a line of its own.
+
+    What Markdown, comments and indented text say begins nothing. No parser reads it: a cell may hold magics, or be made
+    to keep a parser busy.
+    """
+    return next((found[1] for cell in cells if cell.is_code and (found := BEGUN.search(cell.source))), "")
 
 
 def _cell(raw: dict[str, Any], number: int) -> Cell:

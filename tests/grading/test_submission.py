@@ -464,3 +464,19 @@ def test_lists_of_any_separator_and_ids_that_lost_their_zeros(tmp_path: Path) ->
     table.write_text("student_id,override\na,8\n")
     with pytest.raises(LabkitError, match=r"x.csv:2: the override of a must be 0 to 7, got 8"):
         read_overrides(table, 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "lab"),
+    [
+        ("code", 'lab = begin(\n    "01_averaging_problem", profile=profile)', "01_averaging_problem"),
+        ("code", "%%time\nbegin('01_averaging_problem')", "01_averaging_problem"),
+        ("code", '# begin("03_gans") comes later', ""),
+        ("code", 'text = """\n  begin("03_gans")\n"""', ""),
+        ("markdown", 'begin("03_gans")', ""),
+    ],
+)
+def test_only_code_begins_a_lab(kind: str, source: str, lab: str) -> None:
+    cell = {"cell_type": kind, "metadata": {}, "source": source}
+    data = json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}).encode()
+    assert module.parse("a.ipynb", data).lab == lab
