@@ -32,7 +32,8 @@ from labkit.data import load
 from labkit.data.pictures import read_rgb, read_size
 from labkit.experiments import measured
 from labkit.grading import gradebook
-from labkit.grading.submission import Unreadable, find_submissions, parse
+from labkit.grading.handed_in import find_submissions
+from labkit.grading.submission import Unreadable, parse
 from labkit.ledger import Entry, Ledger
 from labkit.training.checkpoint import Checkpoint
 

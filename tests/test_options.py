@@ -34,15 +34,15 @@ def test_the_keywords_of_functions_are_the_fields(function: Any, kind: Any) -> N
     ("given", "error", "message"),
     [
         ({"epoch": 3}, TypeError, "unknown option 'epoch': did you mean 'epochs'?"),
-        ({"epochs": 0}, LabkitError, "epochs must be at least 1. Got 0"),
-        ({"epochs": 2.5}, TypeError, "epochs must be a whole number. Got 2.5"),
-        ({"epochs": True}, TypeError, "epochs must be a whole number. Got True"),
-        ({"learning_rate": 0.0}, LabkitError, "learning_rate must be above 0. Got 0.0"),
-        ({"learning_rate": "1"}, TypeError, "learning_rate must be a number. Got '1'"),
-        ({"rotation": 181}, LabkitError, "rotation must be from 0 to 180. Got 181"),
-        ({"seed": 2**32}, LabkitError, "seed must be from 0 to 4294967295. Got 4294967296"),
+        ({"epochs": 0}, LabkitError, "epochs must be a whole number of 1 or more. Got 0"),
+        ({"epochs": 2.5}, TypeError, "epochs must be a whole number of 1 or more. Got 2.5 (float)"),
+        ({"epochs": True}, TypeError, "epochs must be a whole number of 1 or more. Got True"),
+        ({"learning_rate": 0.0}, LabkitError, "learning_rate must be a number above 0. Got 0"),
+        ({"learning_rate": "1"}, TypeError, "learning_rate must be a number above 0. Got '1'"),
+        ({"rotation": 181}, LabkitError, "rotation must be a number from 0 to 180. Got 181"),
+        ({"seed": 2**32}, LabkitError, "seed must be a whole number from 0 to 4294967295. Got 4294967296"),
         ({"precision": "int8"}, LabkitError, "precision must be one of auto, float32, bf16, fp16. Got 'int8'"),
-        ({"patience": 0}, LabkitError, "patience must be at least 1. Got 0"),
+        ({"patience": 0}, LabkitError, "patience must be a whole number of 1 or more. Got 0"),
     ],
 )
 def test_refusals_name_option_limit_and_value(given: dict[str, Any], error: type, message: str) -> None:

@@ -49,6 +49,8 @@ def test_the_labkit_function_is_no_answer(exercise: Exercise) -> None:
 
     for name in exercise.asks_for:
         module, _, attribute = name.rpartition(".")
+        if module.rpartition(".")[2][0].isupper():  # a method, which is no answer by itself
+            continue
         answer = getattr(importlib.import_module(module), attribute)
         result = evaluate(exercise, answer)
         assert result.status == WRONG and f"write it yourself: {name}" in result.message

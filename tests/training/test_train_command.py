@@ -98,7 +98,7 @@ def test_without_epochs_a_validation_split_stops_training() -> None:
     ("changes", "message"),
     [
         ({"dataset": "imagenet"}, "imagenet"),
-        ({"network": "no-such"}, "unknown network 'no-such'"),
+        ({"network": "no-such"}, "unknown network: got 'no-such'"),
         ({"representation": "rgb", "network": "unet-half"}, "needs full resolution"),
         ({"dataset": "photos"}, "photos"),
         ({"classes": "unicorn"}, "unicorn"),
