@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labkit.errors import LabkitError, check_integer, check_number, check_seed
+
 Array = NDArray[np.float64]
 LEVEL = 0.95
 DRAWS = 2000  # of the bootstrap: a variance is then known to 3 %
@@ -34,7 +36,13 @@ def confidence_margin(values: Sequence[float], image_variance: float = 0.0, leve
 
     Returns:
         The half-width; NaN for a single seed, whose scatter is unknown.
+
+    Raises:
+        LabkitError: if `level` is not between 0 and 1, or `image_variance` is below 0.
     """
+    if not 0 < check_number("level", level) < 1:
+        raise LabkitError(f"level must be a number between 0 and 1. Got {level}")
+    image_variance = check_number("image_variance", image_variance, low=0)
     if len(values) < 2:
         return math.nan
     tail = (1 + level) / 2
@@ -102,7 +110,11 @@ def bootstrap_variance(columns: Any, statistic: Callable[[Array], Array], draws:
         statistic: takes the means, (draws, K), and returns (draws,).
         draws: how many sets of N images are drawn.
         seed: of the draws.
+
+    Raises:
+        LabkitError: if `draws` is below 2, or `seed` is no seed.
     """
+    draws, seed = check_integer("draws", draws, low=2), check_seed(seed)
     values = np.asarray(columns, dtype=np.float64)
     count = values.shape[1]
     generator = np.random.default_rng(seed)

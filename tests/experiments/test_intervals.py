@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from labkit import LabkitError
 from labkit.experiments.intervals import (
     benjamini_hochberg,
     bootstrap_variance,
@@ -84,3 +85,13 @@ def test_benjamini_hochberg() -> None:
     if hasattr(stats, "false_discovery_control"):
         assert adjusted == pytest.approx(stats.false_discovery_control(values))
     assert benjamini_hochberg([]) == [] and benjamini_hochberg([0.3]) == [0.3]
+
+
+def test_numbers_out_of_range_are_refused() -> None:
+    for level in (0, 1, 1.5, -0.1, math.nan):
+        with pytest.raises(LabkitError, match="level must be a"):
+            confidence_margin([0.1, 0.2], level=level)
+    with pytest.raises(LabkitError, match="image_variance must be a number of 0 or more. Got -1"):
+        confidence_margin([0.1, 0.2], -1.0)
+    with pytest.raises(LabkitError, match="draws must be a whole number of 2 or more. Got 1"):
+        bootstrap_variance([[0.1, 0.2]], lambda means: means[:, 0], draws=1)
