@@ -199,3 +199,9 @@ def test_the_example_of_a_papers_numbers_can_be_read(tmp_path: Path) -> None:
     [text] = fenced("text csv")
     (tmp_path / "smith.csv").write_text(text, encoding="utf-8")
     assert [row.value for row in read(tmp_path / "smith.csv")] == [0.0051, None]
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """Pytest imports them by their bare names: two of one name meet in one process, by chance of the order."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
