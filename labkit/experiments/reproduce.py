@@ -2,8 +2,8 @@
 
 In the folder of results:
 
-- models/*/: one training each, with model, metrics.json and, until it is done, a checkpoint; recipes that ask for the
-  same training share it;
+- ``models/*/``: one training each, with model, metrics.json and, until it is done, a checkpoint; recipes that ask for
+  the same training share it;
 - results/RECIPE/PROFILE/SYSTEM-seedN.json and .npz: the scores of one run, and those of each test image;
 - measured/RECIPE.PROFILE.csv and measured/per_image/RECIPE.PROFILE.npz: the same of all runs, a row a number and seed;
   copy measured/ to data/measured to make them part of the course;
