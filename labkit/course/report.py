@@ -165,15 +165,15 @@ def _flat(table: Table) -> dict[str, Any]:
     return found
 
 
-def readable(sweep: Table, swept: Sequence[str], max_width: int = 8) -> Table:
+def readable(sweep: Table, swept: Sequence[str], max_columns: int = 8) -> Table:
     """Return a sweep, transposed if it has more columns than fit a page: a row a result, a column a combination.
 
     Args:
         sweep: as `sweep_table` makes it.
         swept: names of the swept parameters.
-        max_width: columns that fit a page.
+        max_columns: columns that fit a page.
     """
-    if len(sweep.columns) - len(swept) <= max_width:
+    if len(sweep.columns) - len(swept) <= max_columns:
         return sweep
     names = [", ".join(f"{name} = {row.get(name)}" for name in swept) for row in sweep.rows]
     results = [column for column in sweep.columns if column not in swept]

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from labkit.data import DATASETS
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, check_integer, check_number
 from labkit.experiments.published import PAPERS, published
 from labkit.metrics import KEYS, KID_NAME
 from labkit.models import NETWORKS
@@ -57,6 +57,14 @@ class Setup:
     hold_out: bool = False
     network: Mapping[str, Any] = field(default_factory=dict)
     fit: FitSettings = field(default_factory=FitSettings)
+
+    def __post_init__(self) -> None:
+        """Check every number."""
+        for name in ("size", "crop", "limit", "shrink", "test_limit"):
+            if (value := getattr(self, name)) is not None:
+                check_integer(name, value, low=1)
+        if self.min_saturation is not None:
+            check_number("min_saturation", self.min_saturation, low=0, high=1)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -113,6 +121,11 @@ class Decoding:
     flip_average: bool = False
     size: int | None = None
     printed: Printed | None = None
+
+    def __post_init__(self) -> None:
+        """Check the size."""
+        if self.size is not None:
+            check_integer("size", self.size, low=1)
 
 
 @dataclass(frozen=True)

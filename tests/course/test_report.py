@@ -72,7 +72,7 @@ def test_a_sweep_is_one_table_and_turns_when_it_is_wide() -> None:
     assert table.columns == ["alpha", "status", "seconds", "skill", "scores: ours, psnr"]
     assert table.rows[1] == {"alpha": 1.0, "status": "failed", "seconds": 2.0}
     assert readable(table, ["alpha"]) is table
-    turned = readable(table, ["alpha"], max_width=2)
+    turned = readable(table, ["alpha"], max_columns=2)
     assert turned.columns == ["result", "alpha = 0.0", "alpha = 1.0"]
     assert turned.rows[2] == {"result": "skill", "alpha = 0.0": 0.5, "alpha = 1.0": None}
     back = list(csv.DictReader(io.StringIO(csv_text(table))))

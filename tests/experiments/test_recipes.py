@@ -213,3 +213,17 @@ def test_what_a_recipe_measures(metric: str) -> None:
 def test_no_recipe_can_be_changed_by_mistake() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         RECIPES["skips"].line = "another"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Setup(size=0), "size must be a whole number of 1 or more. Got 0"),
+        (lambda: Setup(limit=-1), "limit must be a whole number of 1 or more. Got -1"),
+        (lambda: Setup(min_saturation=2), "min_saturation must be a number from 0 to 1. Got 2"),
+        (lambda: Decoding("large", size=0), "size must be a whole number of 1 or more. Got 0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(LabkitError, match=message):
+        make()
