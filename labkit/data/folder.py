@@ -30,6 +30,9 @@ _SPLIT_WORDS = re.compile(r"(?<![a-z])(" + "|".join(_SPLIT_NAMES) + r")(?![a-z])
 _NOT_THE_USERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 _FEW = 100  # below this many images, splits are cut by rank so that none is empty
 
+# Photographs that would be left out in silence: what phones and cameras write, and Pillow does not read by itself.
+UNREADABLE = frozenset([".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"])
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -128,7 +131,7 @@ def _walk(root: Path) -> Iterator[str]:
 
     Raises:
         LabkitError: a folder that cannot be read, whose images would be left out in silence; or one that is there
-            twice, whose images could be in two splits.
+            twice, whose images could be in two splits; or a photograph in a format that cannot be read.
     """
     seen: dict[str, Path] = {}
 
@@ -145,6 +148,8 @@ def _walk(root: Path) -> Iterator[str]:
         paths = [folder / name for name in names if not name.startswith(".") and name not in _NOT_THE_USERS]
         folders = [path for path in paths if os.path.isdir(path)]
         for path in paths:
+            if path.suffix.lower() in UNREADABLE and path not in folders:
+                raise LabkitError(f"{path} is a photograph in a format that cannot be read: save it as JPEG or PNG")
             if path.suffix.lower() in EXTENSIONS and path not in folders:
                 yield path.relative_to(root).as_posix()
         for path in folders:

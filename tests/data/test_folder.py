@@ -387,3 +387,11 @@ def test_one_file_under_two_spellings_is_one_file(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,label\n./a.png,x\na.png,y\n")
     with pytest.raises(LabkitError, match="lists a file twice"):
         load("folder", "train", root=tmp_path)
+
+
+def test_a_photograph_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for name in ("cats/a.png", "cats/IMG_1.HEIC"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name, "PNG")
+    with pytest.raises(LabkitError, match=r"IMG_1\.HEIC is a photograph in a format that cannot be read: save it as"):
+        load("folder", "train", root=tmp_path)
