@@ -380,10 +380,17 @@ def start(
     out: Annotated[Path, typer.Option(help="Folder for your copies.")] = Path("work"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again; the old copy is kept beside it.")] = False,
 ) -> None:
-    """Make your own working copy of a lab, which a git pull leaves alone."""
+    """Make your own working copy of a lab, which a git pull leaves alone; or bring it up to a newer release.
+
+    Your answers and your own cells stay, and the copy as it was is kept. What you built is written to mine.py beside
+    it, for the labs that use it.
+    """
     from labkit.course.student import start as start_lab
 
-    print(start_lab(lab, out, fresh))
+    lines: list[str] = []
+    print(start_lab(lab, out, fresh, say=lines.append))
+    for line in lines:
+        print(line)
 
 
 @app.command()
