@@ -399,7 +399,7 @@ def check(
     inputs: Annotated[str | None, typer.Option(help="The code on your feedback: the same inputs again.")] = None,
 ) -> None:
     """Say which exercises of a notebook are right, wrong or to be done. Exit status 1 if one is wrong."""
-    from labkit.grading.check import WRONG, check_notebook
+    from labkit.grading.check import WRONG, check_guesses, check_notebook
 
     failures: dict[str, str] = {}
     wrong = False
@@ -413,6 +413,11 @@ def check(
                     print(f"\n{result.id}: {result.message}")
             earned, highest = sum(r.points for r in results), sum(r.max_points for r in results)
             print(f"\nscore by the public checks: {earned} of {highest} points")
+            guesses = check_guesses(notebook)
+            if guesses.asked:
+                print(
+                    f"predictions, for no points: {guesses.right} right of {guesses.made} made ({guesses.asked} asked)"
+                )
             wrong = wrong or any(result.status == WRONG for result in results)
     if failures:
         raise SomeFailed(failures, len(notebooks))

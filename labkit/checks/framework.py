@@ -25,6 +25,7 @@ import os
 import pkgutil
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -54,6 +55,7 @@ from labkit.notebook.built import remember
 from labkit.notebook.lab import publish
 
 CHECK_MIME = "application/vnd.labkit.check+json"
+MISTAKE_SECONDS = 5.0  # of computing, after which no further known-wrong answer is run to find a hint
 RIGHT, WRONG, NOT_ATTEMPTED = "right", "wrong", "not attempted"
 
 
@@ -113,7 +115,8 @@ class Exercise:
             while an answer to any exercise of the same lab runs.
         may_use: dotted names in labkit, scikit-image or kornia (or of their modules) that an answer may call; a graded
             answer that uses more of them is flagged, and loses no points by it.
-        wrong: known-wrong answers.
+        wrong: known-wrong answers. Where running all of them takes more than five seconds, `judge` should give their
+            hints itself, from what it sees in the output.
         atol, rtol: tolerances of the default judge.
         hint: what the default judge says when no known mistake matches.
         level: difficulty, from 1 to 5.
@@ -177,8 +180,9 @@ class Exercise:
         """
         judges = [part.judge for part in self.parts] or ([self.judge] if self.judge else [])
         found = [_judged(judge, inputs, output) for judge in judges] or [self._compare(inputs, output)]
-        if all(verdict.ok for verdict in found):
-            return found
+        hints = [wrong.hint for wrong in self.wrong]
+        if all(verdict.ok or any(hint and hint in verdict.hint for hint in hints) for verdict in found):
+            return found  # the judge itself knew the mistake: the known-wrong answers need not run
         mistake = self._mistake(inputs, output)
         return [
             verdict if verdict.ok or mistake in verdict.hint else replace(verdict, hint=mistake) for verdict in found
@@ -190,7 +194,7 @@ class Exercise:
 
     def _mistake(self, inputs: Any, output: Any) -> str:
         """Return the hint of the first known-wrong answer that gives the same output on these inputs, or nothing."""
-        for wrong in self.wrong:
+        for wrong in self._in_time():
             try:
                 theirs = hand_over(wrong.answer, inputs, self.call)
             except Exception:
@@ -199,10 +203,18 @@ class Exercise:
                 return wrong.hint
         return ""
 
+    def _in_time(self) -> Iterator[Wrong]:
+        """Yield the known-wrong answers, until running them has taken too long: each of them may train a network."""
+        end = time.process_time() + MISTAKE_SECONDS
+        for wrong in self.wrong:
+            if time.process_time() > end:
+                return
+            yield wrong
+
     def _raised(self, inputs: Any, outcome: Outcome) -> Verdict:
         """Return the verdict on an answer that raised, with the hint of a known mistake that raises the same."""
         hint = ""
-        for wrong in self.wrong:
+        for wrong in self._in_time():
             try:
                 hand_over(wrong.answer, inputs, self.call)
             except Exception as theirs:
