@@ -33,7 +33,7 @@ def make(name: str, images: torch.Tensor, **options: object) -> Classification:
     return space
 
 
-@pytest.fixture(params=["ab676", "ab313", "ab313-luma", "rgb24", "own"])
+@pytest.fixture(params=["ab676", "ab313", "ab313-luma", "rgb24", "chroma12", "own"])
 def space(request: pytest.FixtureRequest, images: torch.Tensor) -> Classification:
     if request.param == "own":
         return Classification(Quantizer(torch.randn(40, 2, generator=torch.Generator().manual_seed(1)) * 40, "ab"))
@@ -214,7 +214,7 @@ def test_config_makes_the_same_again(space: Classification, images: torch.Tensor
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ab313", {"decode": "median"}, "one of annealed, mean, mode, sample. Got 'median'"),
+        ("ab313", {"decode": "median"}, "one of annealed, mean, mode, sample, rounded. Got 'median'"),
         ("ab313", {"temperature": 0.0}, "temperature .* must be a number above 0"),
         ("ab313", {"neighbors": 314}, "neighbors must be a whole number from 1 to 313. Got 314"),
         ("ab313", {"neighbors": 0}, "neighbors must be a whole number from 1 to 313. Got 0"),

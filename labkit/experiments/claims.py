@@ -27,10 +27,10 @@ from labkit.experiments.comparability import differences, why_not_comparable
 from labkit.experiments.intervals import benjamini_hochberg, bootstrap_variance, confidence_margin, p_value
 from labkit.experiments.measured import Measured, measured
 from labkit.experiments.recipes import find_recipes
-from labkit.experiments.schema import OWN, PROFILES, VALIDATION, Claim, Recipe
+from labkit.experiments.schema import FLOORS, LEAKS, OWN, PROFILES, VALIDATION, Claim, Recipe
 from labkit.metrics import FID_NAME, KID_NAME
 
-LOWER_IS_BETTER = ("mse", "mae", KID_NAME, FID_NAME)
+LOWER_IS_BETTER = ("mse", "mae", KID_NAME, FID_NAME, *LEAKS, *FLOORS)
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_COMPARABLE = "supported", "contradicted", "undecided", "not comparable"
 FALSE_DISCOVERY_RATE = 0.05
 

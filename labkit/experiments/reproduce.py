@@ -34,7 +34,7 @@ from labkit.experiments.measured import Row, merge
 from labkit.experiments.page import write_page
 from labkit.experiments.recipes import find_recipes
 from labkit.experiments.runs import Outcome, Run
-from labkit.experiments.schema import Decoding, Recipe
+from labkit.experiments.schema import FLOORS, Decoding, Recipe
 from labkit.ledger import Entry, Ledger, now
 from labkit.metrics import skill
 from labkit.notebook.lab import resolve_profile
@@ -174,6 +174,10 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
     settings = replace(setup.fit, seed=run.seed)
     history: History
     held_out = images.validation
+
+    def watch() -> dict[str, float]:
+        return {} if held_out is None else scores.validation_scores(colorizer, held_out, run.recipe.kid).ours
+
     if run.system.gan is None:
         first = run.recipe.before(run.system, run.profile)
         spent = 0.0
@@ -185,7 +189,7 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
         history = colorizer.fit(
             images.train,
             validation=held_out,
-            watch=None if held_out is None else lambda: scores.validation_scores(colorizer, held_out).ours,
+            watch=watch,
             out=folder,
             resume=resume,
             progress=progress,
@@ -201,9 +205,12 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
             discriminator_for(colorizer.representation, seed=run.seed, **of_discriminator),
             colorizer.representation,
             images.train,
+            validation=held_out,
+            watch=watch,
             out=folder,
             resume=resume,
             progress=progress,
+            patience=settings.patience,
             **(loop | options),
         )
     metrics = score_and_save(
@@ -240,13 +247,18 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
         else:
             found = scores.score_decoding(how, test, run.recipe)
         if own and images.validation is not None:
-            gray = scores.validation_scores(trained, images.validation).gray
+            gray = scores.validation_scores(trained, images.validation, run.recipe.kid).gray
             epochs = scores.of_epochs(metrics["history"], gray)
             found = scores.Scores(found.ours | epochs.ours, found.gray | epochs.gray)
+        by_image = scores.image_scores(how, test, run.recipe)
+        if own:
+            more = scores.network_scores(trained, test, run.recipe)
+            by_image |= more
+            found.ours.update({name: float(values.mean()) for name, values in more.items()})
+            found.gray.update({name: found.gray["mse"] if name in FLOORS else 0.0 for name in more})
         bins = {} if decoding.size else oracle
         rows += _rows(run, decoding, found, bins, images.line, metrics)
-        for metric, values in scores.image_scores(how, test, run.recipe).items():
-            kept[decoding.name, metric, run.seed] = values
+        kept |= {(decoding.name, metric, run.seed): values for metric, values in by_image.items()}
     return rows, kept
 
 
