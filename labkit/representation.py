@@ -328,7 +328,11 @@ class Classification(Representation):
                 f"input_gray is an option of bins in ab; with bins in {bins_space} the network is given luma. "
                 f"Got {input_gray!r}"
             )
-        spaces = {"ab": lambda: LAB(input_gray=input_gray or "lightness"), "rgb": RGB, "chroma": LumaChroma}
+        spaces: dict[str, Callable[[], Regression]] = {
+            "ab": lambda: LAB(input_gray=input_gray or "lightness"),
+            "rgb": RGB,
+            "chroma": LumaChroma,
+        }
         self.space: Regression = spaces[bins_space]()  # splits, and makes rgb of colors
         self.unit = AB_RANGE if in_ab else 1.0  # of that space's coordinates
         self.predicts_luma = self.space.predicts_luma

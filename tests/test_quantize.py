@@ -444,7 +444,7 @@ def test_refusals_are_one_line(few: Quantizer) -> None:
     refusals = [
         (LabkitError, "ab676, ab313", lambda: make_quantizer("ab100")),
         (LabkitError, "cannot be read", lambda: make_quantizer({"name": "x", "space": "ab", "centers": [[1], [2]]})),
-        (LabkitError, "'ab' or 'rgb'. Got 'hsv'", lambda: Quantizer(torch.zeros(3, 3), "hsv")),
+        (LabkitError, "'ab', 'rgb' or 'chroma'. Got 'hsv'", lambda: Quantizer(torch.zeros(3, 3), "hsv")),
         (ValueError, r"centers \(Q, 2\)", lambda: Quantizer(torch.zeros(3, 3), "ab")),
         (ValueError, "finite", lambda: Quantizer(torch.full((3, 2), float("nan")), "ab")),
         (ValueError, r"float colors \(N, 2, H, W\)", lambda: few.encode(torch.zeros(1, 3, 2, 2))),

@@ -27,14 +27,14 @@ from labkit import artifacts
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
 from labkit.data.dataset import resize
-from labkit.errors import check_integer, in_words
+from labkit.errors import LabkitError, check_integer, in_words
 from labkit.experiments import per_image, scores
 from labkit.experiments.images import ImageCache, Images
 from labkit.experiments.measured import Row, merge
 from labkit.experiments.page import write_page
 from labkit.experiments.recipes import find_recipes
 from labkit.experiments.runs import Outcome, Run
-from labkit.experiments.schema import FLOORS, Decoding, Recipe
+from labkit.experiments.schema import FLOORS, FULL_CPU, Decoding, Recipe
 from labkit.ledger import Entry, Ledger, now
 from labkit.metrics import skill
 from labkit.notebook.lab import resolve_profile
@@ -64,7 +64,7 @@ def reproduce(
 
     Args:
         names: recipes, papers or "all".
-        profile: test, quick, course, gpu or auto.
+        profile: test, quick, course, gpu or auto; full-cpu of the recipes that have it.
         seeds: how many; every system is trained with seed 0 before seed 1 begins.
         data_root: where data sets are; else LABKIT_DATA, else ./data.
         out: the folder of results.
@@ -80,7 +80,11 @@ def reproduce(
     """
     show_any_character()
     console = console or Console()
-    recipes, profile, out = find_recipes(names), resolve_profile(profile), Path(out)
+    recipes, out = find_recipes(names), Path(out)
+    profile = profile if profile == FULL_CPU else resolve_profile(profile)
+    if without := [recipe.name for recipe in recipes if profile not in recipe.profiles]:
+        having = [recipe.name for recipe in find_recipes("all") if profile in recipe.profiles]
+        raise LabkitError(f"no profile {profile} in {', '.join(without)}: expected one of {', '.join(having)}")
     seeds = check_integer("seeds", seeds, low=1)
     outcomes = [Outcome(recipe, profile) for recipe in recipes]
     cache, begun = ImageCache(data_root), set[str]()

@@ -537,6 +537,11 @@ def test_what_a_recipe_can_ask_of_a_network(tmp_path: Path, monkeypatch: pytest.
     assert all((one.metric, one.images) != ("leak of values", 40) for one in leaks.measured)
 
 
+def test_a_profile_that_few_recipes_have(tmp_path: Path) -> None:
+    with pytest.raises(LabkitError, match="no profile full-cpu in tiny, cousin: expected one of"):
+        reproduce(["tiny", "cousin"], profile="full-cpu", out=tmp_path)
+
+
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 

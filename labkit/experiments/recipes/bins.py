@@ -55,7 +55,6 @@ def _decoding_claims(quantizer: str) -> tuple[Claim, ...]:
             f"{name}, rounded",
             f"{name}, mode",
             varies="representation.decode",
-            headline=quantizer in ("rgb24", "ab313"),
         ),
         Claim(
             f"regression beats the mean, {name}",
@@ -90,7 +89,6 @@ BINS = Recipe(
                 f"{count} chroma bins, {way}",
                 f"{count} RGB bins, {way}",
                 varies="representation.quantizer",
-                headline=(count, way) == (24, "mode"),
             )
             for count in COUNTS
             for way in ("mean", "mode")

@@ -123,7 +123,6 @@ CNN_VS_GAN = Recipe(
             "generator alone, L1",
             "colorfulness",
             varies="gan.lambda_gan",
-            headline=True,
         ),
         Claim(
             "the adversary makes the set look more real",
@@ -139,7 +138,6 @@ CNN_VS_GAN = Recipe(
                 "classification, by mean",
                 f"accuracy {threshold:g}",
                 varies="representation.decode",
-                headline=threshold == _THRESHOLDS[0],
             )
             for threshold in _THRESHOLDS
         ),
@@ -156,7 +154,6 @@ CNN_VS_GAN = Recipe(
             "classification",
             "colorfulness",
             varies="representation.rebalance",
-            headline=True,
         ),
         Claim(
             "the mean decodes better than the mode",

@@ -55,7 +55,6 @@ HALF = Recipe(
             "full resolution",
             "half resolution",
             varies="network.output_stride",
-            headline=True,
         ),
         Claim(
             "averaging the full network's colors over 2x2 costs",
