@@ -131,8 +131,8 @@ def _kernels(n: Numbers) -> str:
     return (
         f"corrected, derivative kernels alone have an MSE of {n('corrected, zero-mean only'):.5f}, with the learned "
         f"bias that the paper proposes in section 4.5 {n('corrected, zero-mean + bias'):.5f}; the identity alone "
-        f"{n('corrected, identity only'):.5f}, with a bias {n('corrected, identity + bias'):.5f}; the bias alone, which "
-        f"is the baseline, {n('corrected, baseline'):.5f}"
+        f"{n('corrected, identity only'):.5f}, with a bias {n('corrected, identity + bias'):.5f}; the bias alone, "
+        f"which is the baseline, {n('corrected, baseline'):.5f}"
     )
 
 
@@ -166,8 +166,8 @@ def _gan(n: Numbers) -> str:
 
 def _transfer(n: Numbers) -> str:
     return (
-        f"on photographs of flowers a network that learned from them has an MSE of {n('learned from photographs'):.4f}, "
-        f"from the same shrunk to 32 pixels {n('from the same, shrunk to 32 and enlarged'):.4f}, from CIFAR-10 "
+        f"on photographs of flowers a network that learned from them has an MSE of "
+        f"{n('learned from photographs'):.4f}, from the same shrunk to 32 pixels {n('from the same, shrunk to 32 and enlarged'):.4f}, from CIFAR-10 "
         f"{n('from CIFAR-10, enlarged'):.4f} (gray {n.gray('learned from photographs'):.4f})"
     )
 
@@ -277,4 +277,5 @@ def _text(finding: Finding, rows: Sequence[Measured], results: Sequence[ClaimRes
     seeds = sorted({len(row.seeds) for row in rows})
     counts = f"{seeds[0]} seed{'s' * (seeds[0] > 1)}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     images = rows[0].images
-    return f"**{finding.title}**: {sentence}. {'; '.join(verdicts)} ({counts}, {images:,} test images). `{rows[0].command}`"
+    said = f"{sentence}. {'; '.join(verdicts)} ({counts}, {images:,} test images)"
+    return f"**{finding.title}**: {said}. `{rows[0].command}`"

@@ -502,7 +502,7 @@ def test_what_a_recipe_can_ask_of_a_network(tmp_path: Path, monkeypatch: pytest.
 
     # the floors of half resolution: what no network can do better, and what it is taught
     best, averages = (rows["half", f"floor of {what}"].value for what in ("best colors", "averages"))
-    assert 0 < best < averages < rows["half", "mse"].gray and rows["half", "floor of averages"].gray > averages
+    assert 0 < best < 0.8 * averages < rows["half", "mse"].gray and rows["half", "floor of averages"].gray > averages
     assert ("full", "floor of averages") not in rows
     test = load("toyworld", "test", limit=40)
     space = make_representation("luma-chroma")
@@ -510,12 +510,12 @@ def test_what_a_recipe_can_ask_of_a_network(tmp_path: Path, monkeypatch: pytest.
     assert averages == pytest.approx(float(mse(space.decode(gray, coarse), test.images).mean()), rel=1e-4)
     nudged = coarse.clone().requires_grad_()
     optimizer = torch.optim.Adam([nudged], lr=0.02)
-    for _ in range(200):
+    for _ in range(150):
         optimizer.zero_grad()
         loss = mse(space.decode(gray, nudged), test.images).mean()
         loss.backward()
         optimizer.step()
-    assert best == pytest.approx(float(loss), rel=0.05)  # least squares, against a search through the whole decoder
+    assert best == pytest.approx(float(loss.detach()), rel=0.1)  # nearly as low as a longer search finds it
 
     # colors averaged over 2x2 and upsampled again
     trained = Colorizer.load(tmp_path / Run(asking, asking.systems[0], "test", 0, "").folder)

@@ -86,5 +86,5 @@ HALF = Recipe(
     ),
     differs="Small U-Nets (quick: 16 channels, 4 epochs). The floors are what any network must lose that predicts "
     "chroma at half resolution and upsamples it bilinearly: with the true colors averaged over 2x2 pixels, and with "
-    "those coarse colors whose upsampled version is nearest to the true ones (least squares).",
+    "the best coarse colors, found by gradient descent through the decoder.",
 )
