@@ -167,7 +167,8 @@ def _gan(n: Numbers) -> str:
 def _transfer(n: Numbers) -> str:
     return (
         f"on photographs of flowers a network that learned from them has an MSE of "
-        f"{n('learned from photographs'):.4f}, from the same shrunk to 32 pixels {n('from the same, shrunk to 32 and enlarged'):.4f}, from CIFAR-10 "
+        f"{n('learned from photographs'):.4f}, from the same shrunk to 32 pixels "
+        f"{n('from the same, shrunk to 32 and enlarged'):.4f}, from CIFAR-10 "
         f"{n('from CIFAR-10, enlarged'):.4f} (gray {n.gray('learned from photographs'):.4f})"
     )
 
