@@ -145,7 +145,7 @@ def odd_notebook(valid: dict[str, Any], rng: random.Random) -> bytes:
             case 3:
                 holder[path[-1]] = nested(rng.choice((3, 50, 600)), rng)
             case _:
-                holder[path[-1]] = rng.choice(VALUES)
+                holder[path[-1]] = json.loads(json.dumps(rng.choice(VALUES)))  # a copy: it may be changed next
     text = json.dumps(made, ensure_ascii=rng.random() < 0.5, indent=rng.choice((None, 1)))
     if rng.random() < 0.1:
         text = text.replace('"cells"', '"cells": 3, "cells"', 1)  # a key twice
