@@ -481,6 +481,9 @@ def grade(
     ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Makes all inputs follow from a number, to try.")] = None,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell or call may take.")] = 30,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Seconds that one submission may take in all; else 20 times --timeout.")
+    ] = None,
 ) -> None:
     """Grade a class: a gradebook, a page for each student, a page on the class. Overrides in the gradebook are kept."""
     from labkit.grading.grade import grade as grade_class
@@ -500,6 +503,7 @@ def grade(
             unsafe=unsafe,
             seed=seed,
             timeout=timeout,
+            limit=limit,
         )
     failures = {graded.student: graded.reason for graded in results if graded.status == "grader-error"}
     if failures:
