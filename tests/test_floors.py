@@ -13,6 +13,7 @@ ORDER = [
     "device",
     "options",
     "color",
+    "hints",
     "quantize",
     "representation",
     "models",
@@ -41,7 +42,7 @@ PACKAGE = Path(labkit.__file__).parent
 APART = {
     "metrics": {"training": ()},
     "grading": {"course": ("source", "labs"), "experiments": ()},
-    "models": {"color": (), "quantize": (), "representation": ()},
+    "models": {"color": (), "hints": (), "quantize": (), "representation": ()},
     "data": {"representation": (), "quantize": ()},
 }
 
