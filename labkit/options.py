@@ -130,7 +130,9 @@ class TrainOptions(FitSettings):
     classes: str | None = option(None, "Only these classes, separated by commas.")
     limit: int | None = option(None, "At most this many training images.", min=1)
     size: int | None = option(None, "Resize images to this many pixels.", min=1)
-    representation: str = option("luma-chroma", "rgb, lab, yuv, luma-chroma; color bins: ab676, ab313, rgb24.")
+    representation: str = option(
+        "luma-chroma", "rgb, lab, yuv, luma-chroma; color bins: ab676, ab313, ab313-luma, rgb24."
+    )
     network: str = option(
         "unet-half", "cnn, cnn-plain, unet, unet-half, unet-noise, unet-guided, slr-baseline or slr-hybrid."
     )

@@ -37,6 +37,9 @@ from labkit.quantize import (
 )
 
 AB_RANGE = 110.0  # |a| and |b| of sRGB colors stay below 108 (color.py); dividing by 128 would waste range
+STYLES = ("faithful", "vivid")
+VIVID_TEMPERATURE, VIVID_BALANCE, VIVID_STRENGTH = 0.5, 0.5, 1.0  # chosen on validation images
+LEAN, LEAN_SCALE = 2.0, 40.0  # of samples: the spread of log-weights, and over how much of a and b they change
 U_RANGE, V_RANGE = 0.436, 0.615  # the largest |U| and |V| of sRGB colors
 
 
@@ -282,7 +285,11 @@ class Classification(Representation):
         rebalance: None, or the fraction of the uniform distribution in class rebalancing (Zhang: .5); `fit` then
             computes the weights of the bins from the training images.
         weights: the weights themselves, one for each bin.
+        weigh_loss: whether the loss is weighted; if not, the weights are for `balance` only.
         divide_out: decode the distribution with the weights divided out again: that of the training images as they are.
+        balance: decode the distribution with each probability multiplied by the bin's weight to this power, and all
+            normalized again: rare colors are then chosen as if they were less rare. 0: the distribution as it is.
+        strength: chroma that is decoded is multiplied by this.
         input_gray: as in `LAB`: "lightness" (default) or "luma". For bins in ab only.
         seed: of "sample"; an image is then decoded the same way each time.
     """
@@ -299,7 +306,10 @@ class Classification(Representation):
         sigma: float | None = None,
         rebalance: float | None = None,
         weights: Sequence[float] | None = None,
+        weigh_loss: bool = True,
         divide_out: bool = False,
+        balance: float = 0.0,
+        strength: float = 1.0,
         input_gray: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -329,9 +339,12 @@ class Classification(Representation):
         self.weights: Tensor | None
         given = None if weights is None else torch.tensor(weights, dtype=torch.float32)
         self.register_buffer("weights", given, persistent=False)  # the model's card holds them
-        self.divide_out = divide_out
+        self.weigh_loss, self.divide_out = weigh_loss, divide_out
+        self.balance = check_number("balance", balance, low=0, high=2)
+        self.strength = check_number("strength", strength, low=0, high=4)
         self.input_gray = input_gray
         self.seed = seed
+        self.lean: Tensor | None = None  # of a sample, see `styled`
         check_decoding(self.method, temperature)
         check_seed(seed)
         self.neighbors = check_integer("neighbors", self.neighbors, low=1, high=self.channels)
@@ -378,7 +391,7 @@ class Classification(Representation):
             is that of its nearest bin (None: all 1).
         """
         bins, probability = self.quantizer.soft_encode(target, self.neighbors, self.sigma)
-        if self.weights is None:
+        if self.weights is None or not self.weigh_loss:
             return bins, probability, None
         return bins, probability, self.weights[bins[:, 0]]
 
@@ -391,7 +404,30 @@ class Classification(Representation):
         generator = torch.Generator().manual_seed(self.seed)
         if self.divide_out and self.weights is not None:
             prediction = prediction - self.weights.log()[:, None, None]
-        return self.quantizer.decode(prediction, self.method, self.temperature, generator)
+        if self.balance and self.weights is not None:
+            prediction = prediction + self.balance * self.weights.log()[:, None, None]
+        if self.lean is not None:
+            prediction = prediction + self.lean[:, None, None]
+        colors = self.quantizer.decode(prediction, self.method, self.temperature, generator)
+        return colors if self.strength == 1 else self.strength * colors
+
+    def styled(self, style: str = "faithful", sample: int | None = None) -> Classification:
+        """Return the same bins and weights with the decoding of a style.
+
+        Args:
+            style: "faithful": the mean of the distribution, which has the smallest squared error. "vivid": the annealed
+                mean, in which rare colors weigh more.
+            sample: number of a sample: the whole image leans towards colors drawn with this seed.
+        """
+        changes: dict[str, Any] = {"decode": "mean", "balance": 0.0, "divide_out": self.weigh_loss}
+        if style == "vivid":
+            changes = {"decode": "annealed", "temperature": VIVID_TEMPERATURE, "strength": VIVID_STRENGTH}
+            changes["balance"] = 0.0 if self.weigh_loss else VIVID_BALANCE
+        options = {**self.config(), **changes}
+        del options["name"]
+        made = Classification(**options).to(self.quantizer.centers.device)
+        made.lean = None if sample is None else _lean(self.quantizer.centers, sample)
+        return made
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """Return rgb as `LAB` or `RGB` do, of colors in the bins' units."""
@@ -415,15 +451,32 @@ class Classification(Representation):
             "sigma": self.sigma,
             "rebalance": self.rebalance,
             "weights": None if self.weights is None else self.weights.tolist(),
+            "weigh_loss": self.weigh_loss,
             "divide_out": self.divide_out,
+            "balance": self.balance,
+            "strength": self.strength,
             "input_gray": self.input_gray,
             "seed": self.seed,
         }
 
 
+def _lean(centers: Tensor, seed: int) -> Tensor:
+    """Return log-weights of the bins, ``(Q,)``, that lean towards some colors: a smooth random function of a and b.
+
+    Drawing each pixel by itself (decode="sample") gives noise, for it ignores that neighbors share a color. One draw
+    for the whole image moves all that was undecided in the same direction.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    waves = torch.randn(6, 2, generator=generator) / LEAN_SCALE
+    phases = 2 * torch.pi * torch.rand(6, generator=generator)
+    return LEAN * (centers.cpu() @ waves.T + phases).cos().sum(dim=1).div(3**0.5).to(centers.device)
+
+
 REPRESENTATIONS: dict[str, Callable[..., Representation]] = {
     **{cls.name: cls for cls in (RGB, LAB, YUV, LumaChroma)},
     **{name: partial(Classification, name) for name in ("ab676", "ab313", "rgb24")},
+    # For photographs: luma is kept exactly, and what is decoded with `balance` is trained as it is.
+    "ab313-luma": partial(Classification, "ab313", input_gray="luma", decode="mean", rebalance=0.5, weigh_loss=False),
     Classification.name: Classification,  # with quantizer=: any bins; also how all of them are written to files
 }
 
@@ -433,7 +486,7 @@ def make_representation(name: str, **options: Any) -> Representation:
 
     Args:
         name: a key of ``REPRESENTATIONS``. Regressions: ``rgb``, ``lab``, ``yuv``, ``luma-chroma``. Classifications:
-            ``ab676``, ``ab313``, ``rgb24``, and ``classification`` with ``quantizer=`` for other bins.
+            ``ab676``, ``ab313``, ``ab313-luma``, ``rgb24``, and ``classification`` with ``quantizer=`` for other bins.
         **options: of its class.
 
     Raises:

@@ -22,7 +22,7 @@ NETWORKS: dict[str, tuple[Callable[..., Network], dict[str, Any]]] = {
     "unet": (UNet, {}),
     "unet-half": (UNet, {"output_stride": 2}),
     "unet-noise": (NoisyUNet, {}),
-    "unet-guided": (GuidedUNet, {"output_stride": 2, "depth": 5}),
+    "unet-guided": (GuidedUNet, {"output_stride": 2, "depth": 5, "max_width": 248}),
     "slr-baseline": (SLRBaseline, {}),
     "slr-hybrid": (SLRHybrid, {}),
 }

@@ -31,7 +31,7 @@ class GuidedUNet(UNet):
 
     name = "unet-guided"
 
-    def __init__(self, out_channels: int, *, hint_planes: int = 3, context: int = 128, **options: Any) -> None:
+    def __init__(self, out_channels: int, *, hint_planes: int = 3, context: int = 64, **options: Any) -> None:
         """Build the layers; the class lists the arguments."""
         super().__init__(out_channels, **options)
         check_counts(hint_planes=hint_planes or None, context=context or None)
