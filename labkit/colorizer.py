@@ -201,19 +201,14 @@ class Colorizer(nn.Module):
         representation = self.styled(style, sample)
         if strength != 1 and representation.predicts_luma:
             raise LabkitError(f"strength is for models that keep luma; {representation.name} predicts it: take 1")
-        whole = not working_size or representation.predicts_luma or min(gray.shape[-2:]) <= working_size
-        if whole:
-            prediction = self.predict(self._with_hints(gray, hints, gray.shape[-2:]), flip_average)
-            colors = representation.colors(prediction)
-        else:
+        seen, to_rgb = gray, representation.to_rgb
+        if working_size and not representation.predicts_luma and min(gray.shape[-2:]) > working_size:
             scale = working_size / min(gray.shape[-2:])
             size = [max(1, round(side * scale)) for side in gray.shape[-2:]]
-            small = F.interpolate(gray, size=size, mode="bilinear", antialias=True)
-            prediction = self.predict(self._with_hints(small, hints, gray.shape[-2:]), flip_average)
-            colors = F.interpolate(
-                representation.colors(prediction), size=gray.shape[-2:], mode="bicubic", align_corners=False
-            )
-        out = representation.to_rgb(gray, colors if strength == 1 else strength * colors)
+            seen, to_rgb = F.interpolate(gray, size=size, mode="bilinear", antialias=True), representation.enlarge
+        prediction = self.predict(self._with_hints(seen, hints, gray.shape[-2:]), flip_average)
+        colors = representation.colors(prediction)
+        out = to_rgb(gray, colors if strength == 1 else strength * colors)
         return out[0] if single else out
 
     @property

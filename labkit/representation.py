@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit import color
+from labkit.enlarge import add_enlarged
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.quantize import (
     NEIGHBORS,
@@ -106,6 +107,26 @@ class Representation(nn.Module, ABC):
     def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
         """Return rgb ``(N, 3, H, W)`` in [0, 1] of gray ``(N, 1, H, W)`` and a prediction ``(N, C, h, w)``."""
         return self.to_rgb(gray, self.colors(prediction))
+
+    def enlarge(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """Return rgb ``(N, 3, H, W)`` of gray ``(N, 1, H, W)`` and of the colors of a small copy, enlarged bicubically.
+
+        Args:
+            gray: of a photograph at its own size.
+            colors: ``(N, D, h, w)``, as `colors` returned them for the copy that the network saw.
+        """
+        difference = self.difference(gray, colors)
+        if difference is not None:
+            return add_enlarged(gray, difference)
+        large = F.interpolate(colors, size=gray.shape[-2:], mode="bicubic", align_corners=False)
+        return self.to_rgb(gray, large)
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what colors add to luma, ``(N, D, h, w) -> (N, 3, h, w)``, which may be enlarged instead of them.
+
+        None where it may not: the gray is L*, or luma is predicted.
+        """
+        return None
 
     def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
         """Learn from training images what the representation needs to know of them; regressions need nothing.
@@ -211,6 +232,12 @@ class LumaChroma(Regression):
         chroma = upsample(colors, gray)
         return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.form))
 
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what chroma adds to luma; on the printed basis zero chroma is no gray, and nothing is added to it."""
+        if self.form == "printed":
+            return None
+        return color.luma_chroma_to_rgb(torch.zeros_like(colors[:, :1]), colors, self.form)
+
     def config(self) -> dict[str, object]:
         """Return the name, alpha and form."""
         return super().config() | {"form": self.form}
@@ -256,6 +283,17 @@ class LAB(Regression):
         lab = color.rgb_to_lab(rgb)
         gray = lab[..., :1, :, :] / 100 if self.input_gray == "lightness" else color.luma(rgb)
         return gray, lab[..., 1:, :, :] / AB_RANGE
+
+    def gray(self, rgb: Tensor) -> Tensor:
+        """Return luma, without the conversion to LAB that it does not need; or L* / 100."""
+        return color.luma(rgb) if self.input_gray == "luma" else self.split(rgb)[0]
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what a and b add to luma, at the size of the copy: to search L* of every pixel is slow."""
+        if self.input_gray != "luma":
+            return None
+        small = F.interpolate(gray, size=colors.shape[-2:], mode="bilinear", antialias=True)
+        return color.luma_ab_to_rgb(small, colors * AB_RANGE) - small
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """Return the image of this gray, with a and b scaled into the gamut."""
@@ -432,6 +470,14 @@ class Classification(Representation):
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """Return rgb as `LAB` or `RGB` do, of colors in the bins' units."""
         return self.space.to_rgb(gray, colors / self.unit)
+
+    def gray(self, rgb: Tensor) -> Tensor:
+        """Return what the network is given, as `LAB` or `RGB` do."""
+        return self.space.gray(rgb)
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what colors add to luma, as `LAB` does."""
+        return self.space.difference(gray, colors / self.unit)
 
     def oracle(self, rgb: Tensor, stride: int = 1) -> Tensor:
         """Return images with each color replaced by its nearest bin's: ``(N, 3, H, W) -> rgb (N, 3, H, W)``.

@@ -13,6 +13,7 @@ ORDER = [
     "device",
     "options",
     "color",
+    "enlarge",
     "hints",
     "quantize",
     "representation",
@@ -34,6 +35,7 @@ ORDER = [
     "grading.sandbox",
     "grading",
     "doctor",
+    "app",
     "cli",
     "__main__",
 ]
@@ -43,7 +45,7 @@ APART = {
     "metrics": {"training": ()},
     "grading": {"course": ("source", "labs"), "experiments": ()},
     "models": {"color": (), "hints": (), "quantize": (), "representation": ()},
-    "data": {"representation": (), "quantize": ()},
+    "data": {"enlarge": (), "representation": (), "quantize": ()},
 }
 
 
