@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -82,11 +82,11 @@ class Metadata:
     icc_profile: bytes | None = None
 
 
-def read_metadata(path: str | Path, gps: bool = False) -> Metadata:
+def read_metadata(path: str | Path | BinaryIO, gps: bool = False) -> Metadata:
     """Read the date and the color profile of a photograph; a file whose metadata cannot be read has none.
 
     Args:
-        path: an image file.
+        path: an image file, or one that is open.
         gps: whether to read where it was taken, too.
     """
     kept = PIL.Image.Exif()
@@ -109,6 +109,12 @@ def read_metadata(path: str | Path, gps: bool = False) -> Metadata:
 def _is_rgb(profile: bytes) -> bool:
     """Return whether an ICC profile describes RGB: bytes 16 to 19 of its header say so."""
     return isinstance(profile, bytes) and profile[16:20] == b"RGB "
+
+
+def to_pil(image: Tensor) -> PIL.Image.Image:
+    """Return an image ``(3 or 1, H, W)``, uint8 or float in [0, 1], as Pillow's."""
+    pixels = to_uint8(image.detach()).permute(1, 2, 0).cpu().numpy()
+    return PIL.Image.fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels)
 
 
 def save_image(
@@ -147,8 +153,7 @@ def save_image(
     if metadata is not None:
         options = {**options, "icc_profile": metadata.icc_profile}
         options |= {"exif": metadata.exif} if metadata.exif else {}
-    pixels = to_uint8(image.detach()).permute(1, 2, 0).cpu().numpy()
-    picture = PIL.Image.fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels)
+    picture = to_pil(image)
     try:
         with replacing(path) as temporary:
             picture.save(temporary, **options)  # type: ignore[arg-type]

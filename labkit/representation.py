@@ -463,6 +463,7 @@ class Classification(Representation):
             changes["balance"] = 0.0 if self.weigh_loss else VIVID_BALANCE
         options = {**self.config(), **changes}
         del options["name"]
+        options["quantizer"] = self.quantizer  # the object, with its look-up tables
         made = Classification(**options).to(self.quantizer.centers.device)
         made.lean = None if sample is None else _lean(self.quantizer.centers, sample)
         return made

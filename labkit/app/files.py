@@ -45,10 +45,13 @@ class Look:
     hints: Sequence[Hint] = ()
     samples: int = 0
 
-    def apply(self, colorizer: Colorizer, image: Tensor) -> list[Tensor]:
-        """Return the coloring, or the samples, of an image ``(3, H, W)``: each rgb ``(3, H, W)`` in [0, 1]."""
+    def apply(self, colorizer: Colorizer, image: Tensor, sample: int | None = None) -> list[Tensor]:
+        """Return the coloring (or sample number ``sample``), or all samples, of an image ``(3, H, W)``.
+
+        Each is rgb ``(3, H, W)`` in [0, 1].
+        """
         size = working_size_of(colorizer) if self.working_size is None else self.working_size
-        numbers: list[int | None] = [None]
+        numbers: list[int | None] = [sample]
         if self.samples:
             numbers = list(range(check_integer("samples", self.samples, low=1, high=SAMPLES_AT_MOST)))
         return [

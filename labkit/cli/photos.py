@@ -102,3 +102,34 @@ def _write_sheet(path: Path, sheet: list[tuple[Any, Any]], photos: list[Path] | 
         originals, results = zip(*sheet, strict=True)
         write_sheet(originals, results, path)
         print(path)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8765,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at. Another than this computer's own asks visitors for a token.")
+    ] = "127.0.0.1",
+    model: Annotated[
+        list[Path] | None, typer.Option(help="A folder that labkit train wrote; can be repeated. Beside the starter.")
+    ] = None,
+) -> None:
+    """Serve a page that colorizes photographs in the browser. Nothing is kept. Ctrl-C ends it."""
+    import asyncio
+
+    from labkit.app.server import address, make_site
+    from labkit.app.server import serve as begin
+    from labkit.colorizer import Colorizer
+
+    models = {folder.resolve().name: Colorizer.load(folder) for folder in model or []}
+    site = make_site(models | {"starter": Colorizer.starter()}, host)
+
+    async def forever() -> None:
+        _, taken = await begin(site, port, host)
+        print(f"Open {address(host, taken, site.token)} (Ctrl-C ends it)", flush=True)
+        await asyncio.Event().wait()
+
+    try:
+        asyncio.run(forever())
+    except KeyboardInterrupt:
+        print("ended")
