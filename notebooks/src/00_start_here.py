@@ -353,7 +353,7 @@ lab.table(
 lab.record(tiny_skill=metrics.skill(error["yours, 12 lines"], error["gray"]))
 
 # %% [markdown] answer=true
-# **(c)** with the quick profile: somewhat more than half. Much of toyworld is sky and grass, which have one color each: they can be
+# **(c)** with the quick profile. Much of toyworld is sky and grass, which have one color each: they can be
 # learned in seconds. What is missing to the best possible are mostly sharp edges. What is missing from there to skill 1 nobody can know.
 
 # %%
@@ -390,7 +390,7 @@ show_on(own.image, {"yours": yours_on_photograph, "starter": starter})
 #
 # ## 5. How strong should the color be?
 #
-# Your network's balls are paler than the true ones. We can multiply the color that it adds by a factor.
+# Your network's balls are duller than the true ones. We can multiply the color that it adds by a factor.
 
 # %%
 predict(
@@ -407,9 +407,8 @@ predict(
 figures.strength(true, yours, show=lab.choose(test=0, quick=2))
 
 # %% [markdown] answer=true
-# **(b).** The factor hardly matters near 1, and twice the color costs about as much as no color at all. The network was trained to make
-# the squared error small, and it does. The pale balls are not a weakness of this network: they are what squared error wants. Lab 01
-# explains why.
+# **(b).** Near 1 the factor hardly matters; twice the color costs half as much again. The network was trained to make the squared error
+# small, and it did. The dull balls are no weakness of this network: dull is where their squared error is smallest. Lab 01 explains why.
 
 # %% [markdown]
 # ## Reading the papers
@@ -434,9 +433,9 @@ lab.table(
 )
 
 # %% [markdown]
-# - **One model is above the floor, two are below it, one is undecided.** The PSNR of single horses has a standard deviation of 4.6 dB. The
+# - **By PSNR one model is above the floor, two are below it, one is undecided.** The PSNR of single horses has a standard deviation of 4.6 dB. The
 #   paper's public notebook scores 100 random horses, so a mean varies by $4.6 / \sqrt{100} \approx 0.5$ dB: the model that is 0.3 dB below
-#   cannot be told from gray.
+#   cannot be told from gray. By MSE the two U-Nets are above the floor.
 # - **Which mean?** The printed MSE .0067 alone would be 21.7 dB; the paper prints 22.56. So it averages the PSNR of single images, as you
 #   did, and the comparison is fair.
 # - **Why do trained networks lose to nothing?** They predict R, G and B, luma included, which they were given. Your network adds color to
@@ -447,8 +446,8 @@ lab.table(
 # %% [markdown]
 # ## Open task
 #
-# Improve `TinyColorizer` in any way, as long as it trains in 20 seconds. The floor is skill 0, the example above has about 0.55 with the
-# quick profile, and a U-Net of lab 04 reaches 0.64. Choose by this number, on validation images; the test images are for the end.
+# Improve `TinyColorizer` in any way, as long as it trains in 20 seconds. The floor is skill 0, the example above has about 0.5 with the
+# quick profile, and nothing can have more than 0.66 on toyworld. Choose by this number, on validation images; the test images are for the end.
 
 # %%
 held_out = load(lab.dataset, "validation", limit=lab.choose(test=40, quick=500), seed=seed)
