@@ -124,7 +124,8 @@ def strength(true: Tensor, colorized: Tensor, show: int = 0) -> None:
         alt=lambda value: (
             f"Left: an image with its predicted color times {value:.2f}. Right: the MSE of {len(true)} images "
             f"against that factor: {errors[0]:.4f} at 0 (gray), {errors[STRENGTHS.index(1.0)]:.4f} at 1, "
-            f"{errors[-1]:.4f} at 2, lowest at {lowest:.2f}. The dot is at {value:.2f}: {errors[STRENGTHS.index(value)]:.4f}."
+            f"{errors[-1]:.4f} at 2, lowest at {lowest:.2f}. The dot is at {value:.2f}: "
+            f"{errors[STRENGTHS.index(value)]:.4f}."
         ),
         caption="Drag the strength of the color: 0 is the gray image, 1 is what the network predicts.",
     )
