@@ -76,7 +76,7 @@ LOSS_MIX = Exercise(
     hint="alpha * (mean of squares) + (1 - alpha) * (mean of absolute values)",
     hints=(
         "two means of the same difference, weighted with alpha and 1 - alpha",
-        "error = prediction - target; error.square().mean() is the MSE",
+        "of a tensor d, d.square().mean() is the mean square and d.abs().mean() the mean absolute value",
         "return alpha * (the mean square) + (1 - alpha) * (the mean absolute value)",
     ),
     wrong=_MIX_WRONG,

@@ -28,9 +28,7 @@ from labkit.representation import make_representation
 
 # %% tags=["parameters"]
 profile: str = "auto"  # test, quick, course, gpu or auto
-dataset: str = (
-    "auto"  # for the comparison on photographs: cifar10 (a download); toyworld for none
-)
+dataset: str = "auto"  # what the networks see at the end: toyworld, or cifar10 too
 seed: int = 0  # of the scenes, of the first weights and of the order of training
 photo: str = ""  # path of your own photograph; "" takes a packaged one
 
@@ -165,10 +163,9 @@ rows = [
 for row in rows:
     row["skill"] = metrics.skill(row["MSE"], rows[0]["MSE"])
 lab.table(rows, "A ball, predicted in four ways: expected cost", key="one_pixel")
-print("LAB chroma of the three balls:", *(price("", c)["LAB chroma"] for c in palette))
 
 # %% [markdown]
-# The mean is **dull**: its distance from gray, the LAB chroma, is a fraction of the balls'. Yet the most probable color, exactly right more
+# The mean is **dull**: its distance from gray, the LAB chroma, is 12.5, where the red ball has 73, the green 87 and the blue 61. Yet the most probable color, exactly right more
 # often than any other, has a skill below 0: **worse than gray** by MSE, since it pays much when it is wrong.
 #
 # Drag the odds. Which summary changes a little with every step, which one jumps, and where?
@@ -189,9 +186,9 @@ predict(
     "01-context",
     "How much of gray's error do the three leave?",
     [
-        "all three about the same: it is the same pixel",
-        "the row helps much, and the whole image helps again",
-        "the third leaves none: it knows everything",
+        "about the same: it is the same pixel",
+        "the row helps much, the whole image helps again",
+        "the third leaves none",
     ],
 )
 
@@ -226,22 +223,20 @@ check("01-color-table", color_table)
 
 
 # %%
-def library_table(cell, colors, fallback):
-    """The same with one sort key after the other: scatter_reduce knows means."""
-    index = cell[:, None].expand_as(colors)
-    return fallback.scatter_reduce(0, index, colors, "mean", include_self=False)
-
-
 def cells(images, with_row):
     """The table's cell of each pixel: its gray value 0..255, plus 256 times its row."""
     value = (255 * color.luma(images)).round().long()[:, 0]  # (N, 32, 32)
     return value + 256 * torch.arange(32)[:, None] * with_row
 
 
-table_ = lab.built(color_table, otherwise=library_table)
-scenes = toyworld.generate(
-    lab.choose(test=64, quick=4000, course=8000), seed=lab.seed
-).images
+table_ = lab.built(
+    color_table,
+    otherwise=lambda cell, colors, fallback: fallback.scatter_reduce(
+        0, cell[:, None].expand_as(colors), colors, "mean", include_self=False
+    ),
+)
+number = lab.choose(test=64, quick=2500, course=8000)
+scenes = toyworld.generate(number, seed=lab.seed).images
 pixels = color.to_float(scenes[:2000]).permute(0, 2, 3, 1).reshape(-1, 3)
 gray_cells = (torch.arange(256 * 32) % 256 / 255)[:, None].repeat(1, 3)
 truth = color.to_float(world.images)
@@ -436,8 +431,8 @@ predict(
     "01-excess",
     "How far above the lowest possible loss does each network end?",
     [
-        "50 % or more: it cannot know all that",
-        "by less than 20 %",
+        "by more than 50 %: it cannot know all that",
+        "by less than 25 %",
         "below it: a network can do better than a formula",
     ],
 )
@@ -447,28 +442,19 @@ predict(
     [
         "the dull mean",
         "red, the most probable color",
-        "red, green and blue, each as often as in the training scenes",
+        "red, green and blue, as often as in the scenes",
     ],
 )
 
 # %%
 torch.set_num_threads(1)  # batches of 16 small images are too small to share
 train_ = lab.built(train, otherwise=training.train)
-networks, losses = {}, {}
-for loss, alpha, number, rate in (
-    ("MSE", 1.0, len(scenes) // 2, 1e-2),
-    ("L1", 0.0, len(scenes), 2e-2),
-):
+networks, losses, epochs = {}, {}, lab.choose(test=1, quick=3, course=6)
+for loss, alpha in {"MSE": 1.0, "L1": 0.0}.items():
     torch.manual_seed(lab.seed)
     networks[loss] = make_network("unet", 2, width=16, convolutions=1)
     losses[loss] = train_.piece(
-        networks[loss],
-        Chroma(alpha),
-        scenes[:number],
-        lab.choose(test=1, quick=3, course=6),
-        16,
-        rate,
-        lab.seed,
+        networks[loss], Chroma(alpha), scenes, epochs, 16, 2e-2, lab.seed
     )
 
 # %%
@@ -481,42 +467,27 @@ with torch.no_grad():
         predictions[f"{loss} network, {train_.label}"] = network(gray)
         predictions[f"lowest {loss} (closed form)"] = optima[loss].prediction
 
-
-def expected(prediction, power):
-    """Mean over pixels of E |prediction - chroma| ** power under the posterior."""
-    candidates = [space.target(colors[:, k]) for k in range(colors.shape[1])]
-    return sum(
-        float((probability[:, k, None] * (prediction - c).abs() ** power).mean())
-        for k, c in enumerate(candidates)
-    )
-
-
 images = {name: space.decode(gray, prediction) for name, prediction in predictions.items()}
-gray_mse = float(metrics.mse(images["gray"], truth).mean())
 rows = []
 for name, prediction in predictions.items():
-    mse, l1 = expected(prediction, 2), expected(prediction, 1)
-    rows.append(
-        {
-            "predicted by": name,
-            "MSE / lowest": mse / optima["MSE"].expected,
-            "L1 / lowest": l1 / optima["L1"].expected,
-            "skill in RGB": metrics.skill(
-                float(metrics.mse(images[name], truth).mean()), gray_mse
-            ),
-        }
+    error, mse = prediction - target, float(metrics.mse(images[name], truth).mean())
+    rows.append({"predicted by": name})
+    rows[-1]["MSE / lowest"] = float(error.square().mean()) / optima["MSE"].realized
+    rows[-1]["L1 / lowest"] = float(error.abs().mean()) / optima["L1"].realized
+    rows[-1]["skill in RGB"] = metrics.skill(
+        mse, float(metrics.mse(images["gray"], truth).mean())
     )
-figures.learning(losses, {name: optimum.expected for name, optimum in optima.items()})
-lab.table(rows, "Loss on unseen scenes, expected over the posterior", key="excess")
+figures.learning(losses, {name: best.expected for name, best in optima.items()})
+lab.table(rows, "Loss on unseen scenes, divided by the lowest possible", key="excess")
 lab.record(mse_excess=rows[1]["MSE / lowest"], l1_excess=rows[3]["L1 / lowest"])
 
 # %% [markdown] answer=true
-# **(b)** with the quick profile. Each network comes near the lowest value of *its own* loss and stays well above that of the other. The MSE
-# network is within 5 %; L1 takes longer, for its valley is flat (section 1): with more scenes and epochs (profile course) it comes nearer.
+# **(b)** with the quick profile. Each network comes near the lowest value of *its own* loss and stays farther above that of the other. The
+# MSE network is within 5 %. The L1 network, with the same scenes and rates, is not yet: its valley is flat (section 1), and needs more steps.
 
 # %%
 figures.scenes(
-    {name: image[few] for name, image in images.items()} | {"true": truth[few]},
+    {name: image[few[:4]] for name, image in images.items()} | {"true": truth[few[:4]]},
     "Each network's images above the closed form that they should reach.",
 )
 figures.colors(
@@ -565,18 +536,17 @@ figures.axes_matter({loss: torch.cat(row) for loss, row in balls.items()}, list(
 # %% [markdown]
 # ## 6. Your photograph
 #
-# Both networks on your photograph. They have only seen toyworld; with `dataset = "cifar10"` they learn from photographs first.
+# Both networks on your photograph. They have only seen toyworld: they look for balls, sky and grass. With `dataset = "cifar10"` they
+# learn from small photographs first.
 
 # %%
 own = own_photograph(photo)
 
 # %%
 if lab.dataset not in ("toyworld", "photos"):
-    photographs = load(
-        lab.dataset, "train", limit=lab.choose(quick=4000, course=20_000), seed=lab.seed
-    ).images
+    photographs = load(lab.dataset, "train", limit=10 * len(scenes), seed=lab.seed).images
     for loss, alpha in {"MSE": 1.0, "L1": 0.0}.items():
-        train_.piece(networks[loss], Chroma(alpha), photographs, 2, 32, 5e-3, lab.seed)
+        train_.piece(networks[loss], Chroma(alpha), photographs, 1, 32, 5e-3, lab.seed)
 show_on(
     own.image,
     {
@@ -616,7 +586,7 @@ lab.table(
 # ## Open task
 #
 # Bring the MSE network as near to the optimum as you can in one minute: other rates, other batches, a flip of every second image, a wider
-# network. The floor is gray; ours has 1.04. Choose on these validation scenes.
+# network. The floor is gray; ours has 1.03. Choose on these validation scenes.
 
 # %%
 held_out = toyworld.generate(

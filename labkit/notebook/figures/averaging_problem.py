@@ -119,9 +119,7 @@ def costs(squared: Tensor, absolute: Tensor, palette: Tensor) -> None:
             candidates = palette[:, channel].long()
             axes.plot(candidates, values[candidates], "|", color=plots.INK, markersize=13, markeredgewidth=1.5)
             axes.plot(best, values[best], "o", color=plots.INK, markersize=6)
-            axes.annotate(
-                str(best), (best, values[best]), (0, 12), textcoords="offset points", ha="center", size=8.5
-            )
+            axes.annotate(str(best), (best, values[best]), (0, 12), textcoords="offset points", ha="center", size=8.5)
             axes.set_ylim(0)
             if loss == "absolute":
                 axes.set_xlabel(f"value predicted in {name}")
