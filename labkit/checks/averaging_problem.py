@@ -1,6 +1,6 @@
 """The exercises of lab 01, the averaging problem: which color minimizes each loss, and what no network can beat.
 
-The training loop that is built in the same lab is checked by `labkit.checks.training_loop`.
+What is built in the same lab is checked by `labkit.checks.training_step` and `labkit.checks.training_loop`.
 """
 
 import torch

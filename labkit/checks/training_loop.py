@@ -1,235 +1,23 @@
-"""The training loop that is built in lab 01: a loss, one step, and the whole loop with its one-cycle learning rate.
+"""The training loop that is built in lab 01, with its one-cycle learning rate.
 
-Steps and loops are judged by what they do to a network of one weight, whose every change tells which gradient and which
-learning rate it came from, and at last by how well a small network that they have trained colors unseen images.
+A loop is judged by what it does to a network of one weight, whose every change tells which learning rate it came from,
+and by how well a small network that it has trained colors unseen images.
 """
 
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, describe, uniform, whole
+from labkit.checks.training_step import no_zero_grad
 from labkit.training import simple
 
 Answer = Callable[..., Any]
-
-# The mix: prediction, target (N, C, H, W), alpha -> alpha MSE + (1 - alpha) L1
-
-
-def loss_mix(prediction: Tensor, target: Tensor, alpha: float) -> Tensor:
-    """Return alpha times the mean squared error plus 1 - alpha times the mean absolute error."""
-    error = prediction - target
-    return alpha * error.square().mean() + (1 - alpha) * error.abs().mean()
-
-
-_MIX_WRONG = (
-    Wrong("swapped", lambda p, t, a: loss_mix(p, t, 1 - a), "alpha is the fraction of MSE, 1 - alpha that of L1"),
-    Wrong(
-        "sums",
-        lambda p, t, a: loss_mix(p, t, a) * p.numel(),
-        "the mean over all numbers, not the sum: the size of a batch must not change the loss",
-    ),
-    Wrong(
-        "sum over channels",
-        lambda p, t, a: loss_mix(p, t, a) * p.shape[1],
-        "the mean over the channels, too, not only over images and pixels",
-    ),
-    Wrong(
-        "root",
-        lambda p, t, a: a * (p - t).square().mean().sqrt() + (1 - a) * (p - t).abs().mean(),
-        "the mean squared error has no root",
-    ),
-    Wrong(
-        "signed", lambda p, t, a: a * (p - t).square().mean() + (1 - a) * (p - t).mean(), "L1 needs the absolute value"
-    ),
-    Wrong("no weights", lambda p, t, a: (p - t).square().mean() + (p - t).abs().mean(), "weigh the two with alpha"),
-    Wrong(
-        "not averaged",
-        lambda p, t, a: a * (p - t).square() + (1 - a) * (p - t).abs(),
-        "this is the loss of each number: return one, their mean",
-    ),
-)
-
-
-def _pair(rng: torch.Generator) -> dict[str, Any]:
-    shape = (2, whole(rng, 2, 3), 3, 4)
-    return {
-        "prediction": torch.randn(shape, generator=rng),
-        "target": torch.randn(shape, generator=rng),
-        "alpha": uniform(rng, 0.1, 0.35) if whole(rng, 0, 1) else uniform(rng, 0.65, 0.9),
-    }
-
-
-LOSS_MIX = Exercise(
-    id="01-loss-mix",
-    title="A mix of MSE and L1",
-    points=1,
-    minutes=3,
-    level=1,
-    asks_for=("labkit.representation.Regression.loss",),
-    inputs=_pair,
-    reference=loss_mix,
-    hint="alpha * (mean of squares) + (1 - alpha) * (mean of absolute values)",
-    hints=(
-        "two means of the same difference, weighted with alpha and 1 - alpha",
-        "of a tensor d, d.square().mean() is the mean square and d.abs().mean() the mean absolute value",
-        "return alpha * (the mean square) + (1 - alpha) * (the mean absolute value)",
-    ),
-    wrong=_MIX_WRONG,
-)
-
-
-# One step: network, representation, images, optimizer -> the loss before the step
-
-
-def _call_step(answer: Answer, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Make two steps on two batches with plain gradient descent; return the losses and the weights after each."""
-
-    class Doubling:
-        """Gray is the mean of the channels, the target the rest; the loss is no mean squared error."""
-
-        channels = 3
-
-        def encode(self, images: torch.Tensor, stride: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-            rgb = images if images.is_floating_point() else images.float() / 255
-            gray = rgb.mean(dim=1, keepdim=True)
-            return gray, rgb - gray
-
-        def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            return ((prediction - target) ** 4).mean() + (prediction - target).abs().mean()
-
-    torch.manual_seed(inputs["seed"])
-    network = torch.nn.Conv2d(1, 3, 1)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.2)
-    found = {}
-    for number in (1, 2):
-        loss = answer(network, Doubling(), inputs[f"batch {number}"], optimizer)
-        found[f"loss {number}"] = loss
-        found[f"plain number {number}"] = isinstance(loss, float)
-        found[f"weights {number}"] = torch.cat([p.detach().flatten() for p in network.parameters()])
-    return found
-
-
-def _no_zero_grad(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> float:
-    gray, target = representation.encode(images)
-    loss = representation.loss(network(gray), target)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def _no_step(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> float:
-    gray, target = representation.encode(images)
-    return representation.loss(network(gray), target).item()
-
-
-def _loss_after(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> float:
-    simple.training_step(network, representation, images, optimizer)
-    gray, target = representation.encode(images)
-    return representation.loss(network(gray), target).item()
-
-
-def _on_gray(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> float:
-    gray, _ = representation.encode(images)
-    loss = representation.loss(network(gray), gray)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def _own_mse(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> float:
-    gray, target = representation.encode(images)
-    loss = (network(gray) - target).square().mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def _on_color(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> float:
-    gray, _ = representation.encode(images)
-    loss = representation.loss(network(gray), images / 255)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def _tensor(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> Tensor:
-    return torch.tensor(simple.training_step(network, representation, images, optimizer))
-
-
-def _nothing(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> None:
-    simple.training_step(network, representation, images, optimizer)
-
-
-_STEP = "encode, predict, loss, optimizer.zero_grad(), loss.backward(), optimizer.step(), return loss.item()"
-_ACCUMULATED = (
-    "the second step is wrong: gradients add up over steps until they are cleared. Call optimizer.zero_grad() before "
-    "loss.backward()"
-)
-_UNCHANGED = (
-    "the weights do not change: is optimizer.step() missing, or does zero_grad() stand between backward() and step()?"
-)
-_STEP_WRONG = (
-    Wrong("no zero_grad", _no_zero_grad, _ACCUMULATED),
-    Wrong("no step", _no_step, _UNCHANGED),
-    Wrong(
-        "loss after the step",
-        _loss_after,
-        "return the loss that was computed before the step: a second prediction costs time and says little more",
-    ),
-    Wrong(
-        "gray as target",
-        _on_gray,
-        "the target is the second thing that representation.encode returns, not the gray image",
-    ),
-    Wrong(
-        "color as target",
-        _on_color,
-        "the target is what representation.encode returns, not the image: a network may predict other coordinates",
-    ),
-    Wrong("own MSE", _own_mse, "use representation.loss: it is not always the mean squared error"),
-    Wrong(
-        "a tensor",
-        _tensor,
-        "return a plain number, loss.item(): a list of loss tensors would keep every step's computation in memory",
-    ),
-    Wrong("nothing returned", _nothing, "return the loss, as a plain number: loss.item()"),
-)
-
-
-def _batches(rng: torch.Generator) -> dict[str, Any]:
-    def batch() -> Tensor:
-        return torch.randint(0, 256, (3, 3, 4, 5), generator=rng, dtype=torch.uint8)
-
-    return {"batch 1": batch(), "batch 2": batch(), "seed": whole(rng, 0, 10**6)}
-
-
-TRAINING_STEP = Exercise(
-    id="01-training-step",
-    title="One training step",
-    points=2,
-    minutes=8,
-    level=2,
-    asks_for=("labkit.training.simple.training_step", "labkit.training.simple.train", "labkit.training.loop.fit"),
-    inputs=_batches,
-    call=_call_step,
-    reference=simple.training_step,
-    hint=_STEP,
-    hints=(
-        "lab 00's loop has the same five lines inside; here the representation says what gray, target and loss are",
-        "gray, target = representation.encode(images), then loss = representation.loss(network(gray), target)",
-        "encode; loss; optimizer.zero_grad(); loss....; optimizer....; return loss.item()",
-    ),
-    wrong=_STEP_WRONG,
-)
-
 
 # The loop: network, representation, images, epochs, batch_size, learning_rate, seed -> the loss of each step
 
@@ -446,8 +234,17 @@ def loop(
 
 
 def _mistake(**changed: Any) -> Answer:
-    def train(*arguments: Any, **named: Any) -> Any:
-        return loop(*arguments, **named, **changed)
+    """Return `loop` with one thing changed."""
+    return partial(loop, **changed)
+
+
+def _other_arguments(change: Callable[[list[Any]], None]) -> Answer:
+    """Return the right loop for other arguments than those it was given."""
+
+    def train(*arguments: Any, seed: int = 0) -> Any:
+        taken = list(arguments)
+        change(taken)
+        return loop(*taken, seed=seed)
 
     return train
 
@@ -457,11 +254,11 @@ _TRAIN_WRONG = (
     Wrong("schedule stepped once an epoch", _mistake(schedule_per="epoch"), _PER_EPOCH),
     Wrong("cycle of one epoch", _mistake(steps="epoch"), _SHORT_CYCLE),
     Wrong("last batch not counted", _mistake(steps="floor"), _SHORT_CYCLE),
-    Wrong("a tenth of the rate", lambda *a, **k: loop(*a[:5], a[5] / 10, **k), _PEAK),
-    Wrong("no zero_grad", _mistake(step=_no_zero_grad), _GRADIENTS),
+    Wrong("a tenth of the rate", _other_arguments(lambda given: given.__setitem__(5, given[5] / 10)), _PEAK),
+    Wrong("no zero_grad", _mistake(step=no_zero_grad), _GRADIENTS),
     Wrong("last batch dropped", _mistake(drop_last=True), _EPOCHS),
     Wrong("first batch only", _mistake(first_batch_only=True), _EPOCHS),
-    Wrong("one epoch", lambda *a, **k: loop(*a[:3], 1, *a[4:], **k), _EPOCHS),
+    Wrong("one epoch", _other_arguments(lambda given: given.__setitem__(3, 1)), _EPOCHS),
     Wrong("not shuffled", _mistake(shuffle=False), _SHUFFLED),
     Wrong("one order for all epochs", _mistake(one_order=True), _NEW_ORDER),
     Wrong("seed ignored", _mistake(use_seed=False), _SEED),
@@ -594,16 +391,15 @@ def _uphill(network: nn.Module, representation: Any, images: Tensor, optimizer: 
     return loss.item()
 
 
-def _after_the_first(network: nn.Module, representation: Any, images: Tensor, *others: Any, **named: Any) -> Any:
-    losses = loop(network, representation, images[:8], 1, *others[1:], **named)
-    return losses
+def _one_step(given: list[Any]) -> None:
+    given[2], given[3] = given[2][: given[4]], 1
 
 
 _REACH_WRONG = (
     Wrong("trains nothing", _idle, _TOO_FAR),
     Wrong("trains a copy", _on_a_copy, _TOO_FAR),
     Wrong("uphill", _mistake(step=_uphill), _TOO_FAR),
-    Wrong("stops after one step", _after_the_first, _TOO_FAR),
+    Wrong("stops after one step", _other_arguments(_one_step), _TOO_FAR),
 )
 
 TRAIN_REACHES = Exercise(
@@ -621,4 +417,4 @@ TRAIN_REACHES = Exercise(
     wrong=_REACH_WRONG,
 )
 
-EXERCISES = (LOSS_MIX, TRAINING_STEP, TRAIN, TRAIN_REACHES)
+EXERCISES = (TRAIN, TRAIN_REACHES)

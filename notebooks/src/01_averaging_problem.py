@@ -482,8 +482,8 @@ lab.table(rows, "Loss on unseen scenes, divided by the lowest possible", key="ex
 lab.record(mse_excess=rows[1]["MSE / lowest"], l1_excess=rows[3]["L1 / lowest"])
 
 # %% [markdown] answer=true
-# **(b)** with the quick profile. Each network comes near the lowest value of *its own* loss and stays farther above that of the other. The
-# MSE network is within 5 %. The L1 network, with the same scenes and rates, is not yet: its valley is flat (section 1), and needs more steps.
+# **(b)** with the quick profile. By its own loss each network is the better of the two. The MSE network is within 5 % of the lowest. The L1
+# network, with the same scenes and the same rates, is not yet: its valley is flat (section 1), and it needs more steps.
 
 # %%
 figures.scenes(

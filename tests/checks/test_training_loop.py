@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from labkit.checks import RIGHT, draw, evaluate, find_exercise
 from labkit.checks import training_loop as checks
+from labkit.checks.training_step import TRAINING_STEP, _call_step
 from labkit.notebook.answer import call_source
 from labkit.training import train, training_step
 
@@ -32,7 +33,7 @@ def test_the_truth_of_unseen_images_is_not_sent() -> None:
     torch.testing.assert_close(checks._to_gray(255 * truth), inputs["gray"])
 
 
-@pytest.mark.parametrize("call", [checks._call_step, checks._call_loop, checks._call_reaches])
+@pytest.mark.parametrize("call", [_call_step, checks._call_loop, checks._call_reaches])
 def test_what_runs_in_the_students_kernel_travels(call: Any) -> None:
     assert "def " in call_source(call)
 
@@ -86,7 +87,7 @@ def test_a_step_may_divide_by_255_itself() -> None:
     def step(network: Any, representation: Any, images: Any, optimizer: Any) -> float:
         return training_step(network, representation, images / 255, optimizer)
 
-    assert evaluate(checks.TRAINING_STEP, step, seed=0, switch_off=False).status == RIGHT
+    assert evaluate(TRAINING_STEP, step, seed=0, switch_off=False).status == RIGHT
 
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_nothing() -> None:
