@@ -242,9 +242,9 @@ def _other_arguments(change: Callable[[list[Any]], None]) -> Answer:
     """Return the right loop for other arguments than those it was given."""
 
     def train(*arguments: Any, seed: int = 0) -> Any:
-        taken = list(arguments)
+        taken = [*arguments, seed]
         change(taken)
-        return loop(*taken, seed=seed)
+        return loop(*taken)
 
     return train
 
