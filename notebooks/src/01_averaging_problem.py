@@ -174,7 +174,8 @@ lab.table(rows, "A ball, predicted in four ways: expected cost", key="one_pixel"
 figures.odds(world, start=0.42)
 
 # %% [markdown]
-# The third loss, cross-entropy, needs no single color: it is minimized by the whole posterior. Lab 03 is about that.
+# The mean moves with every step. The median stays until a probability crosses 1/2, channel by channel. The mode jumps where red overtakes
+# blue. A third loss, cross-entropy, needs no single color: it is minimized by the whole posterior. Lab 03 is about that.
 #
 # ## 2. What the rest of the image tells
 #

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 KIND = {material.name: index for index, material in enumerate(MATERIALS)}
 UNCERTAIN = tuple(material.name for material in MATERIALS if len(material.colors) > 1)
-ODDS = [round(0.02 * step, 2) for step in range(51)]
+ODDS = [round(0.06 * step, 2) for step in range(17)] + [1.0]  # where the slider can stand
+FINE = [round(0.02 * step, 2) for step in range(51)]  # of the strips of color
 CHANNELS = {"red": "#C03020", "green": "#208030", "blue": "#2050C0"}
 DPI = 140  # at which `plots.show` stores a figure; a figure of whole pixels is then stored pixel by pixel
 
@@ -143,26 +144,23 @@ def odds(world: ToyWorld, start: float) -> None:
     ball = toyworld.material("ball")
     palette = torch.tensor(ball.colors).float()
     others = torch.tensor(ball.probabilities[1:]) / sum(ball.probabilities[1:])
-    chances = [torch.cat([torch.tensor([p]), (1 - p) * others]) for p in ODDS]
-    summaries = {
-        "mean": torch.stack([chance @ palette for chance in chances]),
-        "median": torch.stack([_median(palette, chance) for chance in chances]),
-        "mode": torch.stack([palette[chance.argmax()] for chance in chances]),
+    strips = {
+        name: torch.stack([summary(palette, _odds(p, others)) for p in FINE]) for name, summary in SUMMARIES.items()
     }
+    balls = {name: {p: summary(palette, _odds(p, others)) for p in ODDS} for name, summary in SUMMARIES.items()}
     index = largest_ball(world)
     scene, here, shade = world.images[index], world.material[index] == KIND["ball"], world.shade[index]
 
     def draw(p: float) -> Figure:
-        at = ODDS.index(p)
         figure, panels = plots.subplots(2, 3, height=3.9, height_ratios=(2.2, 1))
-        for axes, strip, (name, colors) in zip(panels[0], panels[1], summaries.items(), strict=True):
+        for axes, strip, (name, colors) in zip(panels[0], panels[1], balls.items(), strict=True):
             image = scene.float().clone()
-            image[:, here] = colors[at][:, None] + shade[here]
+            image[:, here] = colors[p][:, None] + shade[here]
             axes.imshow(image.clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy(), interpolation="nearest")
             axes.set_axis_off()
-            axes.set_title(f"{name}: {_rgb(colors[at])}", loc="center")
+            axes.set_title(f"{name}: {_rgb(colors[p])}", loc="center")
             strip.imshow(
-                colors.div(255)[None].numpy(), aspect="auto", extent=(-0.01, 1.01, 0, 1), interpolation="nearest"
+                strips[name].div(255)[None].numpy(), aspect="auto", extent=(-0.01, 1.01, 0, 1), interpolation="nearest"
             )
             strip.axvline(p, color="white", linewidth=4)
             strip.axvline(p, color="black", linewidth=1.5)
@@ -177,10 +175,10 @@ def odds(world: ToyWorld, start: float) -> None:
         start=start,
         alt=lambda p: (
             f"A ball that is red with probability {p:.2f}, else green or blue, in its "
-            + ", ".join(f"{name} color ({_rgb(colors[ODDS.index(p)])})" for name, colors in summaries.items())
-            + ". Under each a strip of that color for every probability of red from 0 to 1: the strip of the mean has "
-            f"{_different(summaries['mean'])} different colors, of the median {_different(summaries['median'])}, of "
-            f"the mode {_different(summaries['mode'])}."
+            + ", ".join(f"{name} color ({_rgb(colors[p])})" for name, colors in balls.items())
+            + ". Under each a strip of that color for every probability of red from 0 to 1; different colors in it: "
+            + ", ".join(f"{name} {_different(colors)}" for name, colors in strips.items())
+            + "."
         ),
         caption="Drag the probability of red. Top: the ball in the color of each summary. Bottom: that color for every "
         "probability of red.",
@@ -194,10 +192,25 @@ def largest_ball(world: ToyWorld) -> int:
     return int((ball.sum(dim=(1, 2)) * ~others).argmax())
 
 
+def _odds(red: float, others: Tensor) -> Tensor:
+    return torch.cat([torch.tensor([red]), (1 - red) * others])
+
+
+def _mean(palette: Tensor, chance: Tensor) -> Tensor:
+    return chance @ palette
+
+
 def _median(palette: Tensor, chance: Tensor) -> Tensor:
     values, order = palette.sort(dim=0)
     passed = chance[order].cumsum(dim=0) > 0.5
     return values.gather(0, passed.int().argmax(dim=0, keepdim=True))[0]
+
+
+def _mode(palette: Tensor, chance: Tensor) -> Tensor:
+    return palette[chance.argmax()]
+
+
+SUMMARIES = {"mean": _mean, "median": _median, "mode": _mode}
 
 
 def _rgb(values: Tensor) -> str:

@@ -13,7 +13,7 @@ from labkit import color, metrics, plots, widgets
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STRENGTHS = [round(0.05 * step, 2) for step in range(41)]  # 0 is gray, 1 what the network predicts, 2 twice its color
+STRENGTHS = [round(0.1 * step, 1) for step in range(21)]  # 0 is gray, 1 what the network predicts, 2 twice its color
 
 
 def opening(images: Tensor, names: Sequence[str]) -> None:
