@@ -66,11 +66,25 @@ _MIX_WRONG = (
         "weigh the two with alpha",
     ),
     Wrong(
+        "a number",
+        lambda prediction, target, alpha: loss_mix(prediction, target, alpha).item(),
+        "return the tensor itself, not a plain number: loss.backward() needs to know how it was computed",
+    ),
+    Wrong(
         "not averaged",
         _mixed(lambda e: e.square(), lambda e: e.abs()),
         "this is the loss of each number: return one, their mean",
     ),
 )
+
+
+def _call_mix(answer: Answer, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the loss and its gradient, None where the loss is a plain number."""
+    prediction = inputs["prediction"].requires_grad_()
+    loss = answer(prediction, inputs["target"], inputs["alpha"])
+    flows = isinstance(loss, torch.Tensor) and loss.requires_grad
+    gradient = torch.autograd.grad(loss.sum(), prediction)[0] if flows else None
+    return {"loss": loss, "gradient": gradient}
 
 
 def _pair(rng: torch.Generator) -> dict[str, Any]:
@@ -89,7 +103,8 @@ LOSS_MIX = Exercise(
     minutes=3,
     level=1,
     asks_for=("labkit.representation.Regression.loss",),
-    inputs=lambda rng: telling(lambda: _pair(rng), loss_mix, _MIX_WRONG),
+    inputs=lambda rng: telling(lambda: _pair(rng), loss_mix, _MIX_WRONG[:-2] + _MIX_WRONG[-1:]),  # not the plain number
+    call=_call_mix,
     reference=loss_mix,
     hint="alpha * (mean of squares) + (1 - alpha) * (mean of absolute values)",
     hints=(

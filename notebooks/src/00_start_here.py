@@ -247,7 +247,7 @@ lab.table(
         {
             "colorization": name,
             "MSE": error[name],
-            "PSNR": float(psnr_.piece(image, photos.images).mean()),
+            "PSNR": float(torch.as_tensor(psnr_.piece(image, photos.images)).mean()),
             "skill": float(skill_.piece(error[name], error["gray"])),
         }
         for name, image in bytes_of.items()
@@ -315,7 +315,9 @@ optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 losses = []
 for _ in range(lab.choose(test=1, quick=4)):
     for batch in torch.randperm(len(images)).split(32):
-        gray = to_gray_.piece(images[batch])  # yours, if it is done
+        gray = torch.as_tensor(
+            to_gray_.piece(images[batch])
+        ).float()  # yours, if it is done
         prediction = model(gray)
         loss = (prediction - images[batch] / 255).square().mean()
         optimizer.zero_grad()

@@ -139,6 +139,7 @@ check("01-median-color", median_color)
 # %%
 def price(name: str, predicted: torch.Tensor) -> dict:
     """A table's row: what a predicted color (3,), 0..255, costs, expected over the true color."""
+    predicted = torch.as_tensor(predicted).float()
     error = (predicted - palette) / 255
     a, b = color.rgb_to_lab(predicted.view(1, 3, 1, 1) / 255).flatten().tolist()[1:]
     return {
@@ -244,7 +245,9 @@ truth = color.to_float(world.images)
 colorings = {"gray": metrics.gray_prediction(truth)}
 for name, with_row in {"gray value": False, "gray value and row": True}.items():
     table = table_.piece(cells(scenes[:2000], with_row).flatten(), pixels, gray_cells)
-    colorings[name] = table[cells(world.images, with_row)].permute(0, 3, 1, 2)
+    colorings[name] = (
+        torch.as_tensor(table).float()[cells(world.images, with_row)].permute(0, 3, 1, 2)
+    )
 best = toyworld.optimum(world, make_representation("rgb"), "mse")
 colorings["whole gray image"] = best.prediction
 
@@ -303,7 +306,7 @@ check("01-lowest-mse", lowest_mse)
 lowest_ = lab.built(lowest_mse, otherwise=lambda *_: best.expected)
 colors, probability = world.posterior()
 print(
-    f"no network can beat an MSE of {lowest_.piece(colors, probability):.4f} ({lowest_.label}); "
+    f"no network can beat an MSE of {float(lowest_.piece(colors, probability)):.4f} ({lowest_.label}); "
     f"{world.ambiguous().float().mean():.0%} of the pixels are in doubt"
 )
 
@@ -319,7 +322,7 @@ print(
 # ### Exercise: a mix of losses (difficulty 1 of 5, core, 3 minutes)
 #
 # Write `loss_mix(prediction, target, alpha)`: $\alpha\,\mathrm{MSE} + (1 - \alpha)\,L_1$, both averaged over all numbers. `prediction` and
-# `target` have one shape $(N, C, H, W)$; return a tensor of one number.
+# `target` have one shape $(N, C, H, W)$; return a tensor of one number, through which gradients can flow.
 
 
 # %% exercise="01-loss-mix"
@@ -491,6 +494,8 @@ figures.scenes(
     {name: image[few[:4]] for name, image in images.items()} | {"true": truth[few[:4]]},
     "Each network's images above the closed form that they should reach.",
 )
+
+# %%
 figures.colors(
     world,
     {name: image for name, image in images.items() if name != "gray"},
