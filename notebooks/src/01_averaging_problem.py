@@ -19,6 +19,7 @@ from labkit import color, metrics, representation, training
 from labkit.checks import check
 from labkit.data import load, toyworld
 from labkit.experiments.claims import claims_of
+from labkit.experiments.measured import measured
 from labkit.models import make_network
 from labkit.notebook import predict
 from labkit.notebook.figures import averaging_problem as figures
@@ -568,15 +569,17 @@ show_on(
 # to give sharper, more saturated color.
 
 # %%
-pure = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=torch.uint8)
-middle = torch.tensor([[85, 85, 85], [0, 0, 0]], dtype=torch.uint8)
-figures.example_colors(
-    torch.cat([pure, middle]), ["red", "green", "blue", "their mean", "their median"]
-)
+example = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [85, 85, 85], [0, 0, 0]])
+names = ["red", "green", "blue", "their mean", "their median"]
+figures.example_colors(example.to(torch.uint8), names)
 lab.table(
     claims_of("dalban", about=("L1",)) + claims_of("by-class"),
     "Claims about L1 and about objects, tested on photographs",
     key="claims",
+)
+skills = {row.metric: round(row.mean, 2) for row in measured("by-class", "simple, UV")}
+print(
+    "skill by class:", {name[6:]: v for name, v in skills.items() if name[:6] == "skill "}
 )
 
 # %% [markdown]
@@ -586,8 +589,8 @@ lab.table(
 #   (section 5).
 # - Their mix $\alpha\,\mathrm{MSE} + (1 - \alpha) L_1$ has units: with channels from 0 to 255 instead of 0 to 1 the same $\alpha$ gives MSE 255 times more weight. An
 #   $\alpha$ without its scale says nothing.
-# - **Objects**: deer beat cars, ships beat trucks. That cars may have any color is one explanation; cats, which do not, have a skill of only .15, below
-#   airplanes (.17) and ships (.18). Few colors are not all that counts.
+# - **Objects**: deer beat cars, ships beat trucks. That cars may have any color is one explanation. But cats, whose colors are few, have less skill than
+#   airplanes and ships: the number of possible colors is not all that counts.
 #
 # ## Open task
 #
