@@ -1,6 +1,6 @@
-"""The exercises of lab 06, GANs: two losses, the alternating step and the loop around it, and a generator with noise."""
+"""The exercises of lab 06, GANs: two losses, the alternating step, the loop around it, and a generator with noise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.checks.framework import Exercise, Verdict, Wrong, close, describe, uniform, whole
-from labkit.training import simple_gan
 from labkit.training.simple_gan import (
     BETAS,
     NoisyGenerator,
@@ -184,7 +183,7 @@ _GENERATOR_WRONG = (
     ),
     Wrong(
         "colors detached",
-        lambda d, gray, real, fake, weight: loss_of_generator(d, gray, real, fake.detach(), weight),  # type: ignore[arg-type]
+        lambda d, gray, real, fake, weight: loss_of_generator(d, gray, real, fake.detach(), weight),
         "no gradient reaches the generated colors, so the generator could not learn: detach them in the "
         "discriminator's loss only",
     ),
@@ -303,17 +302,17 @@ def _step_with(
 
     def step(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
         fake = g(gray)
-        loss_d = loss_of_discriminator(d, gray, fake, real) if exchanged else loss_of_discriminator(d, gray, real, fake)
+        pair = (fake.detach(), real) if exchanged else (real, fake)
+        loss_d = loss_of_discriminator(d, gray, *pair)
         if zero_d:
             optimizer_d.zero_grad()
-        if loss_d.requires_grad:
-            loss_d.backward()
+        loss_d.backward()
         if move_d:
             optimizer_d.step()
         loss_g = loss_of_generator(d, gray, real, fake, lambda_l1 if weight is None else weight)
         if zero_g:
             optimizer_g.zero_grad()
-        loss_g.backward(retain_graph=True)
+        loss_g.backward()
         if move_g:
             optimizer_g.step()
         if again_d:
@@ -405,7 +404,7 @@ _STEP_WRONG = (
     Wrong(
         "no zero_grad of the discriminator",
         _step_with(zero_d=False),
-        "optimizer_d.zero_grad() is missing: what the *generator's* loss left in the discriminator is added to its step",
+        "optimizer_d.zero_grad() is missing: what the *generator's* loss left in the discriminator is added to its own",
     ),
     Wrong(
         "no zero_grad of the generator",
@@ -415,8 +414,8 @@ _STEP_WRONG = (
     Wrong(
         "zero_grad too early",
         _zero_after,
-        "zero_grad stands after the step: then the generator's loss leaves gradients in the discriminator, and its next "
-        "step follows them, too. Call it right before backward",
+        "zero_grad stands after the step: the generator's loss then leaves gradients in the discriminator, whose next "
+        "step follows them as well. Call it right before backward",
     ),
     Wrong(
         "discriminator moved by the generator's loss",
@@ -461,8 +460,8 @@ GAN_STEP = Exercise(
     minutes=10,
     level=4,
     hints=(
-        "A step of a network is loss, zero_grad, backward, step, as in lab 01. Here two of them follow one another, with "
-        "one batch of generated colors for both.",
+        "A step of a network is loss, zero_grad, backward, step, as in lab 01. Here two of them follow each other, and "
+        "share one batch of generated colors.",
         "`generated = generator(gray)` once, at the top. The generator's loss is computed after optimizer_d.step().",
         "gan_step: generate; four lines for the discriminator; four lines for the generator; return two .item(). "
         "train_gan: two Adam, two LinearLR(optimizer, 1.0, 0.0, total_iters=steps), train(); for each epoch, for each "
@@ -524,7 +523,7 @@ def watched_loop(answer: Callable[..., Any], inputs: Any) -> Any:
     again = list(log["batches"])
     run(inputs["seed"] + 1)
     return {
-        "images": sum(first, []),
+        "images": [image for batch in first for image in batch],
         "sizes": [len(batch) for batch in first],
         "same seed": first == again,
         "other seed": first == log["batches"],
@@ -551,7 +550,9 @@ _SEED_IGNORED = "two seeds give the same order: use `seed`"
 _NOT_TRAINING = "the networks came in evaluation mode and were trained in it: call .train() of both before the loop"
 _NOT_EVAL = "the networks are left in training mode: call .eval() of both at the end, or batch norm keeps changing"
 _STANDS = "does not move: does its optimizer hold its own parameters?"
-_RATE = "the learning rate should fall to 0 over all *steps*: LinearLR with total_iters=steps, one step after each batch"
+_RATE = (
+    "the learning rate should fall to 0 over all *steps*: LinearLR with total_iters=steps, one step after each batch"
+)
 _LOSSES = "return a list with the two losses of every step"
 
 
@@ -663,13 +664,13 @@ GAN_LOOP = Exercise(
 
 
 def two_colors(answer: Callable[..., Any], inputs: Any) -> Any:
-    """Train a small generator with noise on flat images of two colors; return what it generates for other gray."""
+    """Train a small generator with a coin on flat images of two colors; return what it generates for other gray."""
 
     class Generator(torch.nn.Module):
         def __init__(self):  # type: ignore[no-untyped-def]
             super().__init__()
             self.layers = torch.nn.Sequential(
-                torch.nn.Conv2d(3, 32, 1),
+                torch.nn.Conv2d(2, 32, 1),
                 torch.nn.ReLU(),
                 torch.nn.Conv2d(32, 32, 1),
                 torch.nn.ReLU(),
@@ -677,7 +678,7 @@ def two_colors(answer: Callable[..., Any], inputs: Any) -> Any:
             )
 
         def forward(self, gray):  # type: ignore[no-untyped-def]
-            z = torch.randn(len(gray), 2, 1, 1).expand(-1, -1, *gray.shape[-2:])
+            z = torch.randn(len(gray), 1, 1, 1).sign().expand(-1, -1, *gray.shape[-2:])  # a coin
             return self.layers(torch.cat([gray, z], dim=1))
 
     class Discriminator(torch.nn.Module):
@@ -700,7 +701,7 @@ def two_colors(answer: Callable[..., Any], inputs: Any) -> Any:
 
     torch.manual_seed(inputs["seed"])
     generator, discriminator = Generator(), Discriminator()
-    answer(generator, discriminator, Representation(), inputs["images"], 60, 16, 0.01, 0.0, seed=inputs["seed"])
+    answer(generator, discriminator, Representation(), inputs["images"], 40, 16, 0.005, 0.3, seed=inputs["seed"])
     with torch.no_grad():
         return generator(inputs["gray"]).mean(dim=(2, 3))
 
@@ -721,9 +722,10 @@ def _two_color_world(rng: torch.Generator) -> dict[str, Any]:
     }
 
 
-NEAR, BOTH = 0.75, 0.15  # fractions of generated colors: near a true one at least, of each true one at least
+NEAR, BOTH = 0.8, 0.25  # fractions of generated colors: near a true one at least, of each true one at least
 _COMMITS = "most generated colors are near none of the true ones: does the generator's loss reach the generator?"
-_ONE = "nearly all generated colors are the same: do both networks take a step in each batch?"
+_AWAY = "the discriminator's labels are swapped somewhere: the generator moves away from the real colors"
+_ONE = "nearly all generated colors are the same: what of the adversary reaches the generator?"
 
 
 def near_and_rarer(inputs: Any, output: Any) -> tuple[float, float]:
@@ -760,7 +762,8 @@ GAN_COLORS = Exercise(
     reference=train_gan,
     wrong=(
         Wrong("the generator stands", _loop_with(step=_step_with(move_g=False)), _COMMITS),
-        Wrong("labels swapped", _loop_with(step=_step_with(exchanged=True)), _COMMITS),
+        Wrong("labels swapped", _loop_with(step=_step_with(exchanged=True)), _AWAY),
+        Wrong("no adversary", _loop_with(step=_step_with(weight=1e6)), _ONE),
     ),
 )
 
@@ -770,7 +773,7 @@ GAN_COLORS = Exercise(
 
 def two_calls(answer: Callable[..., Any], inputs: Any) -> Any:
     """Call the generator twice on a network that writes down what it is given."""
-    seen = []  # type: ignore[var-annotated]
+    seen = []
 
     class Network(torch.nn.Module):
         def __init__(self):  # type: ignore[no-untyped-def]
@@ -843,7 +846,7 @@ def _noisy(planes: Callable[[Tensor, int], Tensor], *, keep: bool = True) -> typ
 
         def forward(self, gray: Tensor) -> Tensor:
             network = self.held if keep else self.held[0]
-            return network(planes(gray, self.noise))  # type: ignore[no-any-return]
+            return network(planes(gray, self.noise))
 
     return Generator
 
@@ -903,10 +906,10 @@ NOISE = Exercise(
     level=2,
     hints=(
         "A network is a function. To give two answers for one image it needs a second input that differs.",
-        "`torch.randn(len(gray), self.noise, 1, 1)` has `noise` numbers for each image; `.expand(-1, -1, H, W)` spreads "
-        "each over a plane.",
-        "__init__: super().__init__(), keep the network and the number. forward: draw, spread, join with gray along the "
-        "channels, call the network.",
+        "`torch.randn(len(gray), self.noise, 1, 1)` has `noise` numbers for each image; `.expand(-1, -1, H, W)` "
+        "spreads each over a plane.",
+        "__init__: super().__init__(), keep the network and the number. forward: draw, spread, join with gray along "
+        "the channels, call the network.",
     ),
     asks_for=DISCRIMINATOR_LOSS.asks_for,
     inputs=lambda rng: {

@@ -18,6 +18,7 @@ from labkit.errors import LabkitError, check_integer, check_seed
 
 _SMALLEST = 6  # pixels: below, a thing is mostly outline
 _SCENES = 500  # painted at a time
+_NUMBER = {entry.name: index for index, entry in enumerate(MATERIALS)}
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,35 @@ class CloseUps(ToyWorld):
         return torch.bincount(self.choices(rgb)[0], minlength=len(self.palette)) / len(self)
 
     def draw(self, seed: int = 0) -> Tensor:
-        """Return the pictures with each pixel's color drawn anew from the posterior: rgb ``(N, 3, H, W)`` in [0, 1].
+        """Return the pictures with colors drawn anew, see `draw_colors`."""
+        return draw_colors(self, seed)
 
-        All pixels of one kind in a picture get the same draw, so that a thing has one color.
 
-        Args:
-            seed: of the draw.
-        """
-        rng = torch.Generator().manual_seed(check_seed(seed))
-        colors, _ = self.posterior()  # (N, K, 3, H, W)
-        drawn = to_float(colors[:, 0])
-        for index, entry in enumerate(MATERIALS):
-            if len(entry.colors) > 1:
-                choice = torch.multinomial(torch.tensor(entry.probabilities), len(self), True, generator=rng)
-                new = to_float(colors[torch.arange(len(self)), choice])
-                drawn = torch.where((self.material == index)[:, None], new, drawn)
-        return drawn
+def draw_colors(world: ToyWorld, seed: int = 0) -> Tensor:
+    """Return scenes in which each thing's color is drawn anew from its possible ones: rgb ``(N, 3, H, W)`` in [0, 1].
+
+    Args:
+        world: the scenes; what has one color keeps it.
+        seed: of the draw.
+    """
+    from scipy import ndimage
+
+    rng = torch.Generator().manual_seed(check_seed(seed))
+    colors, _ = world.posterior()  # (N, K, 3, H, W)
+    drawn = colors[:, 0].clone()
+    hidden = world.ambiguous()
+    whole = hidden.clone()
+    for name in ("stripe", "glint"):  # they lie inside of a thing
+        whole |= world.material == _NUMBER[name]
+    for scene in range(len(world)):
+        parts, count = ndimage.label(whole[scene].numpy())
+        for part in range(1, count + 1):
+            pixels = torch.from_numpy(parts == part) & hidden[scene]
+            if pixels.any():
+                entry = MATERIALS[int(world.material[scene][pixels][0])]
+                choice = int(torch.multinomial(torch.tensor(entry.probabilities), 1, generator=rng))
+                drawn[scene][:, pixels] = colors[scene, choice][:, pixels]
+    return to_float(drawn)
 
 
 def total_variation(one: Tensor, other: Tensor) -> float:
@@ -120,16 +134,15 @@ def _places(world: ToyWorld, kind: str, size: int) -> list[tuple[int, int, int, 
     """Return (scene, top, left, pixels of the thing) of each thing that fits."""
     from scipy import ndimage
 
-    number = {entry.name: index for index, entry in enumerate(MATERIALS)}
-    wanted = world.material == number[kind]
-    whole = wanted | (world.material == number["stripe"]) | (world.material == number["glint"])
+    wanted = world.material == _NUMBER[kind]
+    whole = wanted | (world.material == _NUMBER["stripe"]) | (world.material == _NUMBER["glint"])
     places = []
     for scene in torch.where(wanted.flatten(1).any(dim=1))[0].tolist():
         parts, _ = ndimage.label(whole[scene].numpy())
         for part, (rows, columns) in enumerate(ndimage.find_objects(parts), 1):
             height, width = rows.stop - rows.start, columns.stop - columns.start
             pixels = (parts == part) & wanted[scene].numpy()
-            if _SMALLEST <= min(height, width) and max(height, width) <= size - 2 and pixels.any():
+            if min(height, width) >= _SMALLEST and max(height, width) <= size - 2 and pixels.any():
                 top, left = (rows.start + rows.stop - size) // 2, (columns.start + columns.stop - size) // 2
                 places.append((scene, min(max(top, 0), 32 - size), min(max(left, 0), 32 - size), pixels))
     return places

@@ -26,7 +26,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "down": get_args(Down),
     "up": get_args(Up),
 }
-COUNTS = ("out_channels", "in_channels", "width", "depth", "max_width", "convolutions", "up_convolutions")  # 1 or more, or None
+# 1 or more, or None
+COUNTS = ("out_channels", "in_channels", "width", "depth", "max_width", "convolutions", "up_convolutions")
 OUTPUT_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 

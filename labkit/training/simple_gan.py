@@ -110,15 +110,19 @@ def train_gan(
     """
     torch.manual_seed(seed)
     steps = epochs * -(-len(images) // batch_size)
-    optimizers = [torch.optim.Adam(n.parameters(), learning_rate, BETAS) for n in (generator, discriminator)]
-    schedules = [torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.0, total_iters=steps) for o in optimizers]
+    optimizer_g = torch.optim.Adam(generator.parameters(), learning_rate, BETAS)
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), learning_rate, BETAS)
+    schedules = [
+        torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+        for optimizer in (optimizer_g, optimizer_d)
+    ]
     losses = []
     generator.train()
     discriminator.train()
     for _ in range(epochs):
         for batch in torch.randperm(len(images)).split(batch_size):
             gray, real = representation.encode(images[batch])
-            losses.append(gan_step(generator, discriminator, *optimizers, gray, real, lambda_l1))
+            losses.append(gan_step(generator, discriminator, optimizer_g, optimizer_d, gray, real, lambda_l1))
             for schedule in schedules:
                 schedule.step()
     generator.eval()
