@@ -68,6 +68,24 @@ class CloseUps(ToyWorld):
         """Return how often each possible color was given, ``(K,)`` with sum 1; see `choices`."""
         return torch.bincount(self.choices(rgb)[0], minlength=len(self.palette)) / len(self)
 
+    def realism(self, rgb: Tensor) -> dict[str, float]:
+        """Return two numbers that are 0 for a perfect sampler, but for the luck of the draw.
+
+        The median distance of the things to the nearest possible color, of 255; and the total variation between the
+        frequencies of colors and their odds.
+
+        Args:
+            rgb: ``(N, 3, H, W)`` in [0, 1].
+        """
+        distance = float(self.choices(rgb)[1].median())
+        return {"distance, of 255": distance, "total variation": total_variation(self.frequencies(rgb), self.odds)}
+
+    def most_likely(self) -> Tensor:
+        """Return the pictures with the likeliest of its possible colors in each pixel: rgb in [0, 1]."""
+        colors, probability = self.posterior()  # (N, K, 3, H, W), (N, K, H, W)
+        best = probability.argmax(dim=1)[:, None, None].expand(-1, 1, 3, -1, -1)
+        return to_float(colors.gather(1, best)[:, 0])
+
     def draw(self, seed: int = 0) -> Tensor:
         """Return the pictures with colors drawn anew, see `draw_colors`."""
         return draw_colors(self, seed)

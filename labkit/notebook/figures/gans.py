@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from labkit import color, plots, widgets
 from labkit.data.close_ups import CloseUps, draw_colors
 from labkit.data.toyworld import ToyWorld
+from labkit.models import PatchGAN
 from labkit.plots.theme import FAINT, INK, MARKERS, style
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ BLUR = 0.1  # standard deviation: what a discriminator cannot tell apart, in the
 FLOOR = 0.005  # a density that is never quite 0
 
 
-def opening(scene: ToyWorld, count: int = 14) -> None:
+def opening(scene: ToyWorld, count: int = 10) -> None:
     """Show one gray scene and several of its possible colors.
 
     Args:
@@ -234,7 +235,7 @@ def tradeoff(points: Mapping[str, tuple[float, float]], line: Sequence[tuple[flo
         axes.plot(*zip(*line, strict=True), "-", color=FAINT, linewidth=3, label="from the mean to a draw", zorder=1)
         for n, (name, (x, y)) in enumerate(points.items()):
             axes.plot(x, y, MARKERS[n % len(MARKERS)], color=plots.PALETTE[n % len(plots.PALETTE)], markersize=8)
-            axes.annotate(name, (x, y), (7, 5), textcoords="offset points", size=8.5)
+            axes.annotate(name, (x, y), (7, 5 if n % 2 else -12), textcoords="offset points", size=8.5)
         axes.axvline(2, color=FAINT, linestyle=":")
         axes.set(
             xlabel="MSE / lowest possible MSE (1: the mean; 2: a draw)",
@@ -252,36 +253,38 @@ def tradeoff(points: Mapping[str, tuple[float, float]], line: Sequence[tuple[flo
     )
 
 
-def seen(picture: Tensor, discriminators: Mapping[str, nn.Module], gray: Tensor, colors: Tensor) -> None:
+def seen(picture: Tensor, discriminators: Mapping[int, PatchGAN], gray: Tensor, colors: Tensor) -> None:
     """Draw which pixels one score in the middle depends on, by the size of its gradient, in evaluation and in training.
 
     Args:
         picture: the image in color, (3, H, W) in [0, 1].
-        discriminators: label -> a PatchGAN.
+        discriminators: number of layers -> a PatchGAN.
         gray: a batch (N, 1, H, W) whose first image is ``picture``.
         colors: its colors (N, C, H, W).
     """
     figure, panels = plots.subplots(2, len(discriminators), height=4.6, width=6.4)
     told = []
     with style():
-        for column, (label, discriminator) in enumerate(discriminators.items()):
+        for column, (layers, discriminator) in enumerate(discriminators.items()):
+            field = discriminator.receptive_field
+            label = f"{layers} layer{'s' * (layers > 1)}, {field}x{field}"
             for row, training in enumerate((False, True)):
                 gradient = gradient_of_a_score(discriminator, gray, colors, training)[0]
-                bright = (gradient / gradient.max()).sqrt()  # small ones, too, can be seen
+                bright = (gradient / gradient.max()) ** 0.25  # small ones, too, can be seen
                 axes = panels[row, column]
-                axes.imshow((picture.mean(dim=0) * 0.35).numpy(), cmap="gray", vmin=0, vmax=1)
+                axes.imshow((picture.mean(dim=0) * 0.7).numpy(), cmap="gray", vmin=0, vmax=1)
                 axes.imshow(
-                    bright.numpy(), cmap="inferno", alpha=0.25 + 0.75 * (bright > 0.002).float().numpy(), vmin=0, vmax=1
+                    bright.numpy(), cmap="inferno", alpha=0.25 + 0.75 * (bright > 0.02).float().numpy(), vmin=0, vmax=1
                 )
                 axes.set(xticks=[], yticks=[])
                 axes.set_title(label if row == 0 else "")
                 axes.set_ylabel("evaluation mode" if not training else "training mode") if column == 0 else None
-                told.append(f"{label}, {'training' if training else 'evaluation'}: {int((bright > 0.002).sum())}")
+                told.append(f"{label}, {'training' if training else 'evaluation'}: {int((bright > 0.02).sum())}")
     plots.show(
         figure,
         alt=f"The pixels of a {picture.shape[-1]}x{picture.shape[-2]} picture that one score in the middle depends on, "
         f"brighter for a larger gradient. Numbers of pixels: {'; '.join(told)}.",
-        caption="The gradient of one score on the input, its square root (bright: large).",
+        caption="The gradient of one score on the input, its fourth root (bright: large).",
     )
 
 
