@@ -730,7 +730,9 @@ REPRESENTATION = Exercise(
     judge=judge_space,
     wrong=(
         Wrong("bytes", _Bytes, "the images are bytes, 0 to 255: make them floats first, color.to_float(rgb)"),
-        Wrong("not divided", _NotDivided, "divide the channels by their ranges: a network trains best on numbers near 1"),
+        Wrong(
+            "not divided", _NotDivided, "divide the channels by their ranges: a network trains best on numbers near 1"
+        ),
         Wrong("gray not divided", _GrayNotDivided, "gray is divided by its range, too: the network is given 0 to 1"),
         Wrong(
             "gray is predicted",
@@ -741,7 +743,9 @@ REPRESENTATION = Exercise(
         Wrong("summed", _Summed, "this is the sum of the squares: take their mean, or the batch size decides the step"),
         Wrong("absolute", _Absolute, "this is the mean absolute error: square the differences"),
         Wrong("signed", _Signed, "signed errors cancel: square each difference before you average"),
-        Wrong("not multiplied", _NotMultiplied, "to_rgb: multiply by the ranges before from_space: split divided by them"),
+        Wrong(
+            "not multiplied", _NotMultiplied, "to_rgb: multiply by the ranges before from_space: split divided by them"
+        ),
         Wrong("clipped", _Clipped, "clipping changes the luma that was given: scale_to_gamut keeps it"),
         Wrong("left outside", _Unlimited, "a prediction may leave the gamut: scale_to_gamut comes last"),
     ),
@@ -789,7 +793,7 @@ def train_in_space(answer: Any, inputs: Mapping[str, Any]) -> Any:
 
 
 def judge_training(inputs: Mapping[str, Any], output: Any) -> Verdict:
-    """The luma is the given one, and the skill reaches a floor and not more than is possible."""
+    """Judge luma, which must be the given one, and skill, which must reach a floor and not pass what is possible."""
     _, test = _scenes(inputs["seed"])
     rgb = as_tensor(output)
     if rgb is None or rgb.shape != test.images.shape:

@@ -52,7 +52,11 @@ figures.same_gray(own.image)
 predict(
     "02-coarse",
     "We average 8 x 8 pixels, once of luma (one number a pixel) and once of chroma (two). Which copy looks worse?",
-    ["the one with coarse chroma: it lost twice as many numbers", "the one with coarse luma", "both alike"],
+    [
+        "the one with coarse chroma: it lost twice as many numbers",
+        "the one with coarse luma",
+        "both alike",
+    ],
 )
 
 # %%
@@ -155,7 +159,9 @@ check("02-lab-to-rgb", lab_to_rgb)
 
 # %%
 to_light = lab.built(srgb_to_linear, otherwise=color.srgb_to_linear)
-to_lab = lab.built(linear_to_lab, otherwise=lambda light: color.xyz_to_lab(color.linear_to_xyz(light)))
+to_lab = lab.built(
+    linear_to_lab, otherwise=lambda light: color.xyz_to_lab(color.linear_to_xyz(light))
+)
 from_lab = lab.built(lab_to_rgb, otherwise=color.lab_to_rgb)
 
 
@@ -165,10 +171,16 @@ def rgb_to_lab(rgb):
 
 
 rgb = figures.reduced(own.image)  # (3, H, W) in 0..1
-of_skimage = torch.from_numpy(rgb2lab(rgb.permute(1, 2, 0).double().numpy())).permute(2, 0, 1)
+of_skimage = torch.from_numpy(rgb2lab(rgb.permute(1, 2, 0).double().numpy())).permute(
+    2, 0, 1
+)
 there_and_back = from_lab.piece(rgb_to_lab(rgb))
-print(f"largest difference from scikit-image: {float((rgb_to_lab(rgb) - of_skimage).abs().max()):.4f}")
-print(f"largest error of the round trip:      {float((there_and_back - rgb).abs().max()):.6f}")
+print(
+    f"largest difference from scikit-image: {float((rgb_to_lab(rgb) - of_skimage).abs().max()):.4f}"
+)
+print(
+    f"largest error of the round trip:      {float((there_and_back - rgb).abs().max()):.6f}"
+)
 figures.taken_apart(own.image, rgb_to_lab, from_lab.piece)
 
 # %% [markdown]
@@ -187,7 +199,7 @@ figures.taken_apart(own.image, rgb_to_lab, from_lab.piece)
 #
 # YUV is a straight map: all colors of one luma form a plane in the RGB cube, with gray in it. A network may predict any U and
 # V. Not all of them exist: only where the plane cuts the cube. That part is the **gamut** at this luma. The usual
-# remedy is to clip each channel to 0..1. Let us take a photograph and make its chroma two and a half times too strong.
+# remedy is to clip each channel to 0..1. Let us take a photograph and make its chroma four times too strong.
 
 # %%
 predict(
@@ -214,6 +226,7 @@ predict(
 # A channel with $c > 0$ has room $1 - Y$, one with $c < 0$ has room $Y$. Each pixel has its own $s$. You may use `color.luma`. Let
 # a luma outside 0..1 count as 0 or 1.
 
+
 # %% exercise="02-rgb-to-yuv"
 def rgb_to_yuv(rgb):
     """Code values in 0..1 -> Y, U, V, (..., 3, H, W)."""
@@ -239,7 +252,9 @@ def scale_to_gamut(rgb):
     gray = color.luma(rgb).clamp(0, 1)  # (..., 1, H, W)
     chroma = rgb - gray
     room = torch.where(chroma > 0, 1 - gray, gray)
-    scale = (room / chroma.abs().clamp(min=1e-9)).amin(dim=-3, keepdim=True)  # the tightest channel
+    scale = (room / chroma.abs().clamp(min=1e-9)).amin(
+        dim=-3, keepdim=True
+    )  # the tightest channel
     return gray + scale.clamp(max=1) * chroma
     ### END SOLUTION
 
@@ -255,9 +270,9 @@ from_yuv = lab.built(yuv_to_rgb, otherwise=color.yuv_to_rgb)
 to_gamut = lab.built(scale_to_gamut, otherwise=color.scale_to_gamut)
 
 gray = color.luma(rgb)
-too_strong = gray + 2.5 * (rgb - gray)
+too_strong = gray + 4 * (rgb - gray)
 clipped, scaled = too_strong.clamp(0, 1), to_gamut.piece(too_strong)
-figures.clipping(rgb, clipped, scaled)
+figures.clipping(gray, clipped, scaled, factor=4)
 outside = float(((too_strong < 0) | (too_strong > 1)).any(dim=0).float().mean())
 print(f"{100 * outside:.0f} % of the pixels had left the gamut; {to_gamut.label}")
 
@@ -277,7 +292,9 @@ predict(
 )
 
 # %%
-figures.drag_gamut(from_lab.piece, from_yuv.piece)  # your functions draw it: drag the slider
+figures.drag_gamut(
+    from_lab.piece, from_yuv.piece
+)  # your functions draw it: drag the slider
 
 # %% [markdown] answer=true
 # **(b).** Pure yellow is red plus green: its luma is $.299 + .587 = .886$. Pure blue has .114. Each pure color exists at *one* luma, a
@@ -295,32 +312,42 @@ figures.drag_gamut(from_lab.piece, from_yuv.piece)  # your functions draw it: dr
 predict(
     "02-lightness",
     "What is the L* of four saturated colors of equal luma?",
-    ["equal as well", "equal within one unit of a hundred", "more than ten units of a hundred apart"],
+    [
+        "equal as well",
+        "equal within one unit of a hundred",
+        "more than ten units of a hundred apart",
+    ],
 )
 
 # %%
 REC601, REC709 = torch.tensor(color.LUMA_WEIGHTS), torch.tensor([0.2126, 0.7152, 0.0722])
+
+
+def lightness_of(light):
+    """L* of an amount of light."""
+    return round(116 * float(light) ** (1 / 3) - 16, 1)
+
+
 rows = []
 for chip in torch.tensor(material("balloon").colors) / 255:  # (3,), code values
-    light = color.srgb_to_linear(chip)
-    as_lightness = [116 * float(weights @ light) ** (1 / 3) - 16 for weights in (REC601, REC709)]
-    rows.append(
-        {
-            "R, G, B": ", ".join(f"{255 * float(c):.0f}" for c in chip),
-            "code values, 601 (luma)": round(100 * float(REC601 @ chip), 1),
-            "code values, 709": round(100 * float(REC709 @ chip), 1),
-            "light, 601": round(as_lightness[0], 1),
-            "light, 709 (L*)": round(as_lightness[1], 1),
-        }
-    )
-lab.table(rows, "Four colors of one luma, in percent; the cube root is taken where it is light", key="grays")
+    row = {"R, G, B": ", ".join(f"{255 * float(c):.0f}" for c in chip)}
+    for name, weights in {"601": REC601, "709": REC709}.items():
+        row[f"sum of code values, {name}"] = lightness_of(color.srgb_to_linear(weights @ chip))
+        row[f"sum of light, {name}"] = lightness_of(weights @ color.srgb_to_linear(chip))
+    rows.append(row)
+lab.table(
+    rows,
+    "Four grays of each color, as L*: the first column is luma, the last is the color's own L*",
+    key="grays",
+)
 world = load("toyworld", "test", limit=lab.choose(test=50, quick=300, course=1000))
 figures.two_grays(world.images[24])
 
 # %% [markdown] answer=true
-# **(c).** The green balloon is more than ten units lighter than the red one. Why? Luma sums code values and $L^*$ sums light, but that is
-# the smaller part: read the third column against the last. The larger part is the **weights**. Rec. 601 was made for the
-# primaries of old television sets; sRGB screens have those of Rec. 709, whose green is more of the light.
+# **(c).** The green balloon is eleven units lighter than the red one. Why? Luma sums code values and $L^*$ sums light; but with the
+# weights of Rec. 601 the sums of light of these two are equal within one unit, too. What separates them is the **weights**. Rec. 601 was
+# made for the primaries of old television sets; sRGB screens have those of Rec. 709, whose green is more of the light. Luma puts the
+# weights of the one on the primaries of the other.
 #
 # For a photograph that is a convention. For an experiment it is not: toyworld hides the color of its balls behind equal luma, and a
 # network that is given $L^*$ sees through it.
@@ -344,8 +371,14 @@ predict(
 w = REC601.double()
 direction = w / w.dot(w)  # of luma 1
 angle = math.degrees(math.acos(direction.sum() / (direction.norm() * math.sqrt(3))))
-print("w / (w.w) =", [round(x, 3) for x in direction.tolist()], f"with luma {w.dot(direction):.3f}")
-print(f"{angle:.1f} degrees from the gray axis; outside the gamut above luma {1 / direction.max():.3f}")
+print(
+    "w / (w.w) =",
+    [round(x, 3) for x in direction.tolist()],
+    f"with luma {w.dot(direction):.3f}",
+)
+print(
+    f"{angle:.1f} degrees from the gray axis; outside the gamut above luma {1 / direction.max():.3f}"
+)
 
 # %%
 printed = gray * direction.float().view(3, 1, 1)
@@ -451,15 +484,22 @@ coordinates = {
     "a, b": lambda image: rgb_to_lab(image)[:, 1:],
     "a, b, divided by 110": your_lab.target,
 }
-losses = {name: float((view(best_picture) - view(truth)).square().mean()) for name, view in coordinates.items()}
+losses = {
+    name: float((view(best_picture) - view(truth)).square().mean())
+    for name, view in coordinates.items()
+}
 figures.one_picture(losses)
 
 # %%
 # NBVAL_CHECK_OUTPUT
 unit = torch.eye(3).view(3, 3, 1, 1)  # of Y, U and V
-back = torch.stack([color.yuv_to_rgb(unit[k]).flatten() for k in (1, 2)], dim=1).double()  # (3, 2)
+back = torch.stack(
+    [color.yuv_to_rgb(unit[k]).flatten() for k in (1, 2)], dim=1
+).double()  # (3, 2)
 extremes = torch.linalg.eigvalsh(back.T @ back) / 3
-print(f"MSE in U, V = {0.5 / extremes[1]:.2f} to {0.5 / extremes[0]:.2f} times the MSE in R, G, B")
+print(
+    f"MSE in U, V = {0.5 / extremes[1]:.2f} to {0.5 / extremes[0]:.2f} times the MSE in R, G, B"
+)
 
 # %% [markdown] answer=true
 # **(b).** For *any* prediction that keeps the luma the loss in U, V is lower, never more than .93 of the RGB loss: from U and V an error
@@ -484,11 +524,21 @@ print(f"MSE in U, V = {0.5 / extremes[1]:.2f} to {0.5 / extremes[0]:.2f} times t
 predict(
     "02-five-networks",
     "On toyworld, which network comes below the MSE of a perfect network that is given luma?",
-    ["none can", "the one with the lowest loss of its own", "LAB from L*", "luma-chroma: its basis is orthonormal"],
+    [
+        "none can",
+        "the one with the lowest loss of its own",
+        "LAB from L*",
+        "luma-chroma: its basis is orthonormal",
+    ],
 )
 
 # %%
-train = load(lab.dataset, "train", limit=lab.choose(test=64, quick=1000, course=20_000, gpu=45_000), seed=seed)
+train = load(
+    lab.dataset,
+    "train",
+    limit=lab.choose(test=64, quick=1000, course=20_000, gpu=45_000),
+    seed=seed,
+)
 test = world
 if lab.dataset != "toyworld":
     test = load(lab.dataset, "test", limit=lab.choose(test=50, quick=300, course=2000))
@@ -508,7 +558,12 @@ def trained(representation):
     """The same network, trained on the same images, in one space."""
     small = {"max_width": 32, "convolutions": 1} if width <= 16 else {}
     model = Colorizer(representation, "unet", width=width, seed=seed, **small)
-    model.fit(train.images, epochs=lab.choose(test=1, quick=4, course=8, gpu=20), batch_size=16, seed=seed)
+    model.fit(
+        train.images,
+        epochs=lab.choose(test=1, quick=4, course=8, gpu=20),
+        batch_size=16,
+        seed=seed,
+    )
     return model
 
 
@@ -526,27 +581,48 @@ luma_error = color.luma(test.images) - color.luma(in_rgb)  # (N, 1, H, W)
 put_back = to_gamut.piece(in_rgb + luma_error * direction.float().view(3, 1, 1))
 scores["RGB, luma put back"] = metrics.score_with_gray(put_back, test.images)
 saved = float(luma_error.square().mean()) / float(w.dot(w)) / 3  # of MSE, by Pythagoras
-lab.record(rms_luma_error_of_rgb=float(luma_error.square().mean().sqrt()), mse_saved_by_the_step=saved)
+lab.record(
+    rms_luma_error_of_rgb=float(luma_error.square().mean().sqrt()),
+    mse_saved_by_the_step=saved,
+)
 
 # %%
 levels = {"gray": scores["RGB"]["gray"]["mse"]}
 rows = [{"model": "gray (nothing predicted)", **scores["RGB"]["gray"]}]
-rows += [{"model": name, "own loss": own_losses.get(name), **score} for name, score in scores.items()]
+rows += [
+    {"model": name, "own loss": own_losses.get(name), **score}
+    for name, score in scores.items()
+]
 if lab.dataset == "toyworld":
     limits = best_scores(test)
     levels["best possible from luma"] = limits["mse_realized"]
-    rows.append({"model": "best possible from luma", "mse": levels["best possible from luma"], "skill": limits["skill"]})
-columns = {"own loss": "own loss", "RGB MSE": "mse", "skill": "skill", "PSNR, dB": "psnr_mean"}
+    rows.append(
+        {
+            "model": "best possible from luma",
+            "mse": levels["best possible from luma"],
+            "skill": limits["skill"],
+        }
+    )
+columns = {
+    "own loss": "own loss",
+    "RGB MSE": "mse",
+    "skill": "skill",
+    "PSNR, dB": "psnr_mean",
+}
 lab.table(
-    [{"model": row["model"]} | {title: row.get(key) for title, key in columns.items()} for row in rows],
+    [
+        {"model": row["model"]} | {title: row.get(key) for title, key in columns.items()}
+        for row in rows
+    ],
     f"One U-Net in five spaces: {len(train):,} images of {lab.dataset}, judged on {len(test):,} test images",
     key="spaces",
 )
 figures.five_networks(own_losses, {name: scores[name]["mse"] for name in spaces}, levels)
 
 # %%
-some = test.images[[24, 15, 37, 43]]
-figures.pictures(color.luma(some), {name: model(some) for name, model in colorizers.items()}, color.to_float(some))
+some = test.images[[24, 15, 43]]
+shown = {name: model(some) for name, model in colorizers.items() if name not in ("YUV", "luma-chroma")}
+figures.pictures(color.luma(some), shown, color.to_float(some))
 
 # %% [markdown] answer=true
 # **(c).** *LAB from $L^*$* comes below the limit. It did not colorize better: it was *given more*. Colors of equal luma differ in $L^*$
@@ -577,7 +653,9 @@ lab.table(
 )
 photos = color.to_float(load("photos", "test", size=96).images)
 nothing = metrics.score(metrics.gray_prediction(photos), photos)
-print(f"gray, five photographs at 96 pixels: {nothing['psnr_mean']:.1f} dB; published for U-Net RGB: 13.5 dB")
+print(
+    f"gray, five photographs at 96 pixels: {nothing['psnr_mean']:.1f} dB; published for U-Net RGB: 13.5 dB"
+)
 
 # %% [markdown] answer=true
 # Chroma over a kept luma beats RGB: **supported**, and by how much is the news. Zhuang's two losses are in two units (section 6) and cannot show it. LAB,
@@ -595,15 +673,21 @@ print(f"gray, five photographs at 96 pixels: {nothing['psnr_mean']:.1f} dB; publ
 # profile: luma-chroma; run the cell to see both. Then put yours in place of `your_yuv`'s.
 
 # %%
-validation = load(lab.dataset, "validation", limit=lab.choose(test=50, quick=300, course=1000), seed=seed)
+validation = load(
+    lab.dataset, "validation", limit=lab.choose(test=50, quick=300, course=1000), seed=seed
+)
 for name in ("luma-chroma", f"YUV, {space.label}"):
-    print(f"{name}: skill {colorizers[name].score(validation.images)['skill']:.4f} on validation images")
+    print(
+        f"{name}: skill {colorizers[name].score(validation.images)['skill']:.4f} on validation images"
+    )
 
 # %% [markdown]
 # And your photograph, by the network in your space. It has seen nothing but its training images; the starter has seen photographs.
 
 # %%
-show_on(own.image, {"yours": colorizers[f"YUV, {space.label}"], "starter": Colorizer.starter()})
+show_on(
+    own.image, {"yours": colorizers[f"YUV, {space.label}"], "starter": Colorizer.starter()}
+)
 
 # %% [markdown]
 # ## What to remember

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Convert = Callable[[Tensor], Tensor]
 
+PIXEL_ART = 32 / 140 / 1.25  # scale at which one pixel of a 32 x 32 image is one pixel of the stored figure
 TILE = 200  # pixels: longer side of a photograph drawn small
 REACH_AB, REACH_UV = 115.0, 0.66  # half the side of a slice through the gamut
 LEVELS = tuple(range(5, 100, 5))  # lightness, and luma in percent
@@ -44,9 +45,11 @@ def same_gray(image: Tensor) -> None:
     apart = max(float((color.luma(tile) - luma).abs().max()) for tile in tiles)
     gray = luma.expand(3, -1, -1)
     plots.show(
-        plots.image_grid({"": tiles[:3], " ": [tiles[7], gray, tiles[3]], "  ": [tiles[6], tiles[5], tiles[4]]}, scale=2),
-        alt="One photograph nine times, three by three. In the middle it is gray. Around it stand eight copies in other "
-        f"colors, each turned by 45 degrees of hue against its neighbor. Their luma differs by at most {apart:.1g}.",
+        plots.image_grid(
+            {"": tiles[:3], " ": [tiles[7], gray, tiles[3]], "  ": [tiles[6], tiles[5], tiles[4]]}, scale=2
+        ),
+        alt="One photograph nine times, three by three. In the middle it is gray. Around it stand eight copies in "
+        f"other colors, each turned by 45 degrees of hue against its neighbor. Their luma differs by at most {apart:.1g}.",
         caption="Eight photographs with one gray image, the one in the middle. Nothing in it says which is right.",
     )
 
@@ -89,8 +92,8 @@ def ramps() -> None:
     codes = [", ".join(f"{255 * float(code):.0f}" for code in row) for row in rows.values()]
     plots.show(
         figure,
-        alt=f"Two ramps of eleven steps from black to white. Equal steps of code value: {codes[0]}. Equal steps of light "
-        f"have the code values {codes[1]}.",
+        alt=f"Two ramps of eleven steps from black to white. Equal steps of code value: {codes[0]}. Equal steps of "
+        f"light have the code values {codes[1]}.",
         caption="Steps that look even are not even in light.",
     )
 
@@ -107,11 +110,13 @@ def taken_apart(image: Tensor, to_lab: Convert, from_lab: Convert) -> None:
         "R, G, B": [channel.expand(3, -1, -1) for channel in rgb.split(1)],
         "L, a, b": [gray, *(from_lab(picture).clamp(0, 1) for picture in alone)],
     }
-    ranges = "; ".join(f"{name} {float(x.min()):.0f} to {float(x.max()):.0f}" for name, x in zip("Lab", lab, strict=True))
+    ranges = "; ".join(
+        f"{name} {float(x.min()):.0f} to {float(x.max()):.0f}" for name, x in zip("Lab", lab, strict=True)
+    )
     plots.show(
         plots.image_grid(rows, scale=1.7),
-        alt="A photograph taken apart in two rows: R, G and B as three gray images, and L as a gray image beside a and b "
-        f"as colors of equal lightness. The channels run over: {ranges}.",
+        alt="A photograph taken apart in two rows: R, G and B as three gray images, and L as a gray image beside a and "
+        f"b as colors of equal lightness. The channels run over: {ranges}.",
         caption="Three channels of RGB, and three of LAB. a runs from green to red, b from blue to yellow.",
     )
 
@@ -121,7 +126,9 @@ def taken_apart(image: Tensor, to_lab: Convert, from_lab: Convert) -> None:
 
 def drag_gamut(lab_to_rgb: Convert, yuv_to_rgb: Convert) -> None:
     """Show all displayable colors of one lightness over a, b and of one luma over U, V, with a slider for both."""
-    slices = {level: (_slice(lab_to_rgb, level, REACH_AB), _slice(yuv_to_rgb, level / 100, REACH_UV)) for level in LEVELS}
+    slices = {
+        level: (_slice(lab_to_rgb, level, REACH_AB), _slice(yuv_to_rgb, level / 100, REACH_UV)) for level in LEVELS
+    }
     outlines = [
         torch.stack([_slice(to_rgb, level / unit, reach)[1] for level in range(1, 100)]).any(dim=0)
         for to_rgb, unit, reach in ((lab_to_rgb, 1, REACH_AB), (yuv_to_rgb, 100, REACH_UV))
@@ -181,19 +188,21 @@ def _extent(inside: Tensor, reach: float) -> list[str]:
 # --------------------------------------------------------------------------------------- clipping, grays, zero chroma
 
 
-def clipping(true: Tensor, clipped: Tensor, scaled: Tensor) -> None:
-    """Show two ways back into the gamut, (3, H, W) each, and the error of luma that each makes."""
-    figure, panels = plots.subplots(2, 2, height=5.0 * min(1.0, 1.1 * true.shape[1] / true.shape[2]))
-    lost = [(color.luma(image) - color.luma(true))[0] for image in (clipped, scaled)]
-    for column, (name, image, error) in enumerate(zip(("clipped", "scaled to the gamut"), (clipped, scaled), lost, strict=True)):
-        panels[0, column].imshow(image.permute(1, 2, 0).clamp(0, 1))
-        panels[0, column].set_title(f"chroma x 2.5, {name}")
-        drawn = panels[1, column].imshow(error, cmap="PuOr_r", vmin=-0.25, vmax=0.25)
-        panels[1, column].set_title("luma minus the luma that was given")
-        for panel in panels[:, column]:
-            panel.set(xticks=[], yticks=[])
-    figure.colorbar(drawn, ax=panels[1, :], shrink=0.9)
+def clipping(given: Tensor, clipped: Tensor, scaled: Tensor, factor: float) -> None:
+    """Show two ways back into the gamut, (3, H, W) each, and the errors against the luma (1, H, W) that was given."""
+    ways = {"clipped": clipped, "scaled to the gamut": scaled}
+    lost = [(color.luma(image) - given)[0] for image in ways.values()]
     worst = [float(error.abs().max()) for error in lost]
+    with plots.style():
+        figure, panels = plots.subplots(2, 2, height=min(6.0, 6.8 * given.shape[1] / given.shape[2]))
+        for column, ((name, image), error) in enumerate(zip(ways.items(), lost, strict=True)):
+            panels[0, column].imshow(image.permute(1, 2, 0).clamp(0, 1))
+            panels[0, column].set_title(f"chroma x {factor:g}, {name}")
+            drawn = panels[1, column].imshow(error, cmap="PuOr_r", vmin=-max(worst), vmax=max(worst))
+            panels[1, column].set_title("luma minus the luma that was given")
+        for panel in panels.flat:
+            panel.set(xticks=[], yticks=[])
+        figure.colorbar(drawn, ax=panels, shrink=0.45, anchor=(0, 0.03))
     plots.show(
         figure,
         alt=f"Two copies of a photograph with exaggerated color, and below each a map of its error of luma: up to "
@@ -207,7 +216,9 @@ def two_grays(scene: Tensor) -> None:
     rgb = color.to_float(scene)
     luma, lightness = color.luma(rgb), color.lightness(rgb) / 100
     plots.show(
-        plots.image_grid({"": [rgb, luma, lightness]}, columns=["color", "luma", "L* / 100"], scale=128 / 140 / 1.25 * 2),
+        plots.image_grid(
+            {"": [rgb, luma, lightness]}, columns=["color", "luma", "L* / 100"], scale=10 * PIXEL_ART
+        ),
         alt="A toyworld scene in color, as luma and as L*. The two gray images differ by up to "
         f"{float((luma - lightness).abs().max()):.2f} of the range from black to white.",
         caption="Two gray images of one scene.",
@@ -215,7 +226,7 @@ def two_grays(scene: Tensor) -> None:
 
 
 def zero_chroma(image: Tensor, printed: Tensor, corrected: Tensor, direction: Tensor) -> None:
-    """Show where two formulas put zero chroma: a sketch of the planes of equal luma, and a photograph without chroma."""
+    """Show where two formulas put zero chroma: planes of equal luma, and a photograph without chroma."""
     figure, (left, middle, right) = plots.subplots(1, 3, height=2.7, gridspec_kw={"width_ratios": [1.15, 1, 1]})
     _sketch_planes(left, direction.float())
     for panel, picture, title in ((middle, printed, "as printed"), (right, corrected, "starting from gray")):
@@ -226,9 +237,9 @@ def zero_chroma(image: Tensor, printed: Tensor, corrected: Tensor, direction: Te
     plots.show(
         figure,
         alt="Left: a sketch with the gray axis upright; dashed lines of equal luma slope from it to a point on the "
-        f"direction of w. Then a photograph of {image.shape[-1]} x {image.shape[-2]} pixels without chroma: as printed, "
-        f"with the mean R, G, B {means[0]}; starting from gray, with {means[1]}.",
-        caption="Both ends of a dashed line have the same luma. The paper walks along w, at right angles to these lines.",
+        f"direction of w. Then a photograph of {image.shape[-1]} x {image.shape[-2]} pixels without chroma: as "
+        f"printed, with the mean R, G, B {means[0]}; starting from gray, with {means[1]}.",
+        caption="Both ends of a dashed line have the same luma. The paper walks along w, at right angles to them.",
     )
 
 
@@ -254,7 +265,9 @@ def _sketch_planes(panel: Axes, direction: Tensor) -> None:
 def one_picture(losses: Mapping[str, float]) -> None:
     """Show the MSE of one picture in several systems of coordinates."""
     plots.show(
-        plots.bars(losses, xlabel="MSE of one and the same picture (logarithmic)", log=True, highlight=[next(iter(losses))]),
+        plots.bars(
+            losses, xlabel="MSE of one and the same picture (logarithmic)", log=True, highlight=[next(iter(losses))]
+        ),
         alt="Bars on a logarithmic axis: " + "; ".join(f"{name}: {value:.3g}" for name, value in losses.items()) + ".",
         caption="The same prediction and the same truth in other coordinates.",
     )
@@ -285,18 +298,23 @@ def five_networks(own: Mapping[str, float], mse: Mapping[str, float], levels: Ma
 def _bars(panel: Axes, names: Sequence[str], values: Mapping[str, float], fill: str) -> None:
     for place, name in enumerate(names):
         panel.barh(place, values[name], height=0.66, color=fill)
-        panel.annotate(f"{values[name]:.4f}", (values[name], place), (-4, 0), textcoords="offset points", ha="right",
+        panel.annotate(f"{values[name]:.4f}", (0, place), (4, 0), textcoords="offset points", ha="left",
                        va="center", size=8.5, color="white" if fill == plots.PALETTE[0] else plots.INK)  # fmt: skip
     panel.invert_yaxis()
     panel.tick_params(axis="y", length=0)
 
 
 def pictures(luma: Tensor, predicted: Mapping[str, Tensor], true: Tensor) -> None:
-    """Show scenes (N, 3, H, W) in gray, as each network predicts them, and as they are."""
+    """Show scenes (N, 3, H, W), one a row: gray, as each network predicts them, and as they are."""
     errors = {name: float((rgb.cpu() - true).square().mean()) for name, rgb in predicted.items()}
+    columns = {"luma": luma.expand(-1, 3, -1, -1), **predicted, "true": true}
     plots.show(
-        plots.image_grid({"luma": luma.expand(-1, 3, -1, -1), **predicted, "true": true}, scale=128 / 140 / 1.25),
-        alt=f"{len(true)} test images in rows: luma; the predictions, with MSE "
+        plots.image_grid(
+            {" " * n: [images[n] for images in columns.values()] for n in range(len(true))},
+            columns=list(columns),
+            scale=4 * PIXEL_ART,
+        ),
+        alt=f"{len(true)} test images, one a row, in columns: luma; the predictions, with MSE "
         + ", ".join(f"{name} {value:.4f}" for name, value in errors.items())
         + "; and the true colors.",
         caption="One architecture, the same images, other coordinates.",
