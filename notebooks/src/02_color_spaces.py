@@ -332,7 +332,9 @@ rows = []
 for chip in torch.tensor(material("balloon").colors) / 255:  # (3,), code values
     row = {"R, G, B": ", ".join(f"{255 * float(c):.0f}" for c in chip)}
     for name, weights in {"601": REC601, "709": REC709}.items():
-        row[f"sum of code values, {name}"] = lightness_of(color.srgb_to_linear(weights @ chip))
+        row[f"sum of code values, {name}"] = lightness_of(
+            color.srgb_to_linear(weights @ chip)
+        )
         row[f"sum of light, {name}"] = lightness_of(weights @ color.srgb_to_linear(chip))
     rows.append(row)
 lab.table(
@@ -526,7 +528,7 @@ predict(
     "On toyworld, which network comes below the MSE of a perfect network that is given luma?",
     [
         "none can",
-        "the one with the lowest loss of its own",
+        "RGB: its loss is the MSE itself",
         "LAB from L*",
         "luma-chroma: its basis is orthonormal",
     ],
@@ -621,7 +623,11 @@ figures.five_networks(own_losses, {name: scores[name]["mse"] for name in spaces}
 
 # %%
 some = test.images[[24, 15, 43]]
-shown = {name: model(some) for name, model in colorizers.items() if name not in ("YUV", "luma-chroma")}
+shown = {
+    name: model(some)
+    for name, model in colorizers.items()
+    if name not in ("YUV", "luma-chroma")
+}
 figures.pictures(color.luma(some), shown, color.to_float(some))
 
 # %% [markdown] answer=true
