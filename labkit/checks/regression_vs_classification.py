@@ -93,12 +93,11 @@ NEAREST_BIN = Exercise(
     minutes=4,
     level=3,
     hints=(
-        "All three compare every color with every bin: start from a table of squared distances, one row a color.",
+        "All three compare every color with every bin. Start from a table (P, Q) of squared distances.",
         "colors[:, None] - centers has shape (P, Q, D). k-means: torch.zeros_like(centers).index_add(0, nearest, colors) "
         "adds up the colors of each bin, torch.bincount(nearest, minlength=Q) counts them.",
         "k-means repeats: the nearest bin of each color; the sum and count of each bin; new centers = sum / count "
-        "where 
-        "the count is above 0, else the old ones. Soft: squared.topk(neighbors, dim=1, largest=False), the softmax of "
+        "where the count is above 0, else the old ones. Soft: squared.topk(neighbors, dim=1, largest=False), the softmax of "
         "-squared / (2 sigma^2) over these few, scattered into zeros (P, Q).",
     ),
     asks_for=(
@@ -775,7 +774,7 @@ def train_classifier(answer: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     from labkit.training import fit
 
     torch.manual_seed(inputs["seed"])
-    space = answer(inputs["centers"], 1, 20.0, 0.38)  # hard; a wide Gaussian, or far colors would underflow
+    space = answer(inputs["centers"], 1, 20.0, 0.38)  # a wide Gaussian: far colors would underflow to 0 / 0
     network = make_network("unet", len(inputs["centers"]), width=8, max_width=16, convolutions=1)
     fit(network, space, inputs["images"], epochs=6, batch_size=4, learning_rate=0.02, progress=False, seed=0)
     with torch.no_grad():
@@ -794,7 +793,9 @@ def _judge_training(inputs: Mapping[str, Any], output: Any) -> Verdict:
             False, "the luma that was given is not kept", f"luma is off by up to {lost:.4g}", "luma as given"
         )
     space = Classification(Quantizer(inputs["centers"], "ab", "drawn"), neighbors=1, input_gray="luma")
-    nats = float(cross_entropy(_rows(logits), _Bins(inputs["centers"], sigma=20.0).encoded(space.target(test.images)).double()))
+    nats = float(
+        cross_entropy(_rows(logits), _Bins(inputs["centers"], sigma=20.0).encoded(space.target(test.images)).double())
+    )
     best = toyworld.best_cross_entropy(test, space)["realized"]
     if not nats <= MOST_NATS:
         hint = "it did not learn: the loss must fall when the target's bins become more probable"

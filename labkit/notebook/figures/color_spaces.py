@@ -48,7 +48,7 @@ def same_gray(image: Tensor) -> None:
         plots.image_grid(
             {"": tiles[:3], " ": [tiles[7], gray, tiles[3]], "  ": [tiles[6], tiles[5], tiles[4]]}, scale=2
         ),
-        alt="One photograph nine times, three by three. In the middle it is gray. Around it stand eight copies in "
+        alt="One photograph nine times, three by three. In the middle it is gray. Around it are eight copies in "
         f"other colors, each turned by 45 degrees of hue against its neighbor. Their luma differs by at most {apart:.1g}.",
         caption="Eight photographs with one gray image, the one in the middle. Nothing in it says which is right.",
     )
@@ -216,9 +216,7 @@ def two_grays(scene: Tensor) -> None:
     rgb = color.to_float(scene)
     luma, lightness = color.luma(rgb), color.lightness(rgb) / 100
     plots.show(
-        plots.image_grid(
-            {"": [rgb, luma, lightness]}, columns=["color", "luma", "L* / 100"], scale=10 * PIXEL_ART
-        ),
+        plots.image_grid({"": [rgb, luma, lightness]}, columns=["color", "luma", "L* / 100"], scale=10 * PIXEL_ART),
         alt="A toyworld scene in color, as luma and as L*. The two gray images differ by up to "
         f"{float((luma - lightness).abs().max()):.2f} of the range from black to white.",
         caption="Two gray images of one scene.",
