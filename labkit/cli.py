@@ -187,12 +187,39 @@ def params(lab: Annotated[str, typer.Argument(help="01 or 01_averaging_problem."
 
 
 @app.command()
-def labs() -> None:
-    """List the labs."""
-    from labkit.course.labs import list_labs
+def labs(
+    lab: Annotated[str | None, typer.Argument(help="01 or 01_averaging_problem: lists its exercises.")] = None,
+) -> None:
+    """List the labs: minutes of the core and the extra exercises, predictions; or the exercises of one lab."""
+    from labkit.course.labs import find_lab, list_labs
+    from labkit.course.outline import outline
 
-    rows = [(info.name, info.title, str(info.path)) for info in list_labs()]
-    _print_table("Labs", ["lab", "title", "notebook"], rows)
+    if lab is not None:
+        info = find_lab(lab)
+        asked = outline(info.path).exercises
+        rows = [
+            (
+                one.key,
+                one.first.title,
+                f"{one.first.level} of 5",
+                "core" if one.first.core else "extra",
+                str(one.minutes),
+            )
+            for one in asked
+        ]
+        _print_table(info.name, ["exercise", "title", "difficulty", "kind", "minutes"], rows, numbers=(4,))
+        return
+    table: list[Sequence[str]] = []
+    infos = list_labs()
+    for info in infos:
+        found = outline(info.path)
+        levels = sorted({one.first.level for one in found.exercises})
+        hardest = f"{levels[0]} to {levels[-1]}" if len(levels) > 1 else "".join(map(str, levels))
+        minutes = [str(found.minutes(core)) for core in (True, False)]
+        table.append((info.name, hardest, *minutes, str(len(found.predictions))))
+    columns = ["lab", "difficulty", "core", "extra", "predictions"]
+    _print_table("Labs (minutes of core and extra exercises)", columns, table, numbers=(2, 3, 4))
+    print(f"in {infos[0].path.parent}")
 
 
 def _train(context: typer.Context, **options: Any) -> None:
@@ -215,7 +242,9 @@ def reproduce(
     names: Annotated[
         list[str], typer.Argument(metavar="PAPER|RECIPE|all...", help="See `labkit recipes`; a paper: all of its.")
     ],
-    profile: Annotated[str, typer.Option(help="test, quick, course, gpu or auto.")] = "auto",
+    profile: Annotated[
+        str, typer.Option(help="test, quick, course, gpu or auto; full-cpu: the papers' sizes, hours of a core.")
+    ] = "auto",
     seeds: Annotated[int, typer.Option(min=1, help="How many times each system is trained: seeds 0, 1, ...")] = 3,
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for models, measured rows, tables and the page.")] = Path(
@@ -255,10 +284,18 @@ def recipes(
     measured: Annotated[
         bool, typer.Option("--measured", help="Print docs/results.md, made from data/measured.")
     ] = False,
+    figures: Annotated[Path | None, typer.Option(help="Draw the figures of docs/results.md into this folder.")] = None,
 ) -> None:
     """List the recipes of `labkit reproduce`, or what was measured with them."""
     from labkit.experiments.recipes import RECIPES
 
+    if figures:
+        from labkit.experiments.figures import write_figures
+        from labkit.experiments.results import all_measured
+
+        for path in write_figures(figures, all_measured()):
+            print(path)
+        return
     if measured:
         from labkit.experiments.results import results_page
 
@@ -353,10 +390,17 @@ def start(
     out: Annotated[Path, typer.Option(help="Folder for your copies.")] = Path("work"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again; the old copy is kept beside it.")] = False,
 ) -> None:
-    """Make your own working copy of a lab, which a git pull leaves alone."""
+    """Make your own working copy of a lab, which a git pull leaves alone; or bring it up to a newer release.
+
+    Your answers and your own cells stay, and the copy as it was is kept. What you built is written to mine.py beside
+    it, for the labs that use it.
+    """
     from labkit.course.student import start as start_lab
 
-    print(start_lab(lab, out, fresh))
+    lines: list[str] = []
+    print(start_lab(lab, out, fresh, say=lines.append))
+    for line in lines:
+        print(line)
 
 
 @app.command()
@@ -365,7 +409,7 @@ def check(
     inputs: Annotated[str | None, typer.Option(help="The code on your feedback: the same inputs again.")] = None,
 ) -> None:
     """Say which exercises of a notebook are right, wrong or to be done. Exit status 1 if one is wrong."""
-    from labkit.grading.check import WRONG, check_notebook
+    from labkit.grading.check import WRONG, check_guesses, check_notebook
 
     failures: dict[str, str] = {}
     wrong = False
@@ -379,6 +423,11 @@ def check(
                     print(f"\n{result.id}: {result.message}")
             earned, highest = sum(r.points for r in results), sum(r.max_points for r in results)
             print(f"\nscore by the public checks: {earned} of {highest} points")
+            guesses = check_guesses(notebook)
+            if guesses.asked:
+                print(
+                    f"predictions, for no points: {guesses.right} right of {guesses.made} made ({guesses.asked} asked)"
+                )
             wrong = wrong or any(result.status == WRONG for result in results)
     if failures:
         raise SomeFailed(failures, len(notebooks))

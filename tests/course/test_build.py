@@ -303,7 +303,7 @@ class Doubler:
 
 # %% check="90-double"
 check("90-double", lambda x: Doubler()(x))
-check("90-total", lambda values: values.sum())
+check("90-total", lambda values: Doubler()(values.sum()) / 2)
 
 '''
 
@@ -342,7 +342,7 @@ def test_a_class_keeps_its_signatures_and_both_steps_are_proven(second: Variant)
 
 def test_a_later_step_that_fails_is_refused(second: Variant) -> None:
     with pytest.raises(LabkitError, match=r"check-90-double\): CheckFailed: The sum is not right yet"):
-        build(root=second(("values.sum())", "values.mean())")))
+        build(root=second(("sum()) / 2", "mean()) / 2")))
 
 
 @pytest.mark.parametrize(
