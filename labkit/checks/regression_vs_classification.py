@@ -94,11 +94,11 @@ NEAREST_BIN = Exercise(
     level=3,
     hints=(
         "All three compare every color with every bin. Start from a table (P, Q) of squared distances.",
-        "colors[:, None] - centers has shape (P, Q, D). k-means: torch.zeros_like(centers).index_add(0, nearest, colors) "
-        "adds up the colors of each bin, torch.bincount(nearest, minlength=Q) counts them.",
+        "colors[:, None] - centers has shape (P, Q, D). k-means: torch.zeros_like(centers).index_add(0, nearest, "
+        "colors) adds up the colors of each bin, torch.bincount(nearest, minlength=Q) counts them.",
         "k-means repeats: the nearest bin of each color; the sum and count of each bin; new centers = sum / count "
-        "where the count is above 0, else the old ones. Soft: squared.topk(neighbors, dim=1, largest=False), the softmax of "
-        "-squared / (2 sigma^2) over these few, scattered into zeros (P, Q).",
+        "where the count is above 0, else the old ones. Soft: squared.topk(neighbors, dim=1, largest=False), the "
+        "softmax of -squared / (2 sigma^2) over these few, scattered into zeros (P, Q).",
     ),
     asks_for=(
         "labkit.quantize.Quantizer.nearest",

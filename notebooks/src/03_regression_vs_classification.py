@@ -17,7 +17,7 @@ import torch
 from labkit import color, metrics
 from labkit.checks import check
 from labkit.colorizer import Colorizer
-from labkit.data import load, toyworld
+from labkit.data import toyworld
 from labkit.experiments.claims import claims_of
 from labkit.experiments.measured import measured
 from labkit.notebook import predict
@@ -343,7 +343,7 @@ classifier = lab.built(BinClassifier, otherwise=lambda centers, **options: libra
 torch.set_num_threads(1)  # one thread is the safe choice for batches this small, see lab 01
 
 
-def trained(representation, count=len(scenes)):
+def trained(representation, count):
     """A small U-Net, trained for one pass over the scenes."""
     model = Colorizer(
         representation, "unet", width=16, max_width=32, convolutions=1, seed=lab.seed
@@ -354,9 +354,11 @@ def trained(representation, count=len(scenes)):
     return model
 
 
-models = {classifier.label: trained(classifier.piece(centers, temperature=1.0))}
+models = {
+    classifier.label: trained(classifier.piece(centers, temperature=1.0), len(scenes))
+}
 if classifier.yours:
-    models["library"] = trained(library)
+    models["library"] = trained(library, len(scenes))
 regression = trained(LumaChroma(), len(scenes) // 2)
 
 # %% [markdown]

@@ -49,7 +49,7 @@ def same_gray(image: Tensor) -> None:
             {"": tiles[:3], " ": [tiles[7], gray, tiles[3]], "  ": [tiles[6], tiles[5], tiles[4]]}, scale=2
         ),
         alt="One photograph nine times, three by three. In the middle it is gray. Around it are eight copies in "
-        f"other colors, each turned by 45 degrees of hue against its neighbor. Their luma differs by at most {apart:.1g}.",
+        f"other colors, each turned by 45 degrees against its neighbor. Their luma differs by at most {apart:.1g}.",
         caption="Eight photographs with one gray image, the one in the middle. Nothing in it says which is right.",
     )
 

@@ -168,7 +168,7 @@ def drag_temperature(decode: Callable[[float], Tensor], true: Tensor, start: flo
         now, cold, hot = (scored[t] for t in (temperature, TEMPERATURES[0], TEMPERATURES[-1]))
         return (
             f"Four scenes decoded at temperature {temperature:.2f}: MSE {now['mse']:.4f}, colorfulness "
-            f"{now['colorfulness']:.0f}. From temperature {TEMPERATURES[0]} to {TEMPERATURES[-1]:.0f} the MSE goes from "
+            f"{now['colorfulness']:.0f}. From T = {TEMPERATURES[0]} to {TEMPERATURES[-1]:.0f} the MSE goes from "
             f"{cold['mse']:.4f} to {hot['mse']:.4f}, colorfulness from {cold['colorfulness']:.0f} to "
             f"{hot['colorfulness']:.0f}."
         )
