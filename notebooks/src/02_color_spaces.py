@@ -16,6 +16,7 @@
 import math
 import torch
 from skimage.color import rgb2lab
+from torch.nn import functional as F
 from labkit import color, metrics
 from labkit.checks import check
 from labkit.colorizer import Colorizer
@@ -52,11 +53,7 @@ figures.same_gray(own.image)
 predict(
     "02-coarse",
     "We average 8 x 8 pixels, once of luma (one number a pixel) and once of chroma (two). Which copy looks worse?",
-    [
-        "the one with coarse chroma: it lost twice as many numbers",
-        "the one with coarse luma",
-        "both alike",
-    ],
+    ["the one with coarse chroma", "the one with coarse luma", "both alike"],
 )
 
 # %%
@@ -171,16 +168,10 @@ def rgb_to_lab(rgb):
 
 
 rgb = figures.reduced(own.image)  # (3, H, W) in 0..1
-of_skimage = torch.from_numpy(rgb2lab(rgb.permute(1, 2, 0).double().numpy())).permute(
-    2, 0, 1
-)
-there_and_back = from_lab.piece(rgb_to_lab(rgb))
-print(
-    f"largest difference from scikit-image: {float((rgb_to_lab(rgb) - of_skimage).abs().max()):.4f}"
-)
-print(
-    f"largest error of the round trip:      {float((there_and_back - rgb).abs().max()):.6f}"
-)
+of_skimage = torch.from_numpy(rgb2lab(rgb.movedim(0, -1).double().numpy())).movedim(-1, 0)
+apart, lost = rgb_to_lab(rgb) - of_skimage, from_lab.piece(rgb_to_lab(rgb)) - rgb
+print(f"largest difference from scikit-image: {float(apart.abs().max()):.4f}")
+print(f"largest error of the round trip:      {float(lost.abs().max()):.6f}")
 figures.taken_apart(own.image, rgb_to_lab, from_lab.piece)
 
 # %% [markdown]
@@ -205,11 +196,7 @@ figures.taken_apart(own.image, rgb_to_lab, from_lab.piece)
 predict(
     "02-clipping",
     "What does clipping R, G and B to 0..1 do to the luma that was given?",
-    [
-        "nothing: it only cuts off what cannot be shown",
-        "it changes the luma of all pixels a little",
-        "it changes the luma of the clipped pixels, visibly",
-    ],
+    ["nothing", "it changes it a little everywhere", "it changes it visibly where it cuts"],
 )
 
 # %% [markdown]
@@ -273,8 +260,8 @@ gray = color.luma(rgb)
 too_strong = gray + 4 * (rgb - gray)
 clipped, scaled = too_strong.clamp(0, 1), to_gamut.piece(too_strong)
 figures.clipping(gray, clipped, scaled, factor=4)
-outside = float(((too_strong < 0) | (too_strong > 1)).any(dim=0).float().mean())
-print(f"{100 * outside:.0f} % of the pixels had left the gamut; {to_gamut.label}")
+outside = ((too_strong < 0) | (too_strong > 1)).any(dim=0).float().mean()
+print(f"{100 * float(outside):.0f} % of the pixels had left the gamut; {to_gamut.label}")
 
 # %% [markdown] answer=true
 # **(c).** A clipped channel takes its part of the luma with it: shading that was in the gray image is gone. On the way to gray luma does not
@@ -284,11 +271,7 @@ print(f"{100 * outside:.0f} % of the pixels had left the gamut; {to_gamut.label}
 predict(
     "02-strongest",
     "At which luma is the strongest yellow, and at which the strongest blue?",
-    [
-        "both near 0.5, in the middle",
-        "yellow near 0.9, blue near 0.1",
-        "yellow near 0.1, blue near 0.9",
-    ],
+    ["both near 0.5", "yellow near 0.9, blue near 0.1", "yellow near 0.1, blue near 0.9"],
 )
 
 # %%
@@ -312,34 +295,27 @@ figures.drag_gamut(
 predict(
     "02-lightness",
     "What is the L* of four saturated colors of equal luma?",
-    [
-        "equal as well",
-        "equal within one unit of a hundred",
-        "more than ten units of a hundred apart",
-    ],
+    ["equal, too", "within one unit of a hundred", "over ten units of a hundred apart"],
 )
 
 # %%
 REC601, REC709 = torch.tensor(color.LUMA_WEIGHTS), torch.tensor([0.2126, 0.7152, 0.0722])
 
 
-def lightness_of(light):
-    """L* of an amount of light."""
-    return round(116 * float(light) ** (1 / 3) - 16, 1)
-
-
-rows = []
-for chip in torch.tensor(material("balloon").colors) / 255:  # (3,), code values
-    row = {"R, G, B": ", ".join(f"{255 * float(c):.0f}" for c in chip)}
+def grays(chip):
+    """Four grays of one color (3,), each as L*."""
+    row = {"R, G, B": str((255 * chip).round().int().tolist())}
     for name, weights in {"601": REC601, "709": REC709}.items():
-        row[f"sum of code values, {name}"] = lightness_of(
-            color.srgb_to_linear(weights @ chip)
-        )
-        row[f"sum of light, {name}"] = lightness_of(weights @ color.srgb_to_linear(chip))
-    rows.append(row)
+        of_code = color.srgb_to_linear(weights @ chip)
+        of_light = weights @ color.srgb_to_linear(chip)
+        row[f"sum of code values, {name}"] = round(116 * float(of_code) ** (1 / 3) - 16, 1)
+        row[f"sum of light, {name}"] = round(116 * float(of_light) ** (1 / 3) - 16, 1)
+    return row
+
+
 lab.table(
-    rows,
-    "Four grays of each color, as L*: the first column is luma, the last is the color's own L*",
+    [grays(chip) for chip in torch.tensor(material("balloon").colors) / 255],
+    "Four grays of each color, as L*: the first is luma, the last is the color's own L*",
     key="grays",
 )
 world = load("toyworld", "test", limit=lab.choose(test=50, quick=300, course=1000))
@@ -374,13 +350,9 @@ w = REC601.double()
 direction = w / w.dot(w)  # of luma 1
 angle = math.degrees(math.acos(direction.sum() / (direction.norm() * math.sqrt(3))))
 print(
-    "w / (w.w) =",
-    [round(x, 3) for x in direction.tolist()],
-    f"with luma {w.dot(direction):.3f}",
+    f"w / (w.w) = {[round(x, 3) for x in direction.tolist()]}, {angle:.1f} degrees from gray"
 )
-print(
-    f"{angle:.1f} degrees from the gray axis; outside the gamut above luma {1 / direction.max():.3f}"
-)
+print(f"outside the gamut above luma {1 / direction.max():.3f}")
 
 # %%
 printed = gray * direction.float().view(3, 1, 1)
@@ -486,11 +458,9 @@ coordinates = {
     "a, b": lambda image: rgb_to_lab(image)[:, 1:],
     "a, b, divided by 110": your_lab.target,
 }
-losses = {
-    name: float((view(best_picture) - view(truth)).square().mean())
-    for name, view in coordinates.items()
-}
-figures.one_picture(losses)
+figures.one_picture(
+    {name: float(F.mse_loss(f(best_picture), f(truth))) for name, f in coordinates.items()}
+)
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -526,24 +496,15 @@ print(
 predict(
     "02-five-networks",
     "On toyworld, which network comes below the MSE of a perfect network that is given luma?",
-    [
-        "none can",
-        "RGB: its loss is the MSE itself",
-        "LAB from L*",
-        "luma-chroma: its basis is orthonormal",
-    ],
+    ["none can", "RGB: its loss is the MSE itself", "LAB from L*", "luma-chroma"],
 )
 
 # %%
-train = load(
-    lab.dataset,
-    "train",
-    limit=lab.choose(test=64, quick=1000, course=20_000, gpu=45_000),
-    seed=seed,
-)
-test = world
-if lab.dataset != "toyworld":
-    test = load(lab.dataset, "test", limit=lab.choose(test=50, quick=300, course=2000))
+count = lab.choose(test=64, quick=1000, course=20_000, gpu=45_000)
+epochs = lab.choose(test=1, quick=4, course=8, gpu=20)
+width = lab.choose(test=4, quick=16, course=32, gpu=64)
+train = load(lab.dataset, "train", limit=count, seed=seed)
+test = load(lab.dataset, "test", limit=lab.choose(test=50, quick=300, course=2000))
 spaces = {
     "RGB": RGB(),
     "luma-chroma": LumaChroma(),
@@ -552,7 +513,6 @@ spaces = {
     "LAB from luma": LAB(input_gray="luma"),
     f"LAB from L*, {space.label}": your_lab,
 }
-width = lab.choose(test=4, quick=16, course=32, gpu=64)
 torch.set_num_threads(1)  # one thread is the safe choice for batches this small, see lab 01
 
 
@@ -560,12 +520,7 @@ def trained(representation):
     """The same network, trained on the same images, in one space."""
     small = {"max_width": 32, "convolutions": 1} if width <= 16 else {}
     model = Colorizer(representation, "unet", width=width, seed=seed, **small)
-    model.fit(
-        train.images,
-        epochs=lab.choose(test=1, quick=4, course=8, gpu=20),
-        batch_size=16,
-        seed=seed,
-    )
+    model.fit(train.images, epochs=epochs, batch_size=16, seed=seed)
     return model
 
 
@@ -582,41 +537,24 @@ in_rgb = colorizers["RGB"](test.images).cpu()
 luma_error = color.luma(test.images) - color.luma(in_rgb)  # (N, 1, H, W)
 put_back = to_gamut.piece(in_rgb + luma_error * direction.float().view(3, 1, 1))
 scores["RGB, luma put back"] = metrics.score_with_gray(put_back, test.images)
-saved = float(luma_error.square().mean()) / float(w.dot(w)) / 3  # of MSE, by Pythagoras
-lab.record(
-    rms_luma_error_of_rgb=float(luma_error.square().mean().sqrt()),
-    mse_saved_by_the_step=saved,
-)
+error = luma_error.square().mean()
+saved = error / w.dot(w) / 3  # of MSE, by Pythagoras
+lab.record(rms_luma_error_of_rgb=float(error.sqrt()), mse_saved_by_the_step=float(saved))
 
 # %%
+rows = {"gray (nothing predicted)": scores["RGB"]["gray"], **scores}
 levels = {"gray": scores["RGB"]["gray"]["mse"]}
-rows = [{"model": "gray (nothing predicted)", **scores["RGB"]["gray"]}]
-rows += [
-    {"model": name, "own loss": own_losses.get(name), **score}
-    for name, score in scores.items()
-]
 if lab.dataset == "toyworld":
-    limits = best_scores(test)
-    levels["best possible from luma"] = limits["mse_realized"]
-    rows.append(
-        {
-            "model": "best possible from luma",
-            "mse": levels["best possible from luma"],
-            "skill": limits["skill"],
-        }
-    )
-columns = {
-    "own loss": "own loss",
-    "RGB MSE": "mse",
-    "skill": "skill",
-    "PSNR, dB": "psnr_mean",
-}
+    best = best_scores(test)
+    levels["best possible from luma"] = best["mse_realized"]
+    rows["best possible from luma"] = {"mse": best["mse_realized"], "skill": best["skill"]}
 lab.table(
     [
-        {"model": row["model"]} | {title: row.get(key) for title, key in columns.items()}
-        for row in rows
+        {"model": name, "own loss": own_losses.get(name)}
+        | {"MSE": row["mse"], "skill": row["skill"], "PSNR, dB": row.get("psnr_mean")}
+        for name, row in rows.items()
     ],
-    f"One U-Net in five spaces: {len(train):,} images of {lab.dataset}, judged on {len(test):,} test images",
+    f"{len(train):,} images of {lab.dataset}, judged on {len(test):,} test images, in RGB",
     key="spaces",
 )
 figures.five_networks(own_losses, {name: scores[name]["mse"] for name in spaces}, levels)
