@@ -152,6 +152,10 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for executed copies, metrics.json and report.html.")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing, failed or changed.")] = False,
     timeout: Annotated[int | None, typer.Option(min=1, help="Seconds that one cell may take.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", min=1, help="Labs at a time; by default as many as cores and memory allow."),
+    ] = None,
 ) -> None:
     """Execute labs and write a report. Exit status 1 if a lab failed; the others are run all the same."""
     from labkit.course.run import run as run_labs
@@ -165,6 +169,7 @@ def run(
             out=out,
             resume=resume,
             timeout=timeout,
+            jobs=jobs,
         )
     failures = {result.job.key: str(result.failure) for result in results if result.status == "failed"}
     if failures:

@@ -23,7 +23,7 @@ NOT_HASHED = (
     "cli.py",
     "doctor.py",
     "ledger.py",
-    *(f"course/{name}.py" for name in ("run", "report", "build", "source")),
+    *(f"course/{name}.py" for name in ("run", "jobs", "execution", "report", "build", "source")),
     *(f"experiments/{name}.py" for name in ("images", "page", "reproduce", "results", "runs", "scores", "tables")),
 )
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "papermill", "nbclient", "ipykernel")

@@ -26,8 +26,8 @@ from PIL import Image
 from labkit import LabkitError
 from labkit.colorizer import CARD_FILE, STARTER, WEIGHTS_FILE, Colorizer
 from labkit.course import report
+from labkit.course.jobs import _require_python
 from labkit.course.labs import lab_parameters, read_notebook
-from labkit.course.run import _require_python
 from labkit.data import load
 from labkit.data.pictures import read_rgb, read_size
 from labkit.experiments import measured

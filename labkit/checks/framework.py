@@ -50,6 +50,7 @@ from labkit.notebook.answer import (
 from labkit.notebook.answer import STUB as STUB
 from labkit.notebook.answer import SwitchedOff as SwitchedOff
 from labkit.notebook.answer import switched_off as switched_off
+from labkit.notebook.built import remember
 from labkit.notebook.lab import publish
 
 CHECK_MIME = "application/vnd.labkit.check+json"
@@ -115,6 +116,11 @@ class Exercise:
         wrong: known-wrong answers.
         atol, rtol: tolerances of the default judge.
         hint: what the default judge says when no known mistake matches.
+        level: difficulty, from 1 to 5.
+        core: whether the lab's minutes count it; the others are extra.
+        hints: three steps for `hint`: an idea, a line, the shape of the solution. A later step of a build has none of
+            its own and shares those of the exercise before it.
+        draws: number of inputs that an answer is checked on; fewer where each of them trains a network.
     """
 
     id: str
@@ -132,17 +138,37 @@ class Exercise:
     atol: float = 1e-5
     rtol: float = 1e-3
     hint: str = ""
+    level: int = 2  # TODO(second edition): no default once every lab states it
+    core: bool = True
+    hints: tuple[str, ...] = ()
+    draws: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse parts that do not make up the points.
+        """Refuse parts that do not make up the points, and a level, hints or draws that cannot be.
 
         Raises:
-            LabkitError: if they do not, or there is a judge besides.
+            LabkitError: for parts that do not, or with a judge besides; a level outside 1 to 5, another number of hints
+                than three or none, or no draws.
         """
+        if self.level not in range(1, 6) or len(self.hints) not in (0, 3) or self.draws < 1:
+            raise LabkitError(
+                f"exercise {self.id}: got level {self.level}, {len(self.hints)} hints and {self.draws} draws, expected "
+                "a level from 1 to 5, three hints (or none, in a later step of a build) and at least one draw"
+            )
         if self.parts and (self.judge or sum(part.points for part in self.parts) != self.points):
             raise LabkitError(
                 f"exercise {self.id}: the parts must make up its {self.points} points, with no judge besides"
             )
+
+    def label(self, minutes: int | None = None) -> str:
+        """Return how the exercise's heading ends: "(difficulty 3 of 5, core, 20 minutes)".
+
+        Args:
+            minutes: of all steps of a build together; None: of this exercise alone.
+        """
+        minutes = self.minutes if minutes is None else minutes
+        kind = "core" if self.core else "extra"
+        return f"(difficulty {self.level} of 5, {kind}, {minutes} minute{'' if minutes == 1 else 's'})"
 
     def verdicts(self, inputs: Any, output: Any) -> list[Verdict]:
         """Judge an output: a verdict for each part (one for an exercise without parts).
@@ -223,16 +249,48 @@ def check(exercise_id: str, answer: Any, *, seed: int | None = None) -> None:
     """
     exercise = find_exercise(exercise_id)
     result = evaluate(exercise, answer, seed=seed)
+    remember(answer, exercise.id, result.status == RIGHT)
     record = {"id": exercise.id, "status": result.status, "points": result.points, "max_points": exercise.points}
     line = f"wrong: {exercise.title}" if result.status == WRONG else result.message
     publish({CHECK_MIME: record, "text/plain": line})
     # nbgrader gives all points to a check that raises nothing; it says so when it is the one who runs the notebook.
     if result.status == WRONG or (result.status == NOT_ATTEMPTED and "NBGRADER_EXECUTION" in os.environ):
-        raise CheckFailed(result.message)
+        offer = f'\n  (for a hint: hint("{exercise.id}"))' if result.status == WRONG and hints_for(exercise) else ""
+        raise CheckFailed(result.message + offer)
+
+
+_HINTS_SHOWN: dict[str, int] = {}  # exercise -> how many of its hints were shown in this session
+
+
+def hint(exercise_id: str) -> None:
+    """Print the next of an exercise's three hints: an idea, then a line, then the shape of a solution.
+
+    Args:
+        exercise_id: which exercise.
+
+    Raises:
+        LabkitError: if there is no such exercise.
+    """
+    exercise = find_exercise(exercise_id)
+    hints = hints_for(exercise)
+    number = min(_HINTS_SHOWN.get(exercise.id, 0) + 1, len(hints))
+    _HINTS_SHOWN[exercise.id] = number
+    print(f"hint {number} of {len(hints)}: {hints[number - 1]}" if hints else f"{exercise.title} has no hints")
+
+
+def hints_for(exercise: Exercise) -> tuple[str, ...]:
+    """Return an exercise's hints; a later step of a build shares those of the nearest exercise before it."""
+    found: tuple[str, ...] = ()
+    for one in all_exercises():
+        if one.id.partition("-")[0] == exercise.id.partition("-")[0]:
+            found = one.hints or found
+        if one.id == exercise.id:
+            return found
+    return exercise.hints
 
 
 def evaluate(
-    exercise: Exercise, answer: Any, *, seed: int | None = None, draws: int = 3, switch_off: bool = True
+    exercise: Exercise, answer: Any, *, seed: int | None = None, draws: int | None = None, switch_off: bool = True
 ) -> Result:
     """Check ``answer`` on ``draws`` fresh inputs.
 
@@ -240,17 +298,17 @@ def evaluate(
         exercise: what is asked.
         answer: the student's function.
         seed: of the inputs; a fresh one if None.
-        draws: number of inputs.
+        draws: number of inputs; None: as many as the exercise says.
         switch_off: False lets the answer call the functions that the exercise asks for (to try a reference).
     """
     seed = secrets.randbelow(10**6) if seed is None else seed
     again = f'to see the same inputs again: check("{exercise.id}", ..., seed={seed})'
     asks_for = functions_off(exercise) if switch_off else ()
-    drawn = draw(exercise, seed, draws)
+    drawn = draw(exercise, seed, exercise.draws if draws is None else draws)
     return judge_calls(exercise, lambda inputs: attempt(answer, inputs, exercise.call, asks_for), drawn, again)
 
 
-def draw(exercise: Exercise, seed: int, draws: int = 3) -> Iterator[Any]:
+def draw(exercise: Exercise, seed: int, draws: int) -> Iterator[Any]:
     """Draw inputs of an exercise: the same for the same seed."""
     rng = torch.Generator().manual_seed(seed)
     for _ in range(draws):
