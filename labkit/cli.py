@@ -187,12 +187,39 @@ def params(lab: Annotated[str, typer.Argument(help="01 or 01_averaging_problem."
 
 
 @app.command()
-def labs() -> None:
-    """List the labs."""
-    from labkit.course.labs import list_labs
+def labs(
+    lab: Annotated[str | None, typer.Argument(help="01 or 01_averaging_problem: lists its exercises.")] = None,
+) -> None:
+    """List the labs: minutes of the core and the extra exercises, predictions; or the exercises of one lab."""
+    from labkit.course.labs import find_lab, list_labs
+    from labkit.course.outline import outline
 
-    rows = [(info.name, info.title, str(info.path)) for info in list_labs()]
-    _print_table("Labs", ["lab", "title", "notebook"], rows)
+    if lab is not None:
+        info = find_lab(lab)
+        asked = outline(info.path).exercises
+        rows = [
+            (
+                one.key,
+                one.first.title,
+                f"{one.first.level} of 5",
+                "core" if one.first.core else "extra",
+                str(one.minutes),
+            )
+            for one in asked
+        ]
+        _print_table(info.name, ["exercise", "title", "difficulty", "kind", "minutes"], rows, numbers=(4,))
+        return
+    table: list[Sequence[str]] = []
+    infos = list_labs()
+    for info in infos:
+        found = outline(info.path)
+        levels = sorted({one.first.level for one in found.exercises})
+        hardest = f"{levels[0]} to {levels[-1]}" if len(levels) > 1 else "".join(map(str, levels))
+        minutes = [str(found.minutes(core)) for core in (True, False)]
+        table.append((info.name, hardest, *minutes, str(len(found.predictions))))
+    columns = ["lab", "difficulty", "core", "extra", "predictions"]
+    _print_table("Labs (minutes of core and extra exercises)", columns, table, numbers=(2, 3, 4))
+    print(f"in {infos[0].path.parent}")
 
 
 def _train(context: typer.Context, **options: Any) -> None:

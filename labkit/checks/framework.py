@@ -615,12 +615,25 @@ def find_exercise(exercise_id: str) -> Exercise:
 
 def all_exercises() -> Iterator[Exercise]:
     """Yield every exercise: first of the files in LABKIT_CHECKS (separated like PATH), then of this package."""
+    for module in _modules():
+        yield from module.EXERCISES
+
+
+def right_predictions() -> dict[str, str | tuple[float, float]]:
+    """Return prediction -> right letter, or (low, high) of a number: PREDICTIONS of the modules with the exercises."""
+    found: dict[str, str | tuple[float, float]] = {}
+    for module in _modules():
+        found |= getattr(module, "PREDICTIONS", {})
+    return found
+
+
+def _modules() -> Iterator[ModuleType]:
     for path in filter(None, os.environ.get("LABKIT_CHECKS", "").split(os.pathsep)):
-        yield from load_file(path).EXERCISES
+        yield load_file(path)
     names = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     for name in names:
         if name != "framework":
-            yield from importlib.import_module(f"labkit.checks.{name}").EXERCISES
+            yield importlib.import_module(f"labkit.checks.{name}")
 
 
 @lru_cache
