@@ -19,7 +19,7 @@ PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "04-paste": "c",
     "04-depth": "c",
     "04-checkerboard": "c",
-    "04-field": (44, 44),
+    "04-field": (43.5, 44.5),
     "04-sizes": "b",
     "04-half": "b",
 }
@@ -342,9 +342,9 @@ UP_BLOCK = Exercise(
     wrong=_UP_WRONG,
     hints=(
         "Three steps: enlarge what comes from below, stack the skip beside it, convolve. Only the last one learns.",
-        "F.interpolate(x, scale_factor=2) enlarges; torch.cat([x, skip], dim=1) stacks below + across channels.",
-        "__init__: self.block = block(below + across, outputs). forward: enlarge; if skip is not None: stack; "
-        "return self.block(x).",
+        "F.interpolate with scale_factor=2 enlarges; torch.cat([x, skip], dim=1) stacks below + across channels.",
+        "__init__ keeps one block of below + across channels. forward has three lines: enlarge; stack, but only where "
+        "there is a skip; return what the block makes of it.",
     ),
 )
 

@@ -250,6 +250,8 @@ def _draw_reach(image: Tensor, found: Tensor, sides: Sequence[int], layer: int, 
         panels[1].set_title("how strongly")
         panels[2].plot(range(1, len(sides) + 1), sides, marker="o", color=plots.PALETTE[0])
         panels[2].plot([layer], [side], marker="s", markersize=9, color=plots.PALETTE[1])
+        panels[1].set_facecolor("black")
+        panels[2].xaxis.get_major_locator().set_params(integer=True)
         panels[2].set(xlabel="layer", ylabel="side of the square, pixels", ylim=(0, None))
         figure.suptitle(title, x=0.01, ha="left", size=9.5, weight="bold")
     return figure
