@@ -242,7 +242,9 @@ def reproduce(
     names: Annotated[
         list[str], typer.Argument(metavar="PAPER|RECIPE|all...", help="See `labkit recipes`; a paper: all of its.")
     ],
-    profile: Annotated[str, typer.Option(help="test, quick, course, gpu or auto.")] = "auto",
+    profile: Annotated[
+        str, typer.Option(help="test, quick, course, gpu or auto; full-cpu: the papers' sizes, hours of a core.")
+    ] = "auto",
     seeds: Annotated[int, typer.Option(min=1, help="How many times each system is trained: seeds 0, 1, ...")] = 3,
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for models, measured rows, tables and the page.")] = Path(
@@ -282,10 +284,18 @@ def recipes(
     measured: Annotated[
         bool, typer.Option("--measured", help="Print docs/results.md, made from data/measured.")
     ] = False,
+    figures: Annotated[Path | None, typer.Option(help="Draw the figures of docs/results.md into this folder.")] = None,
 ) -> None:
     """List the recipes of `labkit reproduce`, or what was measured with them."""
     from labkit.experiments.recipes import RECIPES
 
+    if figures:
+        from labkit.experiments.figures import write_figures
+        from labkit.experiments.results import all_measured
+
+        for path in write_figures(figures, all_measured()):
+            print(path)
+        return
     if measured:
         from labkit.experiments.results import results_page
 
@@ -380,10 +390,17 @@ def start(
     out: Annotated[Path, typer.Option(help="Folder for your copies.")] = Path("work"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again; the old copy is kept beside it.")] = False,
 ) -> None:
-    """Make your own working copy of a lab, which a git pull leaves alone."""
+    """Make your own working copy of a lab, which a git pull leaves alone; or bring it up to a newer release.
+
+    Your answers and your own cells stay, and the copy as it was is kept. What you built is written to mine.py beside
+    it, for the labs that use it.
+    """
     from labkit.course.student import start as start_lab
 
-    print(start_lab(lab, out, fresh))
+    lines: list[str] = []
+    print(start_lab(lab, out, fresh, say=lines.append))
+    for line in lines:
+        print(line)
 
 
 @app.command()
@@ -392,7 +409,7 @@ def check(
     inputs: Annotated[str | None, typer.Option(help="The code on your feedback: the same inputs again.")] = None,
 ) -> None:
     """Say which exercises of a notebook are right, wrong or to be done. Exit status 1 if one is wrong."""
-    from labkit.grading.check import WRONG, check_notebook
+    from labkit.grading.check import WRONG, check_guesses, check_notebook
 
     failures: dict[str, str] = {}
     wrong = False
@@ -406,6 +423,11 @@ def check(
                     print(f"\n{result.id}: {result.message}")
             earned, highest = sum(r.points for r in results), sum(r.max_points for r in results)
             print(f"\nscore by the public checks: {earned} of {highest} points")
+            guesses = check_guesses(notebook)
+            if guesses.asked:
+                print(
+                    f"predictions, for no points: {guesses.right} right of {guesses.made} made ({guesses.asked} asked)"
+                )
             wrong = wrong or any(result.status == WRONG for result in results)
     if failures:
         raise SomeFailed(failures, len(notebooks))
@@ -459,6 +481,9 @@ def grade(
     ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Makes all inputs follow from a number, to try.")] = None,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell or call may take.")] = 30,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Seconds that one submission may take in all; else 20 times --timeout.")
+    ] = None,
 ) -> None:
     """Grade a class: a gradebook, a page for each student, a page on the class. Overrides in the gradebook are kept."""
     from labkit.grading.grade import grade as grade_class
@@ -478,6 +503,7 @@ def grade(
             unsafe=unsafe,
             seed=seed,
             timeout=timeout,
+            limit=limit,
         )
     failures = {graded.student: graded.reason for graded in results if graded.status == "grader-error"}
     if failures:
