@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri
-from scipy.stats import norm, t
+from scipy.stats import nct, norm, t
 
 from labkit.app.study import TRUE, Answer
 from labkit.errors import LabkitError, check_integer, check_number
@@ -184,11 +184,10 @@ def needed(
     trials = check_integer("trials", trials, low=1)
     power = check_number("power", power, above=0, high=0.999)
     one = between**2 + 2 * rate * (1 - rate) / trials
-    raters, before = 10_000, 0
-    while raters != before:  # Student's t depends on the number that is sought; from above it falls to a fixed point
-        before = raters
-        wanted = float(t.ppf(0.975, raters - 1) + norm.ppf(power))
-        raters = min(before, max(3, math.ceil(one * (wanted / difference) ** 2)))
+    guess = one * (norm.ppf(0.975) + norm.ppf(power)) ** 2 / difference**2  # the t test asks for a few more
+    tried = np.arange(max(2, int(guess) - 2), int(guess) + 50)
+    chance = nct.sf(t.ppf(0.975, tried - 1), tried - 1, difference * np.sqrt(tried / one))
+    raters = int(tried[np.argmax(chance >= power)])
     return {"raters": raters, "answers": raters * 2 * trials}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 from serving import ask, served
 
 from labkit import LabkitError
@@ -182,8 +183,6 @@ def test_the_number_of_raters_that_is_needed_is_enough() -> None:
         rates = [rng.binomial(20, np.clip(0.4 + sign * true / 2, 0, 1)) / 20 for sign in (1, -1)]
         difference = rates[0] - rates[1]
         error = difference.std(ddof=1) / math.sqrt(len(difference))
-        from scipy.stats import t
-
         found += abs(difference.mean()) / error > t.ppf(0.975, len(difference) - 1)
     assert 760 <= found <= 860
     assert (
