@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +10,18 @@ import torch
 from torch import Tensor
 
 from labkit import color, plots
+from labkit.analysis.bin_costs import BinCosts
 from labkit.data import toyworld
-from labkit.notebook.figures.color_spaces import PIXEL_ART, reduced
+from labkit.notebook.figures.color_spaces import PIXEL_ART
+from labkit.quantize import Quantizer
+from labkit.representation import LAB, Classification
 from labkit.widgets import drag
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PARTS_OF_THINGS = ("outline", "stripe", "glint", "ball", "striped ball", "balloon", "kite")
+THINGS = ("ball", "striped ball", "balloon", "kite")
+PARTS_OF_THINGS = ("outline", "stripe", "glint", *THINGS)
 KIND = {material.name: index for index, material in enumerate(toyworld.MATERIALS)}
 TEMPERATURES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.38, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -61,32 +65,59 @@ def _things(one: toyworld.ToyWorld) -> list[Tensor]:
 # ---------------------------------------------------------------------------------------------------------- bins
 
 
-def bin_maps(lists: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-    """Show lists of bins in the plane of a and b: name -> centers (Q, 2), and which are nearest to some sRGB color."""
+def bin_maps(lists: Mapping[str, Tensor | Quantizer]) -> None:
+    """Show lists of bins in the plane of a and b, and which of them are nearest to some sRGB color.
+
+    Args:
+        lists: title -> centers ``(Q, 2)``, or a quantizer.
+    """
+    every = _surface()
+    counts = []
     with plots.style():
         figure, panels = plots.subplots(1, len(lists), height=3.0, sharex=True, sharey=True)
-        for panel, (name, (centers, reached)) in zip(panels, lists.items(), strict=True):
+        for panel, (name, bins) in zip(panels, lists.items(), strict=True):
+            bins = bins if isinstance(bins, Quantizer) else Quantizer(bins, "ab", name)
+            centers, reached = bins.centers, bins.frequencies(every) > 0
+            counts.append(f"{name}: {int(reached.sum())} of {len(bins)}")
             lab = torch.cat([torch.full((len(centers), 1), 65.0), centers], dim=1)
             shown = color.scale_lab_to_gamut(lab.T[:, :, None])[..., 0].T.clamp(0, 1)
             panel.scatter(*centers[~reached].T, s=7, marker="x", color=plots.FAINT, linewidths=0.6)
             size = 16 if len(centers) > 100 else 60
             panel.scatter(*centers[reached].T, c=shown[reached].tolist(), s=size, marker="s", edgecolors="none")
             panel.plot(0, 0, "+", color=plots.INK, markersize=9)
-            panel.set(title=name, aspect="equal", xlabel="a (green to red)", xlim=(-130, 130), ylim=(-130, 130))
+            panel.set(title=counts[-1], aspect="equal", xlabel="a (green to red)", xlim=(-130, 130), ylim=(-130, 130))
         panels[0].set_ylabel("b (blue to yellow)")
-    counts = "; ".join(f"{name}: {len(c)} bins, {int(r.sum())} reached" for name, (c, r) in lists.items())
     plots.show(
         figure,
-        alt=f"Maps of bins in the plane of a and b, each bin in its color at L = 65. {counts}.",
+        alt="Maps of bins in the plane of a and b, each bin in its color at L = 65. Nearest to some sRGB color: "
+        + "; ".join(counts)
+        + ".",
         caption="Squares: bins that are nearest to some sRGB color. Crosses: to none. The plus is gray.",
     )
 
 
-def oracles(image: Tensor, predicted: Mapping[str, Tensor]) -> None:
-    """Show a photograph (3, H, W) as painted with few and many bins, name -> (3, H, W), beside the original."""
-    rgb = reduced(image)
-    errors = {name: float((picture - rgb).square().mean()) for name, picture in predicted.items()}
-    tiles = {**predicted, "original": rgb}
+def _surface() -> Tensor:
+    """Return a and b (1, 2, 1, P) of the faces of the RGB cube: seen along L, their outline is that of all colors."""
+    side = torch.arange(256, dtype=torch.uint8)
+    a, b = torch.cartesian_prod(side, side).unbind(dim=1)
+    ends = [torch.full_like(a, end) for end in (0, 255)]
+    faces = [torch.stack(face) for c in ends for face in ((c, a, b), (a, c, b), (a, b, c))]
+    return color.rgb_to_lab(torch.cat(faces, dim=1)[None, :, None])[:, 1:]
+
+
+def oracles(rgb: Tensor, lists: Mapping[str, Tensor]) -> None:
+    """Show a photograph (3, H, W) with each color replaced by its nearest bin's and the luma kept, and the original.
+
+    Args:
+        rgb: in [0, 1].
+        lists: title -> centers ``(Q, 2)``.
+    """
+    tiles, space = {}, LAB(input_gray="luma")
+    for name, centers in lists.items():
+        nearest = Quantizer(centers, "ab", name).nearest(color.rgb_to_lab(rgb)[None, 1:])
+        tiles[name] = space.to_rgb(color.luma(rgb)[None], nearest / 110)[0]
+    errors = {name: float((picture - rgb).square().mean()) for name, picture in tiles.items()}
+    tiles["original"] = rgb
     plots.show(
         plots.image_grid({"": list(tiles.values())}, columns=list(tiles), scale=2),
         alt="A photograph whose colors are replaced by the nearest bin, with the luma kept; MSE "
@@ -99,24 +130,35 @@ def oracles(image: Tensor, predicted: Mapping[str, Tensor]) -> None:
 # ----------------------------------------------------------------------------------------------- the posterior
 
 
-def things(truth: Mapping[str, Sequence[float]], predicted: Mapping[str, Sequence[float]]) -> None:
-    """Show the probabilities of the colors of each thing: true (plain bars) beside predicted (hatched)."""
+def things(world: toyworld.ToyWorld, space: Classification, predicted: Tensor) -> None:
+    """Show the probabilities of the colors of each thing: true (plain bars) beside predicted (hatched).
+
+    Args:
+        world: scenes.
+        space: whose bins are predicted.
+        predicted: distributions ``(N, Q, H, W)``, averaged over the pixels of such things.
+    """
+    candidates = world.posterior()[0].unbind(dim=1)
+    bins = torch.stack([space.quantizer.encode(space.target(colors)) for colors in candidates], dim=1)
+    of_colors = predicted.gather(1, bins).movedim(1, -1)  # (N, H, W, K)
+    pairs = []
     with plots.style():
-        figure, panels = plots.subplots(1, len(truth), height=2.6, sharey=True)
-        for panel, (name, heights) in zip(panels, truth.items(), strict=True):
-            paints = [[channel / 255 for channel in rgb] for rgb in toyworld.material(name).colors]
+        figure, panels = plots.subplots(1, len(THINGS), height=2.6, sharey=True)
+        for panel, name in zip(panels, THINGS, strict=True):
+            material = toyworld.material(name)
+            here = of_colors[world.material == KIND[name]]
+            heights = here.mean(dim=0)[: len(material.colors)].tolist() if len(here) else [0.0] * len(material.colors)
+            paints = [[channel / 255 for channel in rgb] for rgb in material.colors]
             at = np.arange(len(paints))
-            panel.bar(at - 0.2, heights, 0.38, color=paints, edgecolor=plots.INK)
-            panel.bar(at + 0.2, predicted[name], 0.38, color=paints, edgecolor="white", hatch="////")
+            panel.bar(at - 0.2, material.probabilities, 0.38, color=paints, edgecolor=plots.INK)
+            panel.bar(at + 0.2, heights, 0.38, color=paints, edgecolor="white", hatch="////")
             panel.set(title=name, xticks=[], xlim=(-0.6, 3.6))
+            both = zip(material.probabilities, heights, strict=True)
+            pairs.append(f"{name} " + ", ".join(f"{true:.2f} and {ours:.2f}" for true, ours in both))
         panels[0].set_ylabel("probability")
-    pairs = "; ".join(
-        f"{name} " + ", ".join(f"{t:.2f} and {o:.2f}" for t, o in zip(truth[name], predicted[name], strict=True))
-        for name in truth
-    )
     plots.show(
         figure,
-        alt=f"Pairs of bars, true probability and predicted one, each pair in the color it stands for: {pairs}.",
+        alt=f"Pairs of bars, true probability and predicted one, each in the color it stands for: {'; '.join(pairs)}.",
         caption="Plain: true. Hatched: predicted, averaged over all pixels of such things in new scenes.",
     )
 
@@ -205,8 +247,15 @@ def one_peak(sigma: float = 0.5, position: float = 0.2) -> None:
     )
 
 
-def cost_of_bins(counts: Sequence[int], costs: Mapping[str, Sequence[float]], exact: Mapping[str, float]) -> None:
+def cost_of_bins(by_count: Mapping[int, BinCosts]) -> None:
     """Show the expected MSE of perfect classifiers over their number of bins, and of exact colors as lines."""
+    counts, found = list(by_count), list(by_count.values())
+    costs = {
+        "mode of the bins": [cost.mode for cost in found],
+        "mean of the bins": [cost.mean for cost in found],
+        "oracle: the nearest bin": [cost.oracle for cost in found],
+    }
+    exact = {"exact mode": found[0].exact_mode, "exact mean": found[0].exact_mean}
     with plots.style():
         figure, panel = plots.subplots(height=3.2)
         for i, (name, values) in enumerate(costs.items()):
