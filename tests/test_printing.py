@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from rich.console import Console
 
-from labkit.cli import _print_table
+from labkit.cli.shared import print_table
 from labkit.printing import say, show_any_character
 
 ENCODINGS = ["ascii", "cp1252"]
@@ -93,6 +93,6 @@ def test_text_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
     say(Console(file=stream, width=20), "[bold]a[/b] :cat: " + "x" * 50)
     assert stream.getvalue() == "[bold]a[/b] :cat: " + "x" * 50 + "\n"
-    _print_table("[/x] :cat:", ["[/y]"], [["[/z] and much more text"]])
+    print_table("[/x] :cat:", ["[/y]"], [["[/z] and much more text"]])
     said = capsys.readouterr().out
     assert all(text in said for text in ("[/x] :cat:", "[/y]", "[/z]"))
