@@ -85,7 +85,8 @@ def page(address: tuple[str, Path]) -> Iterator[Any]:
         try:
             tab.goto(f"{address[0]}/lab/tree/widgets.ipynb")
             tab.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-            tab.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+            tab.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+            tab.wait_for_timeout(3000)  # a notebook whose kernel is just there asks for one all the same
             tab.get_by_role("menuitem", name="Run", exact=True).click()
             tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             tab.locator(".jp-OutputArea-output", has_text="the cells have run").wait_for()
