@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit import color
+from labkit.enlarge import add_enlarged
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.quantize import (
     FITTED,
@@ -38,6 +39,9 @@ from labkit.quantize import (
 )
 
 AB_RANGE = 110.0  # |a| and |b| of sRGB colors stay below 108 (color.py); dividing by 128 would waste range
+STYLES = ("faithful", "vivid")
+VIVID_TEMPERATURE, VIVID_BALANCE, VIVID_STRENGTH = 0.5, 0.5, 1.0  # chosen on validation images
+LEAN, LEAN_SCALE = 2.0, 40.0  # of samples: the spread of log-weights, and over how much of a and b they change
 U_RANGE, V_RANGE = 0.436, 0.615  # the largest |U| and |V| of sRGB colors
 
 
@@ -104,6 +108,26 @@ class Representation(nn.Module, ABC):
     def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
         """Return rgb ``(N, 3, H, W)`` in [0, 1] of gray ``(N, 1, H, W)`` and a prediction ``(N, C, h, w)``."""
         return self.to_rgb(gray, self.colors(prediction))
+
+    def enlarge(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """Return rgb ``(N, 3, H, W)`` of gray ``(N, 1, H, W)`` and of the colors of a small copy, enlarged bicubically.
+
+        Args:
+            gray: of a photograph at its own size.
+            colors: ``(N, D, h, w)``, as `colors` returned them for the copy that the network saw.
+        """
+        difference = self.difference(gray, colors)
+        if difference is not None:
+            return add_enlarged(gray, difference)
+        large = F.interpolate(colors, size=gray.shape[-2:], mode="bicubic", align_corners=False)
+        return self.to_rgb(gray, large)
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what colors add to luma, ``(N, D, h, w) -> (N, 3, h, w)``, which may be enlarged instead of them.
+
+        None where it may not: the gray is L*, or luma is predicted.
+        """
+        return None
 
     def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
         """Learn from training images what the representation needs to know of them; regressions need nothing.
@@ -213,6 +237,12 @@ class LumaChroma(Regression):
         chroma = upsample(colors, gray)
         return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.direction, self.basis))
 
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what chroma adds to luma; on the printed basis zero chroma is no gray, and nothing is added to it."""
+        if self.form == "printed":
+            return None
+        return color.luma_chroma_to_rgb(torch.zeros_like(colors[:, :1]), colors, self.form)
+
     def config(self) -> dict[str, object]:
         """Return the name, alpha and form, and direction and basis where they are not those of the form."""
         own = {"direction": self.direction, "basis": self.basis}
@@ -261,6 +291,17 @@ class LAB(Regression):
         gray = lab[..., :1, :, :] / 100 if self.input_gray == "lightness" else color.luma(rgb)
         return gray, lab[..., 1:, :, :] / AB_RANGE
 
+    def gray(self, rgb: Tensor) -> Tensor:
+        """Return luma, without the conversion to LAB that it does not need; or L* / 100."""
+        return color.luma(rgb) if self.input_gray == "luma" else self.split(rgb)[0]
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what a and b add to luma, at the size of the copy: to search L* of every pixel is slow."""
+        if self.input_gray != "luma":
+            return None
+        small = F.interpolate(gray, size=colors.shape[-2:], mode="bilinear", antialias=True)
+        return color.luma_ab_to_rgb(small, colors * AB_RANGE) - small
+
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """Return the image of this gray, with a and b scaled into the gamut."""
         ab = upsample(colors, gray) * AB_RANGE
@@ -291,7 +332,11 @@ class Classification(Representation):
         rebalance: None, or the fraction of the uniform distribution in class rebalancing (Zhang: .5); `fit` then
             computes the weights of the bins from the training images.
         weights: the weights themselves, one for each bin.
+        weigh_loss: whether the loss is weighted; if not, the weights are for `balance` only.
         divide_out: decode the distribution with the weights divided out again: that of the training images as they are.
+        balance: decode the distribution with each probability multiplied by the bin's weight to this power, and all
+            normalized again: rare colors are then chosen as if they were less rare. 0: the distribution as it is.
+        strength: chroma that is decoded is multiplied by this.
         input_gray: as in `LAB`: "lightness" (default) or "luma". For bins in ab only.
         seed: of "sample"; an image is then decoded the same way each time.
     """
@@ -308,7 +353,10 @@ class Classification(Representation):
         sigma: float | None = None,
         rebalance: float | None = None,
         weights: Sequence[float] | None = None,
+        weigh_loss: bool = True,
         divide_out: bool = False,
+        balance: float = 0.0,
+        strength: float = 1.0,
         input_gray: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -344,9 +392,12 @@ class Classification(Representation):
         self.weights: Tensor | None
         given = None if weights is None else torch.tensor(weights, dtype=torch.float32)
         self.register_buffer("weights", given, persistent=False)  # the model's card holds them
-        self.divide_out = divide_out
+        self.weigh_loss, self.divide_out = weigh_loss, divide_out
+        self.balance = check_number("balance", balance, low=0, high=2)
+        self.strength = check_number("strength", strength, low=0, high=4)
         self.input_gray = input_gray
         self.seed = seed
+        self.lean: Tensor | None = None  # of a sample, see `styled`
         check_decoding(self.method, temperature)
         check_seed(seed)
         self.neighbors = check_integer("neighbors", self.neighbors, low=1, high=self.channels)
@@ -395,7 +446,7 @@ class Classification(Representation):
             is that of its nearest bin (None: all 1).
         """
         bins, probability = self.quantizer.soft_encode(target, self.neighbors, self.sigma)
-        if self.weights is None:
+        if self.weights is None or not self.weigh_loss:
             return bins, probability, None
         return bins, probability, self.weights[bins[:, 0]]
 
@@ -408,11 +459,43 @@ class Classification(Representation):
         generator = torch.Generator().manual_seed(self.seed)
         if self.divide_out and self.weights is not None:
             prediction = prediction - self.weights.log()[:, None, None]
-        return self.quantizer.decode(prediction, self.method, self.temperature, generator)
+        if self.balance and self.weights is not None:
+            prediction = prediction + self.balance * self.weights.log()[:, None, None]
+        if self.lean is not None:
+            prediction = prediction + self.lean[:, None, None]
+        colors = self.quantizer.decode(prediction, self.method, self.temperature, generator)
+        return colors if self.strength == 1 else self.strength * colors
+
+    def styled(self, style: str = "faithful", sample: int | None = None) -> Classification:
+        """Return the same bins and weights with the decoding of a style.
+
+        Args:
+            style: "faithful": the mean of the distribution, which has the smallest squared error. "vivid": the annealed
+                mean, in which rare colors weigh more.
+            sample: number of a sample: the whole image leans towards colors drawn with this seed.
+        """
+        changes: dict[str, Any] = {"decode": "mean", "balance": 0.0, "divide_out": self.weigh_loss}
+        if style == "vivid":
+            changes = {"decode": "annealed", "temperature": VIVID_TEMPERATURE, "strength": VIVID_STRENGTH}
+            changes["balance"] = 0.0 if self.weigh_loss else VIVID_BALANCE
+        options = {**self.config(), **changes}
+        del options["name"]
+        options["quantizer"] = self.quantizer  # the object, with its look-up tables
+        made = Classification(**options).to(self.quantizer.centers.device)
+        made.lean = None if sample is None else _lean(self.quantizer.centers, sample)
+        return made
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """Return rgb as `LAB`, `RGB` or `LumaChroma` do, of colors in the bins' units."""
         return self.space.to_rgb(gray, colors / self.unit)
+
+    def gray(self, rgb: Tensor) -> Tensor:
+        """Return what the network is given, as `LAB` or `RGB` do."""
+        return self.space.gray(rgb)
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what colors add to luma, as `LAB` does."""
+        return self.space.difference(gray, colors / self.unit)
 
     def oracle(self, rgb: Tensor, stride: int = 1) -> Tensor:
         """Return images with each color replaced by its nearest bin's: ``(N, 3, H, W) -> rgb (N, 3, H, W)``.
@@ -433,15 +516,32 @@ class Classification(Representation):
             "sigma": self.sigma,
             "rebalance": self.rebalance,
             "weights": None if self.weights is None else self.weights.tolist(),
+            "weigh_loss": self.weigh_loss,
             "divide_out": self.divide_out,
+            "balance": self.balance,
+            "strength": self.strength,
             "input_gray": self.input_gray,
             "seed": self.seed,
         }
 
 
+def _lean(centers: Tensor, seed: int) -> Tensor:
+    """Return log-weights of the bins, ``(Q,)``, that lean towards some colors: a smooth random function of a and b.
+
+    Drawing each pixel by itself (decode="sample") gives noise, for it ignores that neighbors share a color. One draw
+    for the whole image moves all that was undecided in the same direction.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    waves = torch.randn(6, 2, generator=generator) / LEAN_SCALE
+    phases = 2 * torch.pi * torch.rand(6, generator=generator)
+    return LEAN * (centers.cpu() @ waves.T + phases).cos().sum(dim=1).div(3**0.5).to(centers.device)
+
+
 REPRESENTATIONS: dict[str, Callable[..., Representation]] = {
     **{cls.name: cls for cls in (RGB, LAB, YUV, LumaChroma)},
     **{name: partial(Classification, name) for name in ("ab676", "ab313", "rgb24")},
+    # For photographs: luma is kept exactly, and what is decoded with `balance` is trained as it is.
+    "ab313-luma": partial(Classification, "ab313", input_gray="luma", decode="mean", rebalance=0.5, weigh_loss=False),
     Classification.name: Classification,  # with quantizer=: any bins; also how all of them are written to files
 }
 
@@ -451,7 +551,7 @@ def make_representation(name: str, **options: Any) -> Representation:
 
     Args:
         name: a key of ``REPRESENTATIONS``. Regressions: ``rgb``, ``lab``, ``yuv``, ``luma-chroma``. Classifications:
-            ``ab676``, ``ab313``, ``rgb24``, and ``classification`` with ``quantizer=`` for other bins.
+            ``ab676``, ``ab313``, ``ab313-luma``, ``rgb24``, and ``classification`` with ``quantizer=`` for other bins.
         **options: of its class.
 
     Raises:

@@ -41,7 +41,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_run_passes_everything_on(asked: list[dict[str, Any]]) -> None:
-    options = "--profile test -p alpha -0.5 -p word a=b --parameter n=3 --sweep seed 1,2 --resume --out o --timeout 9"
+    options = "--profile test -p alpha -0.5 -p word a=b --parameter n=3 --sweep seed 1,2"
+    options += " --resume --out o --timeout 9 --jobs 3"
     assert call("run", "01", "02", *options.split()) == 0
     assert asked == [
         {
@@ -52,6 +53,7 @@ def test_run_passes_everything_on(asked: list[dict[str, Any]]) -> None:
             "out": Path("o"),
             "resume": True,
             "timeout": 9,
+            "jobs": 3,
         }
     ]
 

@@ -26,8 +26,8 @@ from PIL import Image
 from labkit import LabkitError
 from labkit.colorizer import CARD_FILE, STARTER, WEIGHTS_FILE, Colorizer
 from labkit.course import report
+from labkit.course.jobs import _require_python
 from labkit.course.labs import lab_parameters, read_notebook
-from labkit.course.run import _require_python
 from labkit.data import load
 from labkit.data.pictures import read_rgb, read_size
 from labkit.experiments import measured
@@ -150,7 +150,8 @@ def pictures() -> dict[str, bytes]:
 
 def test_pictures(tmp_path: Path) -> None:
     seeds = pictures()
-    assert {"PNG RGB", "JPEG RGB", "TIFF F", "WEBP RGBA", "GIF P", "AVIF RGB", "MPO frames"} <= set(seeds)
+    wanted = {"PNG RGB", "JPEG RGB", "TIFF F", "WEBP RGBA", "GIF P", "MPO frames"}
+    assert wanted | ({"AVIF RGB"} if ".avif" in Image.registered_extensions() else set()) <= set(seeds)  # Pillow 11.3
     path = tmp_path / "a.png"
 
     def read(which: str, data: bytes) -> None:

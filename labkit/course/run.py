@@ -1,79 +1,35 @@
-"""Execute labs with papermill (`labkit run`), check parameters before and results after.
+"""Execute labs side by side, and leave copies, metrics and a report (`labkit run`).
 
-papermill executes a notebook; it does not refuse unknown parameters, cannot resume, and calls a notebook "completed"
-when its kernel died, a cell timed out, or a cell said `sys.exit(0)`. Those three things are what this file adds.
+`labkit.course.jobs` plans what to run, and `labkit.course.execution` runs one lab with papermill. papermill does not
+refuse unknown parameters, cannot resume and runs one notebook: these things are added here.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 import os
-import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
-from labkit import __version__, artifacts
+from labkit import artifacts
 from labkit.course import report
-from labkit.course.labs import find_labs, lab_parameters, read_notebook
-from labkit.errors import LabkitError, check_integer, noting
-from labkit.ledger import Entry, Ledger, environment, now, package_hash
-from labkit.notebook.execute import SETTINGS, is_run, kernel_manager
-from labkit.notebook.lab import resolve_profile
-from labkit.notebook.parameters import Parameter, coerce_values, find_parameter, split_items
+from labkit.course.execution import Failure, execute
+from labkit.course.jobs import Job, plan
+from labkit.course.labs import read_notebook
+from labkit.errors import LabkitError, check_integer
+from labkit.ledger import Entry, Ledger, environment, now
+from labkit.notebook.execute import Kernels
 from labkit.printing import say, show_any_character
 
 # Seconds that one cell may take. A lab is much shorter; this is for a cell that would never end.
 CELL_TIMEOUT = {"test": 120, "quick": 600, "course": 3 * 3600, "gpu": 24 * 3600}
-KERNEL_START_TIMEOUT = 120
-_LANGUAGES = {"ir": "R", "bash": "bash", "javascript": "JavaScript", "octave": "Octave"}  # of kernels that may not say
-
-
-@dataclass(frozen=True)
-class Job:
-    """Describe one execution: a lab with its parameters."""
-
-    lab: str
-    notebook: Path
-    profile: str
-    parameters: dict[str, object]  # what is passed to the notebook
-    swept: dict[str, object]  # those of them that a sweep varies
-    key: str  # file name without suffix, unique in a run
-    problem: str = ""  # why it cannot even be tried
-
-    def input_hash(self) -> str:
-        """Return the SHA-256 of all that can change the result: cells, parameters, the package."""
-        cells = [
-            (cell["cell_type"], cell["metadata"].get("tags", []), cell["source"])
-            for cell in read_notebook(self.notebook)["cells"]
-        ]
-        parts = [cells, self.parameters, self.profile, __version__, package_hash()]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Say why a lab failed.
-
-    `cell` is the number that Jupyter shows beside the code cell; None if no cell had started.
-    """
-
-    cell: int | None
-    line: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Return the failure in one line."""
-        where = f"cell [{self.cell}] `{self.line}`: " if self.cell is not None else ""
-        return where + self.reason
+LAB_BYTES = 2e9  # memory that a lab with the quick profile may need
 
 
 @dataclass(frozen=True)
@@ -98,12 +54,13 @@ def run(
     out: str | Path = "runs",
     resume: bool = False,
     timeout: int | None = None,
+    jobs: int | None = None,
     console: Console | None = None,
 ) -> list[Result]:
     """Execute labs and leave executed copies, metrics.json and report.html in `out`.
 
     A lab that fails, or whose notebook cannot be read, does not stop the others; look at each `Result.status`. Ctrl-C
-    ends the lab at hand, writes the report of what is done, and is raised again. In metrics.json, null stands for a
+    ends the labs at hand, writes the report of what is done, and is raised again. In metrics.json, null stands for a
     number that is not finite (NaN, infinity): JSON has no word for it.
 
     Args:
@@ -114,6 +71,7 @@ def run(
         out: the folder for results.
         resume: a job whose earlier result is good and has the same input is not run again.
         timeout: seconds a cell may take, in place of the profile's.
+        jobs: labs that run at a time, each with its fraction of the cores; as many as the machine holds if None.
         console: where progress is shown; None: stdout.
 
     Returns:
@@ -126,147 +84,107 @@ def run(
     show_any_character()
     if timeout is not None:
         timeout = check_integer("timeout", timeout, low=1)
+    if jobs is not None:
+        jobs = check_integer("jobs", jobs, low=1)
     console = console or Console()
-    jobs = plan(labs, profile, parameters, sweeps)
+    planned = plan(labs, profile, parameters, sweeps)
     out = Path(out)
-    for job in jobs:
+    for job in planned:
         if (out / f"{job.key}.ipynb").resolve() == job.notebook.resolve():
             raise LabkitError(f"the executed copy would overwrite {job.notebook} itself: choose another --out")
     with artifacts.claim_folder(out):
         ledger = Ledger(out / "ledger.jsonl")
-
-        results: list[Result] = []
+        found: dict[str, Result] = {}
         interrupted = False
         with _progress(console) as show:
+            titles = {job.key: f"[{number}/{len(planned)}] {job.key}" for number, job in enumerate(planned, 1)}
             try:
-                for index, job in enumerate(jobs, 1):
-                    title = f"[{index}/{len(jobs)}] {job.key}"
-                    result = _resumed(job, out, ledger) if resume else None
-                    if result is None:
-                        show.start(f"{title} ({job.profile})")
-                        result = _execute_and_record(job, out, ledger, timeout, show.cell)
-                    show.end(f"{title}  {_in_words(result)}")
-                    results.append(result)
+                for result in _results(planned, jobs, out, ledger, resume, timeout, show, titles):
+                    key = result.job.key
+                    found[key] = result
+                    show.end(key, f"{titles[key]}  {_in_words(result)}")
             except KeyboardInterrupt:
                 interrupted = True
-                show.end(f"{title}  interrupted")
-
-        _write_summary(results, out, len(jobs))
+                show.say("interrupted")
+        results = [found[job.key] for job in planned if job.key in found]
+        _write_summary(results, out, len(planned))
     say(console, f"report: {out / 'report.html'}")
     if interrupted:
         raise KeyboardInterrupt
     return results
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What to run
+def _results(
+    planned: Sequence[Job],
+    jobs: int | None,
+    out: Path,
+    ledger: Ledger,
+    resume: bool,
+    timeout: int | None,
+    show: _Lines,
+    titles: Mapping[str, str],
+) -> Iterator[Result]:
+    """Yield what came of each job, as it ends: first what is known without running anything."""
+    left = []
+    for job in planned:
+        if job.problem:
+            yield Result(job, "failed", 0.0, Failure(None, "", job.problem))
+        elif resume and (result := _resumed(job, out, ledger)):
+            yield result
+        else:
+            left.append(job)
+    count = min(len(left), jobs or _held_by_machine(left))
+    kernels = Kernels()
+
+    def work(job: Job) -> Execution:
+        show.start(job.key, f"{titles[job.key]} ({job.profile})")
+        return _execute(job, timeout, lambda done, total: show.cell(job.key, done, total), _threads(count), kernels)
+
+    _forget_folder()
+    # Threads, not processes: each only waits for its kernel, which is a process of its own.
+    with ThreadPoolExecutor(max(1, count)) as pool:
+        futures = {pool.submit(work, job): job for job in left}
+        try:
+            for future in as_completed(futures):
+                yield _record(futures[future], future.result(), out, ledger)
+        finally:  # after Ctrl-C nothing goes on
+            pool.shutdown(wait=False, cancel_futures=True)
+            kernels.end()
 
 
-def plan(
-    labs: Sequence[str],
-    profile: str,
-    parameters: Sequence[tuple[str, str]],
-    sweeps: Sequence[tuple[str, str]],
-) -> list[Job]:
-    """Return every execution asked for, with checked parameters.
+def _forget_folder() -> None:
+    """Let papermill forget the folder of an earlier run in this process.
 
-    Raises:
-        LabkitError: for an unknown lab, an unknown or ill-typed parameter, or one that is given twice.
+    It keeps the working folder in one place for all threads, puts it back in the order in which they end, and changes
+    to it for a moment whenever it saves.
     """
-    notebooks = find_labs(labs)
-    declared: dict[str, list[Parameter]] = {}
-    problems: dict[str, str] = {}
-    for lab, notebook in notebooks.items():
-        with noting(problems, lab):
-            _require_python(notebook)
-            declared[lab] = lab_parameters(notebook)
-    fixed = _by_name(parameters, "-p")
-    swept = {name: _values(name, text) for name, text in _by_name(sweeps, "--sweep").items()}
-    for name in {**fixed, **swept}:
-        if name in fixed and name in swept:
-            raise LabkitError(f"parameter {name} is given both by -p and by --sweep; use one of them")
-        known = {parameter.name: parameter for lab in declared.values() for parameter in lab}
-        if declared and name not in known:
-            find_parameter(list(known.values()), name, where=" ".join(declared))
-    if "profile" in fixed and profile not in ("auto", fixed["profile"]):
-        raise LabkitError(f"two profiles: --profile {profile} and -p profile {fixed['profile']}")
+    from papermill.iorw import papermill_io
 
-    jobs: list[Job] = []
-    for lab, notebook in notebooks.items():
-        if lab in problems:
-            jobs.append(Job(lab, notebook, resolve_profile(profile), {}, {}, _key(lab, {}), problems[lab]))
-            continue
-        names = [parameter.name for parameter in declared[lab]]
-        mine = {name: values for name, values in swept.items() if name in names}
-        for values in itertools.product(*mine.values()):
-            point = dict(zip(mine, values, strict=True))
-            texts = {"profile": profile, **fixed, **point}
-            texts["profile"] = chosen = resolve_profile(texts["profile"])
-            given = coerce_values(declared[lab], {n: text for n, text in texts.items() if n in names}, where=lab)
-            varied = {name: given[name] for name in point}
-            jobs.append(Job(lab, notebook, chosen, given, varied, _key(lab, varied)))
-    return list({job.key: job for job in jobs}.values())  # a sweep over 1,1.0 names one value twice
+    papermill_io.get_handler("local").cwd(None)
 
 
-def _require_python(path: Path) -> None:
-    """Raise LabkitError where a notebook says that it is in another language."""
-    metadata = read_notebook(path).metadata
-    kernel, info = (
-        part if isinstance(part := metadata.get(name), dict) else {} for name in ("kernelspec", "language_info")
-    )
-    about = [info.get("name"), kernel.get("language"), _LANGUAGES.get(str(kernel.get("name")))]
-    language = next((str(name) for name in about if name), "python")
-    if not language.lower().startswith(("python", "ipython")):
-        name = kernel.get("display_name") or kernel.get("name") or language
-        raise LabkitError(
-            f"{path} is written in {language} (its kernel is {name!r}): labkit runs Python notebooks only"
-        )
+def _held_by_machine(jobs: Sequence[Job]) -> int:
+    """Return how many jobs run at a time; one that needs a GPU or hours has the machine for itself."""
+    import psutil
+
+    if any(job.profile in ("course", "gpu") for job in jobs):
+        return 1
+    return max(1, min(_cores(), int(psutil.virtual_memory().available // LAB_BYTES)))
 
 
-def _by_name(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:
-    """Return name -> text.
-
-    Raises:
-        LabkitError: a name is given twice.
-    """
-    found: dict[str, str] = {}
-    for name, text in pairs:
-        if name in found:
-            raise LabkitError(f"{option} {name} is given twice")
-        found[name] = text
-    return found
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _values(name: str, text: str) -> list[str]:
-    """Return the values of a sweep, each once, as text.
-
-    Raises:
-        LabkitError: an empty one.
-    """
-    values = list(dict.fromkeys(split_items(text)))
-    if "" in values:
-        raise LabkitError(f"--sweep {name} needs values separated by commas, got {text!r}")
-    return values
-
-
-def _key(lab: str, swept: Mapping[str, object]) -> str:
-    """Return a file name without suffix; a hash keeps it unique where a value had to be changed or is long."""
-    name = lab.encode("utf-8", "replace").decode()  # bytes that are no text cannot stand in the ledger
-    if name != lab:
-        lab = f"{name}.{hashlib.sha256(os.fsencode(lab)).hexdigest()[:6]}"
-    text = "".join(f".{name}={value}" for name, value in swept.items())
-    safe = re.sub(r"[^A-Za-z0-9._=+-]", "_", text)[:100]
-    return lab + (safe if safe == text else f"{safe}.{hashlib.sha256(text.encode()).hexdigest()[:6]}")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Running one
+def _threads(jobs: int) -> dict[str, str]:
+    """Return the variable that gives each of several labs its fraction of the cores, unless the user has set it."""
+    if jobs < 2 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, _cores() // jobs))}
 
 
 def _resumed(job: Job, out: Path, ledger: Ledger) -> Result | None:
     """Return the earlier result of a job, if it is good and still valid."""
-    if job.problem:
-        return None
     entry = ledger.done("run", job.key, job.input_hash())
     if entry is None or entry.output is None:
         return None
@@ -274,198 +192,55 @@ def _resumed(job: Job, out: Path, ledger: Ledger) -> Result | None:
     return Result(job, "ok", entry.seconds, output=entry.output, resumed=True, contents=contents)
 
 
-def _execute_and_record(
-    job: Job, out: Path, ledger: Ledger, timeout: int | None, on_cell: Callable[[int, int], None]
-) -> Result:
-    """Execute a job; the executed copy is in place before the ledger knows of it."""
-    if job.problem:
-        return Result(job, "failed", 0.0, Failure(None, "", job.problem))
+@dataclass(frozen=True)
+class Execution:
+    """Hold an executed notebook (None if it never began), its failure, and the hash of what was executed."""
+
+    notebook: Any | None
+    failure: Failure | None
+    seconds: float
+    input_hash: str
+
+
+def _execute(
+    job: Job,
+    timeout: int | None,
+    on_cell: Callable[[int, int], None],
+    variables: Mapping[str, str],
+    kernels: Kernels,
+) -> Execution:
     start = time.monotonic()
     input_hash = job.input_hash()  # before: what is executed is what was read here
-    notebook, failure = execute(job, timeout or CELL_TIMEOUT[job.profile], on_cell)
-    seconds = round(time.monotonic() - start, 2)
-    status: Literal["ok", "failed"] = "failed" if failure else "ok"
+    notebook, failure = execute(job, timeout or CELL_TIMEOUT[job.profile], on_cell, variables, kernels)
+    return Execution(notebook, failure, round(time.monotonic() - start, 2), input_hash)
+
+
+def _record(job: Job, done: Execution, out: Path, ledger: Ledger) -> Result:
+    """Save what came of a job; the executed copy is in place before the ledger knows of it."""
+    status: Literal["ok", "failed"] = "failed" if done.failure else "ok"
     output = digest = None
     contents = report.Contents()
-    if notebook is not None:
+    if done.notebook is not None:
         import nbformat
 
         output = f"{job.key}.ipynb"
-        notebook.metadata.papermill.update(input_path=str(job.notebook), output_path=output)
-        artifacts.write_text(out / output, nbformat.writes(notebook) + "\n")
+        done.notebook.metadata.papermill.update(input_path=str(job.notebook), output_path=output)
+        artifacts.write_text(out / output, nbformat.writes(done.notebook) + "\n")
         digest = artifacts.sha256(out / output)
-        contents = report.collect(notebook)
+        contents = report.collect(done.notebook)
     ledger.append(
         Entry(
             kind="run",
             key=job.key,
-            input_hash=input_hash,
+            input_hash=done.input_hash,
             status=status,
             output=output,
             output_sha256=digest,
-            seconds=seconds,
-            note=str(failure or "").encode("utf-8", "backslashreplace").decode(),
+            seconds=done.seconds,
+            note=str(done.failure or "").encode("utf-8", "backslashreplace").decode(),
         )
     )
-    return Result(job, status, seconds, failure, output, contents=contents)
-
-
-def execute(job: Job, timeout: int, on_cell: Callable[[int, int], None]) -> tuple[Any | None, Failure | None]:
-    """Run a job's notebook in a kernel of this Python.
-
-    Args:
-        job: what to run.
-        timeout: seconds a cell may take.
-        on_cell: called with (done, total) at the start of every code cell.
-
-    Returns:
-        The executed notebook (None if it never began) and its failure.
-    """
-    for attempt in (1, 2):
-        notebook, failure = _execute_once(job, timeout, on_cell)
-        # A kernel that did not come up has executed nothing: most often a port was taken between its choice and its
-        # use ("Address already in use"), so try once more.
-        if failure is None or failure.cell is not None or attempt == 2:
-            break
-    return notebook, failure
-
-
-def _execute_once(job: Job, timeout: int, on_cell: Callable[[int, int], None]) -> tuple[Any | None, Failure | None]:
-    """Run a job's notebook once; papermill reads it from a temporary folder and saves it there after every cell.
-
-    So its names are none of the user's: papermill fills in {braces}, and cannot save bytes that are no text.
-    """
-    import logging
-
-    import nbformat
-    import papermill
-
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # every failure is told in our own words
-    source = read_notebook(job.notebook)
-    total = sum(is_run(cell) for cell in source["cells"])
-    total += bool(job.parameters)  # papermill adds a cell with them
-    started: list[int] = []  # positions of the code cells that began
-
-    def cell_begins(cell: Any, cell_index: int) -> None:
-        if is_run(cell):
-            started.append(cell_index)
-            on_cell(len(started), total)
-
-    fate: dict[str, int] = {}
-    error: Exception | None = None
-    with tempfile.TemporaryDirectory(prefix="labkit-run-") as folder_name, tempfile.TemporaryFile() as stderr:
-        variables = {
-            **SETTINGS,
-            "LABKIT_PROFILE": job.profile,
-            "IPYTHONDIR": folder_name,  # not the user's start-up files
-        }
-        before, after = Path(folder_name) / "before.ipynb", Path(folder_name) / "after.ipynb"
-        try:
-            artifacts.write_text(before, nbformat.writes(source))
-            papermill.execute_notebook(
-                _literal(before),
-                _literal(after),
-                parameters=job.parameters,
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                start_timeout=KERNEL_START_TIMEOUT,
-                execution_timeout=timeout,
-                kernel_manager_class=kernel_manager(variables, stderr, fate),
-                on_cell_start=cell_begins,
-                shutdown_kernel="immediate",
-            )
-        except Exception as caught:  # whatever it is, it is this lab's failure and not the run's
-            error = caught
-        finally:
-            notebook = read_notebook(after) if after.exists() else None
-        if error is None and notebook is not None:
-            return notebook, find_failure(notebook)
-        stderr.seek(0)
-        last_words = stderr.read().decode(errors="replace").strip().splitlines()[-1:]
-    return notebook, _explain(error, notebook, started, timeout, fate, last_words)
-
-
-def _literal(path: Path) -> str:
-    """Return a path for papermill, which fills in {braces}."""
-    return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def find_failure(notebook: Any) -> Failure | None:
-    """Return what went wrong in an executed notebook. Nothing did if every code cell ran and none shows an error.
-
-    This is the only sign trusted: papermill's "completed" also stands in notebooks whose kernel died.
-    """
-    number = 0
-    for cell in notebook["cells"]:
-        if not is_run(cell):
-            continue
-        number += 1
-        for output in cell["outputs"]:
-            if output["output_type"] == "error":
-                return Failure(number, _first_line(cell), _error_in_words(output["ename"], output["evalue"]))
-        if cell["metadata"].get("papermill", {}).get("exception"):  # such as an unknown magic: no error output
-            said = "".join(o.get("text", "") for o in cell["outputs"] if o["output_type"] == "stream")
-            return Failure(number, _first_line(cell), said.strip().partition("\n")[0] or "the cell failed")
-        if cell["execution_count"] is None:
-            return Failure(number, _first_line(cell), "the cell did not run")
-    return None
-
-
-def _error_in_words(name: str, value: str) -> str:
-    if name == "SystemExit":
-        return f"SystemExit: the cell ended the lab with sys.exit({value})"
-    return f"{name}: {value}".strip().splitlines()[0].rstrip(": ")
-
-
-def _explain(
-    error: Exception | None,
-    notebook: Any | None,
-    started: list[int],
-    timeout: int,
-    fate: Mapping[str, int],
-    last_words: list[str],
-) -> Failure:
-    """Return the failure behind an exception of papermill's."""
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    if isinstance(error, PapermillExecutionError) and notebook is not None:
-        found = find_failure(notebook)
-        if found:
-            return found
-    if isinstance(error, CellTimeoutError):
-        reason = f"the cell took longer than {timeout} s (--timeout SECONDS allows more)"
-    elif isinstance(error, DeadKernelError):
-        reason = _death(fate.get("exit code"))
-    else:
-        text = str(error).strip().splitlines() or [""]
-        reason = f"{type(error).__name__}: {text[0]}"
-        if not started and last_words:
-            reason += f" ({last_words[0][:200]})"
-    if not started or notebook is None:
-        return Failure(None, "", reason)
-    cell = notebook["cells"][started[-1]]
-    return Failure(len(started), _first_line(cell), reason)
-
-
-def _death(code: int | None) -> str:
-    """Say how a kernel died, from its exit code."""
-    if code is None:
-        return "the kernel died"
-    if code >= 0:
-        return f"the kernel died with exit code {code}"
-    import signal
-
-    with suppress(ValueError):
-        name = signal.Signals(-code).name
-        hint = "; the machine may have run out of memory" if name == "SIGKILL" else ""
-        return f"the kernel was killed by {name}{hint}"
-    return f"the kernel was killed by signal {-code}"
-
-
-def _first_line(cell: Any) -> str:
-    return str(cell["source"]).strip().splitlines()[0][:100]
+    return Result(job, status, done.seconds, done.failure, output, contents=contents)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -481,34 +256,33 @@ class _Lines:
     def say(self, text: str) -> None:
         say(self.console, text)
 
-    def start(self, title: str) -> None:
+    def start(self, key: str, title: str) -> None:
         self.say(f"{title} ...")
 
-    def cell(self, number: int, total: int) -> None:
+    def cell(self, key: str, number: int, total: int) -> None:
         pass
 
-    def end(self, line: str) -> None:
+    def end(self, key: str, line: str) -> None:
         self.say(line)
 
 
 class _Live(_Lines):
-    """Report progress with a line for each finished lab, and a moving one for the lab at hand."""
+    """Report progress with a line for each finished lab, and a moving one for each lab at hand."""
 
     def __init__(self, console: Console, progress: Any):
         super().__init__(console)
         self.progress = progress
-        self.task: Any = None
+        self.tasks: dict[str, Any] = {}
 
-    def start(self, title: str) -> None:
-        self.task = self.progress.add_task(title, total=None)
+    def start(self, key: str, title: str) -> None:
+        self.tasks[key] = self.progress.add_task(title, total=None)
 
-    def cell(self, number: int, total: int) -> None:
-        self.progress.update(self.task, completed=number, total=total)
+    def cell(self, key: str, number: int, total: int) -> None:
+        self.progress.update(self.tasks[key], completed=number, total=total)
 
-    def end(self, line: str) -> None:
-        if self.task is not None:
-            self.progress.remove_task(self.task)
-        self.task = None
+    def end(self, key: str, line: str) -> None:
+        if key in self.tasks:
+            self.progress.remove_task(self.tasks.pop(key))
         self.say(line)
 
 

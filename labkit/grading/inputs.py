@@ -24,7 +24,7 @@ def draw_inputs(template: Template, code: str, hidden_code: str = "") -> dict[st
     found = {}
     for call in (call for task in template.tasks for call in task.checks):
         exercise = find_exercise(call.id)
-        drawn = list(draw(exercise, exercise_seed(hidden_code if call.hidden else code, call.id)))
+        drawn = list(draw(exercise, exercise_seed(hidden_code if call.hidden else code, call.id), exercise.draws))
         request(drawn[0], exercise.call, exercise.asks_for)
         found[call.id] = [json.dumps(encode(inputs, strict=True)) for inputs in drawn]
     return found

@@ -3,6 +3,7 @@
 Everything here may run in a student's kernel, where nothing of `labkit.checks` is to be found while a class is graded.
 """
 
+from labkit.notebook.built import Built
 from labkit.notebook.lab import (
     Lab,
     begin,
@@ -12,11 +13,14 @@ from labkit.notebook.parameters import (
     ParameterError,
     parse_parameters,
 )
+from labkit.notebook.predictions import predict
 
 __all__ = [
+    "Built",
     "Lab",
     "Parameter",
     "ParameterError",
     "begin",
     "parse_parameters",
+    "predict",
 ]

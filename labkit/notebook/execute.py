@@ -55,7 +55,30 @@ def is_run(cell: Any) -> bool:
     return bool(cell["cell_type"] == "code" and cell["source"].strip())
 
 
-def kernel_manager(variables: Mapping[str, str], stderr: Any, fate: dict[str, int] | None = None) -> type:
+class Kernels:
+    """Keep the kernels of one command, so that all of them can be ended at once."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self.processes: list[Any] = []
+        self.ended = False
+
+    def add(self, process: Any) -> None:
+        """Take in a kernel's process; one that comes after the end is ended, too."""
+        self.processes.append(process)
+        if self.ended:
+            process.kill()
+
+    def end(self) -> None:
+        """End every kernel."""
+        self.ended = True
+        for process in list(self.processes):
+            process.kill()
+
+
+def kernel_manager(
+    variables: Mapping[str, str], stderr: Any, fate: dict[str, int] | None = None, kernels: Kernels | None = None
+) -> type:
     """Return a kernel manager for this very Python, whatever the user's kernelspec "python3" points to.
 
     If this process is killed, ipykernel notices that its parent is gone and ends by itself.
@@ -64,6 +87,7 @@ def kernel_manager(variables: Mapping[str, str], stderr: Any, fate: dict[str, in
         variables: environment variables that the kernel gets besides its parent's.
         stderr: a file or DEVNULL, so that what the kernel writes there does not tear a progress display.
         fate: receives the kernel's exit code.
+        kernels: takes in the kernel's process.
     """
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -78,6 +102,9 @@ def kernel_manager(variables: Mapping[str, str], stderr: Any, fate: dict[str, in
 
         async def start_kernel(self, **options: Any) -> None:
             await super().start_kernel(**{**options, "env": {**os.environ, **variables}, "stderr": stderr})
+            process = getattr(self.provisioner, "process", None)
+            if kernels is not None and process is not None:
+                kernels.add(process)
 
         async def is_alive(self) -> bool:
             alive: bool = await super().is_alive()

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from labkit.notebook.built import Built, built, mine
 from labkit.notebook.parameters import Parameter, ParameterError, check_values, parse_code, parse_parameters
 from labkit.printing import show_any_character
 
@@ -167,6 +168,23 @@ class Lab:
             "gpu": course if gpu is _MISSING else gpu,
         }
         return entries[self.profile]
+
+    def built(self, piece: Any, otherwise: Any) -> Built:
+        """Return the student's ``piece`` if every check of it so far said right, else the library's ``otherwise``."""
+        return built(piece, otherwise)
+
+    def mine(self, exercise_id: str, name: str, otherwise: Any) -> Built:
+        """Return the student's piece of an earlier lab, out of mine.py beside the notebook, else ``otherwise``.
+
+        ``labkit start`` writes mine.py from the earlier labs in the same folder. A file that cannot be imported is one
+        printed line.
+
+        Args:
+            exercise_id: which exercise made the piece, "01-train".
+            name: what it is called there.
+            otherwise: the library's piece.
+        """
+        return mine(exercise_id, name, otherwise)
 
     def table(self, rows: Sequence[Mapping[str, object]], caption: str, key: str) -> None:
         """Show ``rows`` (column name -> value; the first column names the row) as a table with a caption.

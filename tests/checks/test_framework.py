@@ -191,6 +191,52 @@ def test_a_check_leaves_the_random_numbers_of_the_lab_alone() -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
+# Level and hints
+
+
+def build(**changed: Any) -> Exercise:
+    given = {"id": "99-net", "title": "A net", "points": 1, "minutes": 20, "inputs": lambda rng: 1, "reference": abs}
+    return Exercise(**{**given, **changed})
+
+
+def test_the_label_ends_a_heading() -> None:
+    assert build(level=3).label() == "(difficulty 3 of 5, core, 20 minutes)"
+    assert build(level=1, core=False).label(minutes=1) == "(difficulty 1 of 5, extra, 1 minute)"
+
+
+@pytest.mark.parametrize("changed", [{"level": 0}, {"level": 6}, {"hints": ("one",)}, {"draws": 0}])
+def test_impossible_levels_hints_and_draws_are_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(LabkitError, match="99-net: got level .* expected a level from 1 to 5, three hints"):
+        build(**changed)
+
+
+def test_hints_come_one_by_one_and_later_steps_share_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shown: list[dict]
+) -> None:
+    first = build(hints=("an idea", "a line", "a shape"))
+    step, other = build(id="99-net-trains", reference=abs), build(id="98-other")
+    monkeypatch.setattr(checks, "all_exercises", lambda: iter([other, first, step]))
+    monkeypatch.setattr(checks, "_HINTS_SHOWN", {})
+    for _ in range(4):
+        checks.hint("99-net")
+    lines = [f"hint {n} of 3: {text}" for n, text in ((1, "an idea"), (2, "a line"), (3, "a shape"), (3, "a shape"))]
+    assert capsys.readouterr().out.splitlines() == lines
+    checks.hint("99-net-trains")
+    checks.hint("98-other")
+    assert capsys.readouterr().out.splitlines() == ["hint 1 of 3: an idea", "A net has no hints"]
+    with pytest.raises(CheckFailed, match=r'\(for a hint: hint\("99-net-trains"\)\)$'):
+        check("99-net-trains", lambda n: n + 1)
+    with pytest.raises(CheckFailed) as caught:
+        check("98-other", lambda n: n + 1)
+    assert "for a hint" not in str(caught.value)
+
+
+def test_an_exercise_says_on_how_many_inputs_an_answer_is_tried() -> None:
+    seen: list[int] = []
+    evaluate(build(draws=1), lambda n: seen.append(n) or n)
+    assert seen == [1]
+
+
 # Switching off
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from labkit.course.execution import Failure
+from labkit.course.jobs import Job
 from labkit.course.report import Contents, Figure, Table, collect, csv_text, readable, render, sweep_table
-from labkit.course.run import Failure, Job, Result
+from labkit.course.run import Result
 from labkit.notebook.lab import RESULTS_MIME
 
 PNG = base64.b64encode(b"\x89PNG not really").decode()

@@ -19,9 +19,11 @@ from rich.console import Console
 
 from labkit import LabkitError, ledger
 from labkit.artifacts import LOCK_FILE
+from labkit.course import jobs as planning
 from labkit.course import run as runner
+from labkit.course.jobs import plan
 from labkit.course.labs import find_labs
-from labkit.course.run import Result, plan, run
+from labkit.course.run import Result, run
 from labkit.ledger import Ledger
 
 PARAMETERS = """\
@@ -264,7 +266,7 @@ def test_no_kernel_is_left(mixed: tuple[Path, list[Result], str]) -> None:
 
 
 def test_a_sweep_gives_one_table_and_resume_does_the_rest(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "package_hash", lambda: "the same package")
+    monkeypatch.setattr(planning, "package_hash", lambda: "the same package")
     write_lab(here, "00_one", RECORD)
     quiet_run(sweeps=[("alpha", "1,2")])
     metrics = json.loads((here / "runs" / "metrics.json").read_text())
@@ -281,7 +283,7 @@ def test_a_sweep_gives_one_table_and_resume_does_the_rest(here: Path, monkeypatc
 
 
 def test_resume_runs_what_failed_or_changed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "package_hash", lambda: "the same package")
+    monkeypatch.setattr(planning, "package_hash", lambda: "the same package")
     path = write_lab(here, "00_one", "import os", "assert os.path.exists('go')")
     assert [result.status for result in quiet_run()[0]] == ["failed"]
     (here / "go").touch()
@@ -302,16 +304,16 @@ def test_resume_runs_what_failed_or_changed(here: Path, monkeypatch: pytest.Monk
     nbformat.write(notebook, path)
     changed = job.input_hash()
     assert changed != before
-    monkeypatch.setattr(runner, "package_hash", lambda: "another package")
+    monkeypatch.setattr(planning, "package_hash", lambda: "another package")
     assert job.input_hash() not in (before, changed)
 
 
 def test_the_package_hash_is_that_of_what_a_lab_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert runner.package_hash() == runner.package_hash()
+    assert planning.package_hash() == planning.package_hash()
     monkeypatch.setattr("labkit.artifacts.course_data", lambda name: tmp_path)
-    before = runner.package_hash()
+    before = planning.package_hash()
     (tmp_path / "skips.quick.csv").write_text("other numbers")  # which a lab shows
-    assert runner.package_hash() != before
+    assert planning.package_hash() != before
     package = Path(runner.__file__).parent.parent
     assert all((package / name).is_file() for name in ledger.NOT_HASHED)
 
@@ -345,7 +347,7 @@ def test_ctrl_c_keeps_what_is_done(here: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(runner, "execute", execute)
     with pytest.raises(KeyboardInterrupt):
-        quiet_run()
+        quiet_run(jobs=1)
     metrics = json.loads((here / "runs" / "metrics.json").read_text())
     assert [lab["lab"] for lab in metrics["labs"]] == ["00_one"] and not metrics["complete"]
     assert "Interrupted: 1 of 2 done" in (here / "runs" / "report.html").read_text()
@@ -363,7 +365,7 @@ def test_a_terminal_gets_a_live_display(here: Path) -> None:
 def test_killed_and_resumed_loses_nothing_and_leaves_no_kernel(here: Path) -> None:
     write_lab(here, "00_one", "1 + 1")
     write_lab(here, "01_two", WAIT)
-    command = [sys.executable, "-c", "from labkit.cli import main; main()", "run", "--profile", "test"]
+    command = [sys.executable, "-c", "from labkit.cli import main; main()", "run", "--profile", "test", "--jobs", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     pid_file = here / "pid"
     _until(lambda: pid_file.exists() and pid_file.read_text() != "")
@@ -384,7 +386,7 @@ def test_killed_and_resumed_loses_nothing_and_leaves_no_kernel(here: Path) -> No
     assert {path.name for path in (here / "runs").glob(".*")} <= {LOCK_FILE}
 
 
-def _until(condition: Any, seconds: float = 30) -> None:
+def _until(condition: Any, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -413,3 +415,62 @@ def test_results_that_labkit_did_not_publish_are_left_out(here: Path) -> None:
     write_lab(here, "00_one", publish + "'application/vnd.labkit.results+json': 'mine', 'text/plain': ''})")
     [result], _ = quiet_run()
     assert result.status == "ok" and result.contents.numbers == {}
+
+
+# --- several at a time
+
+TOGETHER = "import os, time\nopen('{mine}', 'w').close()\nwhile not os.path.exists('{other}'): time.sleep(0.05)"
+
+
+def test_labs_run_side_by_side_and_are_told_in_order(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runner, "_cores", lambda: 4)
+    threads = "import os; print(os.environ.get('OMP_NUM_THREADS'))"
+    write_lab(here, "00_one", TOGETHER.format(mine="one", other="two"), "import time; time.sleep(0.5)", threads)
+    write_lab(here, "01_two", TOGETHER.format(mine="two", other="one"), threads)
+    results, _ = quiet_run(jobs=2, timeout=30)
+    assert [(result.job.lab, result.status) for result in results] == [("00_one", "ok"), ("01_two", "ok")]
+    metrics = json.loads((here / "runs" / "metrics.json").read_text())
+    assert [lab["lab"] for lab in metrics["labs"]] == ["00_one", "01_two"]
+    executed = nbformat.read(here / "runs" / "01_two.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "2\n"
+
+
+def test_one_at_a_time_is_one_at_a_time(here: Path) -> None:
+    write_lab(here, "00_one", TOGETHER.format(mine="one", other="two"))
+    write_lab(here, "01_two", "import os; assert os.path.exists('one'); open('two', 'w').close()")
+    results, _ = quiet_run(jobs=1, timeout=3)
+    assert [result.status for result in results] == ["failed", "ok"]
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, True])
+def test_jobs_is_a_number_of_labs(here: Path, jobs: Any) -> None:
+    write_lab(here, "00_one", "1")
+    with pytest.raises(LabkitError, match="jobs must be a whole number of 1 or more"):
+        quiet_run(jobs=jobs)
+
+
+def test_the_machine_decides_how_many(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_lab(here, "00_one", "1")
+    monkeypatch.setattr(runner, "_cores", lambda: 64)
+    held = runner._held_by_machine(plan([], "quick", [], []))
+    assert 1 <= held <= psutil.virtual_memory().total / runner.LAB_BYTES
+    assert runner._held_by_machine(plan([], "gpu", [], [])) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_ends_all_labs_at_hand(here: Path) -> None:
+    for name in ("00_one", "01_two"):
+        write_lab(here, name, f"import os, time\nopen('{name}.pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    write_lab(here, "02_three", "1")
+    command = [sys.executable, "-c", "from labkit.cli import main; main()", "run", "--profile", "test", "--jobs", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    files = [here / "00_one.pid", here / "01_two.pid"]
+    _until(lambda: all(file.exists() and file.read_text() for file in files))
+    kernels = [int(file.read_text()) for file in files]
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 130 and "--resume goes on from here" in printed
+    _until(lambda: not any(psutil.pid_exists(kernel) for kernel in kernels))
+    assert Ledger(here / "runs" / "ledger.jsonl").entries() == []
+    assert json.loads((here / "runs" / "metrics.json").read_text())["complete"] is False
