@@ -81,6 +81,8 @@ def test_every_prediction_has_its_right_answer(lab: LabSource) -> None:
     assert sorted(asked) == sorted(right), "every prediction once, and none without a right answer"
     assert all(id[:3] == f"{lab.name[:2]}-" for id in asked)
     for call in calls(lab, "predict"):
+        if isinstance(call.func, ast.Attribute):  # of a colorizer
+            continue
         [id, _, *options] = call.args
         assert isinstance(id, ast.Constant)
         answer = right[id.value]
