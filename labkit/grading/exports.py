@@ -186,8 +186,8 @@ def _known(made: Export, platform: str, where: str, login: str = "") -> list[Row
     unknown = [row for row in made.rows if not (row.number or row.person.get(login))]
     if graded := [row.student for row in unknown if row.score]:
         raise LabkitError(
-            f"{platform} does not know {graded[0]}: no number in the name, and not on a roster from {platform}. Grade with "
-            f"--resume and --roster, and the file that {platform} gives ({where})"
+            f"{platform} does not know {graded[0]}: no number in the name, and not on a roster from {platform}. Grade "
+            f"with --resume and --roster, and the file that {platform} gives ({where})"
         )
     if unknown:
         made.tell(f"left out, since {platform} does not know them and they have no grade: {_names(unknown)}")

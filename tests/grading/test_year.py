@@ -199,9 +199,7 @@ def test_canvas_takes_back_its_own_form(tmp_path: Path, template: Template) -> N
     out = written(tmp_path / "out", template, results, roster, found=found)
     told: list[str] = []
     table, archive = export(out, "canvas", assignment="Lab 91 (4711)", tell=told.append)
-    assert told == [
-        f"no page in the zip, since Canvas takes none for what it was not the source of: {results[1].student}"
-    ]
+    assert len(told) == 1 and told[0].startswith("the zip has no page for leebob_125: Canvas takes pages back only")
     rows_of = list(csv.reader(table.open(newline="")))
     assert rows_of[0] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Lab 91 (4711)"]
     assert rows_of[1] == ["    Points Possible", "", "", "", "", str(HIGHEST)]
