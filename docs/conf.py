@@ -34,6 +34,7 @@ html_title = "labkit: colorization in labs"
 html_static_path = ["_static"]
 html_css_files = ["page.css"]
 html_theme_options = {"show_toc_level": 2, "show_navbar_depth": 1, "use_download_button": True}
+html_context = {"default_mode": "auto"}  # else the theme complains in the browser's console
 html_math_renderer = "mathml"
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]

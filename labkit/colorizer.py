@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from labkit import __version__
 from labkit.artifacts import write_bytes, write_json
 from labkit.color import HasImages, image_tensor
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
+from labkit.hints import Hint, hint_planes
 from labkit.images import AnyImage, read_image
 from labkit.metrics import Scores, evaluate
 from labkit.models import Network, evaluation_mode, make_network
 from labkit.options import takes
-from labkit.representation import Representation, make_representation
+from labkit.representation import STYLES, Classification, Representation, make_representation
 from labkit.training import History, dataset_loss, fit
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
@@ -102,7 +103,7 @@ class Colorizer(nn.Module):
         """Return the network's prediction, in evaluation mode and float32, without gradients.
 
         Args:
-            gray: ``(N, 1, H, W)`` in [0, 1].
+            gray: ``(N, 1, H, W)`` in [0, 1], or with planes of hints behind it, see `labkit.hints`.
             flip_average: predict the mirrored image too and average the two.
 
         Returns: ``(N, C, h, w)``.
@@ -162,7 +163,17 @@ class Colorizer(nn.Module):
         """
         return Scores.of(evaluate(self, images))
 
-    def colorize(self, image: AnyImage, *, working_size: int | None = None, flip_average: bool = False) -> Tensor:
+    def colorize(
+        self,
+        image: AnyImage,
+        *,
+        working_size: int | None = None,
+        flip_average: bool = False,
+        hints: Sequence[Hint] = (),
+        style: str = "faithful",
+        strength: float = 1.0,
+        sample: int | None = None,
+    ) -> Tensor:
         """Colorize an image of any size; its luma (L* for LAB) is kept exactly.
 
         Args:
@@ -173,24 +184,77 @@ class Colorizer(nn.Module):
                 CIFAR-10), so a large photograph often gets better color this way. None or 0: full resolution. Ignored
                 by representations that predict luma.
             flip_average: see `predict`.
+            hints: colors at places of the image, which the result follows; only of networks that take hints.
+            style: "faithful", the mean of the colors considered possible, or "vivid", which commits to one of them and
+                shows rarer colors more often; vivid only of models that predict color bins.
+            strength: the predicted chroma is multiplied by this: 0 is gray, 1 as predicted.
+            sample: number of a sample, for models that predict color bins: each number is another plausible coloring.
 
         Returns: rgb ``(3, H, W)``, or ``(N, 3, H, W)`` for a batch, float32 in [0, 1] on the colorizer's device.
         """
         working_size = check_integer("working_size", working_size or 0, low=0)
+        strength = check_number("strength", strength, low=0, high=4)
         rgb = read_image(image).to(self.device)
         single = rgb.dim() == 3
         rgb = rgb[None] if single else rgb
         gray = self.representation.gray(rgb)
-        if not working_size or self.representation.predicts_luma or min(gray.shape[-2:]) <= working_size:
-            out = self.representation.decode(gray, self.predict(gray, flip_average))
-        else:
+        representation = self.styled(style, sample)
+        if strength != 1 and representation.predicts_luma:
+            raise LabkitError(f"strength is for models that keep luma; {representation.name} predicts it: take 1")
+        seen, to_rgb = gray, representation.to_rgb
+        if working_size and not representation.predicts_luma and min(gray.shape[-2:]) > working_size:
             scale = working_size / min(gray.shape[-2:])
             size = [max(1, round(side * scale)) for side in gray.shape[-2:]]
-            small = F.interpolate(gray, size=size, mode="bilinear", antialias=True)
-            colors = self.representation.colors(self.predict(small, flip_average))
-            colors = F.interpolate(colors, size=gray.shape[-2:], mode="bicubic", align_corners=False)
-            out = self.representation.to_rgb(gray, colors)
+            seen, to_rgb = F.interpolate(gray, size=size, mode="bilinear", antialias=True), representation.enlarge
+        prediction = self.predict(self._with_hints(seen, hints, gray.shape[-2:]), flip_average)
+        colors = representation.colors(prediction)
+        out = to_rgb(gray, colors if strength == 1 else strength * colors)
         return out[0] if single else out
+
+    @property
+    def takes_hints(self) -> bool:
+        """Whether `colorize` takes hints."""
+        return self.network.hint_planes > 0
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The styles that `colorize` knows for this model."""
+        return STYLES if isinstance(self.representation, Classification) else STYLES[:1]
+
+    def styled(self, style: str = "faithful", sample: int | None = None) -> Representation:
+        """Return the representation as it decodes in a style.
+
+        Raises:
+            LabkitError: an unknown style, or one that this model does not have.
+        """
+        if style not in STYLES:
+            raise LabkitError(f"unknown style: got {style!r}, expected one of {', '.join(STYLES)}")
+        if not isinstance(self.representation, Classification):
+            if style != "faithful" or sample is not None:
+                what = f"style {style}" if sample is None else "samples"
+                raise LabkitError(
+                    f"{what}: this model predicts one color, expected a model that predicts color bins. Take another "
+                    "--model, or --style faithful and --strength"
+                )
+            return self.representation
+        return self.representation.styled(style, sample)
+
+    def _with_hints(self, gray: Tensor, hints: Sequence[Hint], image_size: Sequence[int]) -> Tensor:
+        """Return gray with the planes of the hints, (N, 1 + planes, h, w); without hints as it is.
+
+        Raises:
+            LabkitError: the network takes no hints, or a hint lies outside of the image.
+        """
+        if not hints:
+            return gray
+        if not self.takes_hints:
+            raise LabkitError(
+                "this model takes no color hints: it was trained without them. Take a model of network unet-guided, "
+                "trained with --hints"
+            )
+        height, width = image_size
+        planes = hint_planes(hints, (height, width), (gray.shape[-2], gray.shape[-1])).to(gray)
+        return torch.cat([gray, planes.expand(len(gray), -1, -1, -1)], dim=1)
 
     def save(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write ``model.safetensors`` (weights only) and ``model.json`` (everything else) into a folder.

@@ -15,7 +15,12 @@ from typing import Any, Literal
 from labkit import LabkitError, __version__
 from labkit.printing import say
 
-DOWNLOADED = ("cifar10", "stl10", "flowers102")  # those that must be downloaded; toyworld and photos come with labkit
+DOWNLOADED = (
+    "cifar10",
+    "stl10",
+    "flowers102",
+    "tiny-imagenet",
+)  # those that must be downloaded; toyworld and photos come with labkit
 FREE_GB = 2.0  # enough for a data set with its archive
 PLACEHOLDER = "example.org"
 

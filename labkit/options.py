@@ -83,6 +83,7 @@ class LoopSettings(Checked):
     learning_rate: float = option(4e-3, "Step size of the optimizer.", above=0)
     flips: bool = option(True, "Mirror half of the training images, drawn anew in each epoch.")
     rotation: float = option(0.0, "Rotate each training image by up to this many degrees, either way.", min=0, max=180)
+    zoom: float = option(1.0, "Enlarge a random part of each training image, by up to this factor.", min=1, max=8)
     precision: Precision = option("auto", "Number format of the network; auto: half precision where it is faster.")
     device: str = option("auto", "Where to train: auto, cpu, cuda or mps.")
     seed: int = option(0, "Seed of the first weights, the batches and dropout.", min=0, max=2**32 - 1)
@@ -96,6 +97,9 @@ class FitSettings(LoopSettings):
     learning_rate: float = option(4e-3, "Peak of the one-cycle schedule.", above=0)
     weight_decay: float = option(0.01, "Weight decay of AdamW.", min=0)
     grad_clip: float = option(1.0, "Largest norm of all gradients together.", above=0)
+    hints: float = option(
+        0.0, "Fraction of the training images shown with simulated color hints; network unet-guided.", min=0, max=1
+    )
     patience: int | None = option(None, "Stop after this many epochs without a better validation loss.", min=1)
     compile: bool = option(False, "Use torch.compile: takes 10 to 50 s at the start, which long trainings gain back.")
 
@@ -112,6 +116,10 @@ class GanSettings(LoopSettings):
     learning_rate: float = option(2e-4, "Step size of both optimizers.", above=0)
     gan_loss: GanLoss = option("bce", "Binary cross-entropy, or lsgan: squared distances from 1 (real) and 0.")
     lambda_l1: float = option(100.0, "Weight of the L1 distance from the true color.", min=0)
+    lambda_gan: float = option(
+        1.0, "Weight of the adversarial loss; 0 trains the generator alone, all else equal.", min=0
+    )
+    patience: int | None = option(None, "Stop after this many epochs without a better validation loss.", min=1)
     betas: tuple[float, float] = option((0.5, 0.999), "Betas of Adam.")
     skip_discriminator_above: float | None = option(
         None, "Skip the discriminator's step while its accuracy is above this.", min=0.5, max=1
@@ -122,12 +130,16 @@ class GanSettings(LoopSettings):
 class TrainOptions(FitSettings):
     """Options of `labkit train`: those of `fit`, and which data, representation and network."""
 
-    dataset: str = option("toyworld", "toyworld, cifar10, stl10, flowers102, or folder.")
+    dataset: str = option("toyworld", "toyworld, cifar10, stl10, flowers102, tiny-imagenet, or folder.")
     classes: str | None = option(None, "Only these classes, separated by commas.")
     limit: int | None = option(None, "At most this many training images.", min=1)
     size: int | None = option(None, "Resize images to this many pixels.", min=1)
-    representation: str = option("luma-chroma", "rgb, lab, yuv, luma-chroma; color bins: ab676, ab313, rgb24.")
-    network: str = option("unet-half", "cnn, cnn-plain, unet, unet-half, unet-noise, slr-baseline or slr-hybrid.")
+    representation: str = option(
+        "luma-chroma", "rgb, lab, yuv, luma-chroma; color bins: ab676, ab313, ab313-luma, rgb24."
+    )
+    network: str = option(
+        "unet-half", "cnn, cnn-plain, unet, unet-half, unet-noise, unet-guided, slr-baseline or slr-hybrid."
+    )
     width: int = option(32, "Channels of the first layer.", min=1)
     epochs: int | None = option(  # type: ignore[assignment]  # None: as many as `patience` allows, 30 at most
         None, "If given without --patience, no validation split is taken; else it stops by itself.", min=1

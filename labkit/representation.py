@@ -24,19 +24,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit import color
+from labkit.enlarge import add_enlarged
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.quantize import (
+    FITTED,
     NEIGHBORS,
     TEMPERATURE,
     Quantizer,
     check_decoding,
     cross_entropy,
-    fit_rgb,
+    fitted_bins,
     make_quantizer,
     rebalancing_weights,
 )
 
 AB_RANGE = 110.0  # |a| and |b| of sRGB colors stay below 108 (color.py); dividing by 128 would waste range
+STYLES = ("faithful", "vivid")
+VIVID_TEMPERATURE, VIVID_BALANCE, VIVID_STRENGTH = 0.5, 0.5, 1.0  # chosen on validation images
+LEAN, LEAN_SCALE = 2.0, 40.0  # of samples: the spread of log-weights, and over how much of a and b they change
 U_RANGE, V_RANGE = 0.436, 0.615  # the largest |U| and |V| of sRGB colors
 
 
@@ -103,6 +108,26 @@ class Representation(nn.Module, ABC):
     def decode(self, gray: Tensor, prediction: Tensor) -> Tensor:
         """Return rgb ``(N, 3, H, W)`` in [0, 1] of gray ``(N, 1, H, W)`` and a prediction ``(N, C, h, w)``."""
         return self.to_rgb(gray, self.colors(prediction))
+
+    def enlarge(self, gray: Tensor, colors: Tensor) -> Tensor:
+        """Return rgb ``(N, 3, H, W)`` of gray ``(N, 1, H, W)`` and of the colors of a small copy, enlarged bicubically.
+
+        Args:
+            gray: of a photograph at its own size.
+            colors: ``(N, D, h, w)``, as `colors` returned them for the copy that the network saw.
+        """
+        difference = self.difference(gray, colors)
+        if difference is not None:
+            return add_enlarged(gray, difference)
+        large = F.interpolate(colors, size=gray.shape[-2:], mode="bicubic", align_corners=False)
+        return self.to_rgb(gray, large)
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what colors add to luma, ``(N, D, h, w) -> (N, 3, h, w)``, which may be enlarged instead of them.
+
+        None where it may not: the gray is L*, or luma is predicted.
+        """
+        return None
 
     def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
         """Learn from training images what the representation needs to know of them; regressions need nothing.
@@ -173,44 +198,56 @@ class RGB(Regression):
 class LumaChroma(Regression):
     """Predicts the chroma of the ECS171 paper: two coefficients on a basis of the plane of zero luma.
 
-    Luma is exact by construction.
+    Luma is exact by construction. Where the basis is as printed, the loss is that of the RGB error (section 2.3.1): on
+    a basis that is not orthonormal, errors of coordinates are no color errors.
 
     Args:
         alpha: as in `Regression`.
         form: "corrected": gray axis plus an orthonormal basis, so that chroma error is RGB error. "printed": as the
-            paper prints it, where zero chroma is green (see `labkit.color.rgb_to_luma_chroma`). Its loss is that of
-            the RGB error (section 2.3.1): on a basis that is not orthonormal, errors of coordinates are
-            no color errors.
+            paper prints it, where zero chroma is green (see `labkit.color.rgb_to_luma_chroma`).
+        direction: "corrected" or "printed": of the direction of luma alone, where it is not that of ``form``.
+        basis: the same of the basis alone. An ablation changes one of the two at a time.
     """
 
     name = "luma-chroma"
 
-    def __init__(self, alpha: float = 1.0, form: str = "corrected") -> None:
-        """Check and keep both."""
+    def __init__(
+        self, alpha: float = 1.0, form: str = "corrected", direction: str | None = None, basis: str | None = None
+    ) -> None:
+        """Check and keep them."""
         super().__init__(alpha)
-        color.chroma_basis(form)  # refuses an unknown form here, not in the middle of training
-        self.form = form
+        self.form, self.direction, self.basis = form, direction or form, basis or form
+        for each in (self.form, self.direction, self.basis):
+            color.chroma_basis(each)  # refuses an unknown form here, not in the middle of training
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Return luma and the two chroma coordinates."""
-        return color.rgb_to_luma_chroma(rgb, self.form)
+        return color.rgb_to_luma_chroma(rgb, self.direction, self.basis)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return ``alpha * MSE + (1 - alpha) * L1``: corrected, of the two coordinates; printed, of R, G and B."""
-        if self.form == "printed":
+        """Return ``alpha * MSE + (1 - alpha) * L1``: of the two coordinates; of R, G and B on the printed basis."""
+        if self.basis == "printed":
             no_luma = torch.zeros_like(target[:, :1])
-            rgb_error = color.luma_chroma_to_rgb(no_luma, prediction.to(target.dtype) - target, self.form)
+            rgb_error = color.luma_chroma_to_rgb(no_luma, prediction.to(target.dtype) - target, self.basis)
             return super().loss(rgb_error, torch.zeros_like(rgb_error))
         return super().loss(prediction, target)
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """Return luma and upsampled chroma as rgb, the chroma scaled into the gamut."""
         chroma = upsample(colors, gray)
-        return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.form))
+        return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.direction, self.basis))
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what chroma adds to luma; on the printed basis zero chroma is no gray, and nothing is added to it."""
+        if self.form == "printed":
+            return None
+        return color.luma_chroma_to_rgb(torch.zeros_like(colors[:, :1]), colors, self.form)
 
     def config(self) -> dict[str, object]:
-        """Return the name, alpha and form."""
-        return super().config() | {"form": self.form}
+        """Return the name, alpha and form, and direction and basis where they are not those of the form."""
+        own = {"direction": self.direction, "basis": self.basis}
+        differing = {name: value for name, value in own.items() if value != self.form}
+        return super().config() | {"form": self.form} | differing
 
 
 class YUV(Regression):
@@ -254,6 +291,17 @@ class LAB(Regression):
         gray = lab[..., :1, :, :] / 100 if self.input_gray == "lightness" else color.luma(rgb)
         return gray, lab[..., 1:, :, :] / AB_RANGE
 
+    def gray(self, rgb: Tensor) -> Tensor:
+        """Return luma, without the conversion to LAB that it does not need; or L* / 100."""
+        return color.luma(rgb) if self.input_gray == "luma" else self.split(rgb)[0]
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what a and b add to luma, at the size of the copy: to search L* of every pixel is slow."""
+        if self.input_gray != "luma":
+            return None
+        small = F.interpolate(gray, size=colors.shape[-2:], mode="bilinear", antialias=True)
+        return color.luma_ab_to_rgb(small, colors * AB_RANGE) - small
+
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """Return the image of this gray, with a and b scaled into the gamut."""
         ab = upsample(colors, gray) * AB_RANGE
@@ -270,19 +318,25 @@ class Classification(Representation):
     """Predicts a distribution over color bins: one logit for each bin of a quantizer, at each pixel.
 
     Its target is the color itself, averaged over the stride; the loss encodes it, so that no full distribution is kept
-    for each pixel. Bins in ab keep the gray exactly. Bins in RGB predict luma too, as in Qureshi's papers.
+    for each pixel. Bins in ab and in the chroma plane keep the gray exactly. Bins in RGB predict luma too, as in
+    Qureshi's papers.
 
     Args:
-        quantizer: "ab676", "ab313", "rgb24" (fitted to the training images by `fit`), or a `Quantizer` (or its config).
+        quantizer: "ab676", "ab313", or a `Quantizer` (or its config). Or "rgb24", "chroma150" and so on: so many bins,
+            which `fit` fits to the training images.
         decode: how a color is made of a distribution: "mode", "mean", "annealed" or "sample"
-            (see ``Quantizer.decode``). Default: "annealed" in ab, "mode" in RGB, as the papers have it.
+            (see ``Quantizer.decode``). Default: "annealed" in ab, else "mode", as the papers have it.
         temperature: of "annealed".
-        neighbors: bins that share a color in the target; 1 is hard encoding. Default: 5 in ab, 1 in RGB.
-        sigma: of soft encoding, in Lab units (RGB: of 0 to 1). Default: 5 (5 / 255).
+        neighbors: bins that share a color in the target; 1 is hard encoding. Default: 5 in ab, else 1.
+        sigma: of soft encoding, in Lab units (RGB and chroma: of 0 to 1). Default: 5 (5 / 255).
         rebalance: None, or the fraction of the uniform distribution in class rebalancing (Zhang: .5); `fit` then
             computes the weights of the bins from the training images.
         weights: the weights themselves, one for each bin.
+        weigh_loss: whether the loss is weighted; if not, the weights are for `balance` only.
         divide_out: decode the distribution with the weights divided out again: that of the training images as they are.
+        balance: decode the distribution with each probability multiplied by the bin's weight to this power, and all
+            normalized again: rare colors are then chosen as if they were less rare. 0: the distribution as it is.
+        strength: chroma that is decoded is multiplied by this.
         input_gray: as in `LAB`: "lightness" (default) or "luma". For bins in ab only.
         seed: of "sample"; an image is then decoded the same way each time.
     """
@@ -299,26 +353,35 @@ class Classification(Representation):
         sigma: float | None = None,
         rebalance: float | None = None,
         weights: Sequence[float] | None = None,
+        weigh_loss: bool = True,
         divide_out: bool = False,
+        balance: float = 0.0,
+        strength: float = 1.0,
         input_gray: str | None = None,
         seed: int = 0,
     ) -> None:
-        """Check the options; the bins of "rgb24" are fitted later."""
+        """Check the options; bins such as those of "rgb24" are fitted later."""
         super().__init__()
         self._quantizer: Quantizer | None = None
-        if quantizer == "rgb24":
-            self.channels, bins_space = 24, "rgb"
+        self.fitted = fitted_bins(quantizer) if isinstance(quantizer, str) else None
+        if self.fitted:
+            bins_space, self.channels = self.fitted
+            check_integer("bins", self.channels, low=2)
         else:
             self._quantizer = quantizer if isinstance(quantizer, Quantizer) else make_quantizer(quantizer)
             self.channels, bins_space = len(self._quantizer), self._quantizer.space
         in_ab = bins_space == "ab"
         if input_gray is not None and not in_ab:
             raise LabkitError(
-                f"input_gray is an option of bins in ab; with bins in rgb the network is given luma. Got {input_gray!r}"
+                f"input_gray is an option of bins in ab; with bins in {bins_space} the network is given luma. "
+                f"Got {input_gray!r}"
             )
-        self.space: Regression = (
-            LAB(input_gray=input_gray or "lightness") if in_ab else RGB()
-        )  # splits, and makes rgb of colors
+        spaces: dict[str, Callable[[], Regression]] = {
+            "ab": lambda: LAB(input_gray=input_gray or "lightness"),
+            "rgb": RGB,
+            "chroma": LumaChroma,
+        }
+        self.space: Regression = spaces[bins_space]()  # splits, and makes rgb of colors
         self.unit = AB_RANGE if in_ab else 1.0  # of that space's coordinates
         self.predicts_luma = self.space.predicts_luma
         self.method = decode or ("annealed" if in_ab else "mode")
@@ -329,9 +392,12 @@ class Classification(Representation):
         self.weights: Tensor | None
         given = None if weights is None else torch.tensor(weights, dtype=torch.float32)
         self.register_buffer("weights", given, persistent=False)  # the model's card holds them
-        self.divide_out = divide_out
+        self.weigh_loss, self.divide_out = weigh_loss, divide_out
+        self.balance = check_number("balance", balance, low=0, high=2)
+        self.strength = check_number("strength", strength, low=0, high=4)
         self.input_gray = input_gray
         self.seed = seed
+        self.lean: Tensor | None = None  # of a sample, see `styled`
         check_decoding(self.method, temperature)
         check_seed(seed)
         self.neighbors = check_integer("neighbors", self.neighbors, low=1, high=self.channels)
@@ -352,13 +418,15 @@ class Classification(Representation):
             LabkitError: they are not fitted yet.
         """
         if self._quantizer is None:
-            raise LabkitError("the 24 RGB bins are not fitted yet: train with fit, or call fit(images)")
+            space, count = self.fitted or ("", self.channels)
+            raise LabkitError(f"the {count} {space} bins are not fitted yet: train with fit, or call fit(images)")
         return self._quantizer
 
     def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
-        """Fit the RGB bins and compute the rebalancing weights, where they are asked for and not given."""
-        if self._quantizer is None:
-            self._quantizer = fit_rgb(images, self.channels, seed)  # on the device of the images, as this module is
+        """Fit the bins and compute the rebalancing weights, where they are asked for and not given."""
+        if self._quantizer is None and self.fitted:
+            space, count = self.fitted
+            self._quantizer = FITTED[space](images, count, seed)  # on the device of the images, as this module is
         if self.rebalance is not None and self.weights is None:
             frequencies = torch.zeros(self.channels, dtype=torch.float64)
             for part in images.split(64):
@@ -378,7 +446,7 @@ class Classification(Representation):
             is that of its nearest bin (None: all 1).
         """
         bins, probability = self.quantizer.soft_encode(target, self.neighbors, self.sigma)
-        if self.weights is None:
+        if self.weights is None or not self.weigh_loss:
             return bins, probability, None
         return bins, probability, self.weights[bins[:, 0]]
 
@@ -387,15 +455,47 @@ class Classification(Representation):
         return cross_entropy(prediction, *self.encode_bins(target))
 
     def colors(self, prediction: Tensor) -> Tensor:
-        """Return a and b ``(N, 2, h, w)``, or RGB ``(N, 3, h, w)``, of logits ``(N, Q, h, w)``, by ``decode``."""
+        """Return the colors ``(N, D, h, w)`` of logits ``(N, Q, h, w)``, by ``decode``, in the bins' units."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.divide_out and self.weights is not None:
             prediction = prediction - self.weights.log()[:, None, None]
-        return self.quantizer.decode(prediction, self.method, self.temperature, generator)
+        if self.balance and self.weights is not None:
+            prediction = prediction + self.balance * self.weights.log()[:, None, None]
+        if self.lean is not None:
+            prediction = prediction + self.lean[:, None, None]
+        colors = self.quantizer.decode(prediction, self.method, self.temperature, generator)
+        return colors if self.strength == 1 else self.strength * colors
+
+    def styled(self, style: str = "faithful", sample: int | None = None) -> Classification:
+        """Return the same bins and weights with the decoding of a style.
+
+        Args:
+            style: "faithful": the mean of the distribution, which has the smallest squared error. "vivid": the annealed
+                mean, in which rare colors weigh more.
+            sample: number of a sample: the whole image leans towards colors drawn with this seed.
+        """
+        changes: dict[str, Any] = {"decode": "mean", "balance": 0.0, "divide_out": self.weigh_loss}
+        if style == "vivid":
+            changes = {"decode": "annealed", "temperature": VIVID_TEMPERATURE, "strength": VIVID_STRENGTH}
+            changes["balance"] = 0.0 if self.weigh_loss else VIVID_BALANCE
+        options = {**self.config(), **changes}
+        del options["name"]
+        options["quantizer"] = self.quantizer  # the object, with its look-up tables
+        made = Classification(**options).to(self.quantizer.centers.device)
+        made.lean = None if sample is None else _lean(self.quantizer.centers, sample)
+        return made
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
-        """Return rgb as `LAB` or `RGB` do, of colors in the bins' units."""
+        """Return rgb as `LAB`, `RGB` or `LumaChroma` do, of colors in the bins' units."""
         return self.space.to_rgb(gray, colors / self.unit)
+
+    def gray(self, rgb: Tensor) -> Tensor:
+        """Return what the network is given, as `LAB` or `RGB` do."""
+        return self.space.gray(rgb)
+
+    def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
+        """Return what colors add to luma, as `LAB` does."""
+        return self.space.difference(gray, colors / self.unit)
 
     def oracle(self, rgb: Tensor, stride: int = 1) -> Tensor:
         """Return images with each color replaced by its nearest bin's: ``(N, 3, H, W) -> rgb (N, 3, H, W)``.
@@ -407,23 +507,41 @@ class Classification(Representation):
 
     def config(self) -> dict[str, object]:
         """Return the name, the bins, the weights and all options."""
+        unfitted = "".join(map(str, self.fitted or ()))  # "rgb24"
         return super().config() | {
-            "quantizer": "rgb24" if self._quantizer is None else self._quantizer.config(),
+            "quantizer": unfitted if self._quantizer is None else self._quantizer.config(),
             "decode": self.method,
             "temperature": self.temperature,
             "neighbors": self.neighbors,
             "sigma": self.sigma,
             "rebalance": self.rebalance,
             "weights": None if self.weights is None else self.weights.tolist(),
+            "weigh_loss": self.weigh_loss,
             "divide_out": self.divide_out,
+            "balance": self.balance,
+            "strength": self.strength,
             "input_gray": self.input_gray,
             "seed": self.seed,
         }
 
 
+def _lean(centers: Tensor, seed: int) -> Tensor:
+    """Return log-weights of the bins, ``(Q,)``, that lean towards some colors: a smooth random function of a and b.
+
+    Drawing each pixel by itself (decode="sample") gives noise, for it ignores that neighbors share a color. One draw
+    for the whole image moves all that was undecided in the same direction.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    waves = torch.randn(6, 2, generator=generator) / LEAN_SCALE
+    phases = 2 * torch.pi * torch.rand(6, generator=generator)
+    return LEAN * (centers.cpu() @ waves.T + phases).cos().sum(dim=1).div(3**0.5).to(centers.device)
+
+
 REPRESENTATIONS: dict[str, Callable[..., Representation]] = {
     **{cls.name: cls for cls in (RGB, LAB, YUV, LumaChroma)},
     **{name: partial(Classification, name) for name in ("ab676", "ab313", "rgb24")},
+    # For photographs: luma is kept exactly, and what is decoded with `balance` is trained as it is.
+    "ab313-luma": partial(Classification, "ab313", input_gray="luma", decode="mean", rebalance=0.5, weigh_loss=False),
     Classification.name: Classification,  # with quantizer=: any bins; also how all of them are written to files
 }
 
@@ -433,7 +551,7 @@ def make_representation(name: str, **options: Any) -> Representation:
 
     Args:
         name: a key of ``REPRESENTATIONS``. Regressions: ``rgb``, ``lab``, ``yuv``, ``luma-chroma``. Classifications:
-            ``ab676``, ``ab313``, ``rgb24``, and ``classification`` with ``quantizer=`` for other bins.
+            ``ab676``, ``ab313``, ``ab313-luma``, ``rgb24``, and ``classification`` with ``quantizer=`` for other bins.
         **options: of its class.
 
     Raises:

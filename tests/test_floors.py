@@ -13,6 +13,8 @@ ORDER = [
     "device",
     "options",
     "color",
+    "enlarge",
+    "hints",
     "quantize",
     "representation",
     "models",
@@ -33,6 +35,7 @@ ORDER = [
     "grading.sandbox",
     "grading",
     "doctor",
+    "app",
     "cli",
     "__main__",
 ]
@@ -41,8 +44,8 @@ PACKAGE = Path(labkit.__file__).parent
 APART = {
     "metrics": {"training": ()},
     "grading": {"course": ("source", "labs"), "experiments": ()},
-    "models": {"color": (), "quantize": (), "representation": ()},
-    "data": {"representation": (), "quantize": ()},
+    "models": {"color": (), "hints": (), "quantize": (), "representation": ()},
+    "data": {"enlarge": (), "representation": (), "quantize": ()},
 }
 
 

@@ -150,7 +150,8 @@ def pictures() -> dict[str, bytes]:
 
 def test_pictures(tmp_path: Path) -> None:
     seeds = pictures()
-    assert {"PNG RGB", "JPEG RGB", "TIFF F", "WEBP RGBA", "GIF P", "AVIF RGB", "MPO frames"} <= set(seeds)
+    wanted = {"PNG RGB", "JPEG RGB", "TIFF F", "WEBP RGBA", "GIF P", "MPO frames"}
+    assert wanted | ({"AVIF RGB"} if ".avif" in Image.registered_extensions() else set()) <= set(seeds)  # Pillow 11.3
     path = tmp_path / "a.png"
 
     def read(which: str, data: bytes) -> None:

@@ -16,15 +16,10 @@ from labkit.checks.framework import (
     Part,
     Result,
     SwitchedOff,
-    Verdict,
     Wrong,
     all_exercises,
-    as_code,
-    as_tensor,
     check,
-    close,
     conclude,
-    describe,
     draw,
     evaluate,
     example,
@@ -36,11 +31,11 @@ from labkit.checks.framework import (
     judge_calls,
     judge_outcome,
     load_file,
+    right_predictions,
     switched_off,
     telling,
-    uniform,
-    whole,
 )
+from labkit.checks.values import Verdict, as_code, as_tensor, close, describe, uniform, whole
 
 __all__ = [
     "CHECK_MIME",
@@ -74,6 +69,7 @@ __all__ = [
     "judge_calls",
     "judge_outcome",
     "load_file",
+    "right_predictions",
     "switched_off",
     "telling",
     "uniform",

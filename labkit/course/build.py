@@ -1,8 +1,8 @@
 """Make the two notebooks of a lab, student's and solution, from its one source, notebooks/src/NN_title.py.
 
-`labkit.course.source` reads the source. The solution notebook is executed from top to bottom. Of the student notebook
-only the skeleton is (setup, exercises, checks), which proves that the skeleton needs nothing else; all
-its other outputs are taken from the solution run, because experiments never depend on an exercise.
+`labkit.course.source` reads the source. The solution notebook is executed from top to bottom. The student notebook has
+no outputs, which would answer its predictions, but the opening figure's, taken from that run. Of both the skeleton
+(setup, exercises, checks) is run by itself, which proves that it needs nothing else.
 """
 
 import base64
@@ -98,7 +98,7 @@ def make_notebook(source: LabSource, address: str, solution: bool) -> Any:
         elif cell.kind == "setup":
             text = _BOOTSTRAP.format(source=f"labkit @ git+{address}") + text
         elif cell.kind == "answer":
-            text = f"<details><summary>Answer (predict first)</summary>\n\n{text}\n\n</details>"
+            text = f"<details><summary>Compare with your guess</summary>\n\n{text}\n\n</details>"
         prose = cell.kind in ("markdown", "answer")
         make = nbformat.v4.new_markdown_cell if prose else nbformat.v4.new_code_cell
         cells.append(make(text, id=cell.id, metadata=_metadata(cell)))
@@ -154,18 +154,18 @@ def _build_one(source: LabSource, address: str, say: Callable[[str], None]) -> l
         scratch = Path(folder)
         say(f"{source.name}: the skeleton alone, solved and unsolved")
         for notebook, wanted in ((solution, RIGHT), (student, NOT_ATTEMPTED)):
-            outputs = run_skeleton(notebook, source, scratch, wanted)  # of the student's, in the end
+            run_skeleton(notebook, source, scratch, wanted)
         say(f"{source.name}: the whole lab")
         _execute(solution, source, scratch)
         _expect(solution, source, RIGHT)
-        for cell, done in zip(student.cells, solution.cells, strict=True):
-            if cell.cell_type == "code":
-                cell.outputs = outputs.get(cell.id, done.outputs)
         hide = {str(scratch.resolve()): ".", str(scratch): ".", str(Path.home()): "~"}
         files = {}
+        _scrub(solution, hide)
+        _check_sizes(solution, source)
+        for cell, done in zip(student.cells, solution.cells, strict=True):
+            if "opening" in cell.metadata.get("tags", ()):
+                cell.outputs = [_without_count(output) for output in done.outputs]
         for notebook in (student, solution):
-            _scrub(notebook, hide)
-            _check_sizes(notebook, source)
             files[built_path(source, notebook.metadata.labkit["copy"])] = _text(notebook, source)
     for path, text in files.items():
         artifacts.write_text(path, text)
@@ -178,8 +178,16 @@ def built_path(source: LabSource, copy: str) -> Path:
     return (folder / "solutions" if copy == "solution" else folder) / f"{source.name}.ipynb"
 
 
-def run_skeleton(notebook: Any, source: LabSource, folder: Path, wanted: str) -> dict[str, Any]:
-    """Run a copy of the skeleton's cells alone; return cell id -> outputs.
+def _without_count(output: Any) -> Any:
+    """Return a copy of an output that does not say as which one its cell ran."""
+    import nbformat
+
+    changed = {"execution_count": None} if output.output_type == "execute_result" else {}
+    return nbformat.from_dict({**output, **changed})
+
+
+def run_skeleton(notebook: Any, source: LabSource, folder: Path, wanted: str) -> None:
+    """Run a copy of the skeleton's cells alone.
 
     Raises:
         LabkitError: if a cell fails, or a check says anything but ``wanted``.
@@ -191,7 +199,6 @@ def run_skeleton(notebook: Any, source: LabSource, folder: Path, wanted: str) ->
     part.cells = [cell for cell, origin in pairs if origin.kind in _SKELETON]
     _execute(part, source, folder)
     _expect(part, source, wanted)
-    return {cell.id: cell.outputs for cell in part.cells}
 
 
 def _execute(notebook: Any, source: LabSource, folder: Path) -> None:
@@ -330,8 +337,10 @@ def differences(source: LabSource, address: str) -> list[str]:
             for part in ("cell_type", "source", "metadata"):
                 if have.get(part) != cell.get(part):
                     lines.append(f"{name}: its {part} differs; {remedy}")
-            if cell.cell_type == "code" and not have.get("execution_count"):
+            if solution and cell.cell_type == "code" and not have.get("execution_count"):
                 lines.append(f"{name} was not executed; {remedy}")
+            if not solution and (have.get("execution_count") or (have.get("outputs") and "opening" not in origin.tags)):
+                lines.append(f"{name} holds outputs, which only the opening figure may have; {remedy}")
         lines.extend(f"{place}: cell {id} is not in the source; {remedy}" for id in there)
         if len(lines) == before and [cell.id for cell in built.cells] != [cell.id for cell in wanted.cells]:
             lines.append(f"{place}: the cells are in another order; {remedy}")

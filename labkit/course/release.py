@@ -62,10 +62,11 @@ def release(
 
 def _refuse(source: LabSource, root: Path) -> None:
     """Raise LabkitError unless a lab's built notebook may be handed out."""
+    path = built_path(source, "student")
+    if path.exists() and built_path(source, "solution").exists():  # what would leak is the first to be told
+        refuse_leaks(source, read_notebook(path), _solved(source))
     if lines := differences(source, repository(root)):
         raise LabkitError(f"{source.name} cannot be released: {lines[0]}")
-    path = built_path(source, "student")
-    refuse_leaks(source, read_notebook(path), _solved(source))
     with tempfile.TemporaryDirectory(prefix="labkit-release-") as folder:
         run_skeleton(read_notebook(path), source, Path(folder), NOT_ATTEMPTED)
 
@@ -116,11 +117,15 @@ def refuse_leaks(source: LabSource, student: Any, solved: Any) -> None:
 
 
 def _secrets(source: LabSource) -> Iterator[tuple[str, set[str]]]:
-    """Yield what each solution and hidden test is, and its telling lines."""
+    """Yield what the solution or the hidden tests of each cell are, and their telling lines.
+
+    The regions of a cell count together: the body of one method may be a line that stands anywhere.
+    """
     for cell in source.cells:
         for word in ("SOLUTION", "HIDDEN TESTS"):
-            for first, last in regions(cell.text, word) if cell.kind in ("exercise", "check") else ():
-                lines = map(_bare, cell.text.splitlines()[first + 1 : last])
+            spans = list(regions(cell.text, word)) if cell.kind in ("exercise", "check") else []
+            lines = [_bare(line) for first, last in spans for line in cell.text.splitlines()[first + 1 : last]]
+            if spans:
                 yield f"the {word.lower()} of {cell.key}", {line for line in lines if len(line) >= TELLING}
 
 

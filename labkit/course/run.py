@@ -140,6 +140,7 @@ def _results(
         show.start(job.key, f"{titles[job.key]} ({job.profile})")
         return _execute(job, timeout, lambda done, total: show.cell(job.key, done, total), _threads(count), kernels)
 
+    _forget_folder()
     # Threads, not processes: each only waits for its kernel, which is a process of its own.
     with ThreadPoolExecutor(max(1, count)) as pool:
         futures = {pool.submit(work, job): job for job in left}
@@ -149,6 +150,17 @@ def _results(
         finally:  # after Ctrl-C nothing goes on
             pool.shutdown(wait=False, cancel_futures=True)
             kernels.end()
+
+
+def _forget_folder() -> None:
+    """Let papermill forget the folder of an earlier run in this process.
+
+    It keeps the working folder in one place for all threads, puts it back in the order in which they end, and changes
+    to it for a moment whenever it saves.
+    """
+    from papermill.iorw import papermill_io
+
+    papermill_io.get_handler("local").cwd(None)
 
 
 def _held_by_machine(jobs: Sequence[Job]) -> int:

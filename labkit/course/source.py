@@ -6,9 +6,13 @@ after ``[markdown]``)::
     # %% [markdown]                  prose; the first cell starts with "# Title"
     # %% tags=["setup"]              imports; the lines that install labkit in Colab are put before them
     # %% tags=["parameters"]         see `labkit.notebook.parameters`
-    # %% exercise="01-mean-color"    a function with its body between ### BEGIN SOLUTION and ### END SOLUTION
-    # %% check="01-mean-color"       check("01-mean-color", mean_color)
-    # %% [markdown] answer=true      the answer to a prediction, folded away
+    # %% tags=["opening"]            the opening figure: the only cell whose output the student notebook keeps
+    # %% exercise="01-mean-color"    functions or a class, each body between ### BEGIN SOLUTION and ### END SOLUTION
+    # %% check="01-mean-color"       check("01-mean-color", mean_color), and one call more for each further step
+    # %% [markdown] answer=true      what to compare a guess with, folded away
+
+A line ``# NBVAL_CHECK_OUTPUT`` marks a cell whose output is compared in the solution notebook; students do not get it.
+The heading of an exercise, ### in the Markdown before it, ends with `Exercise.label`: difficulty, kind and minutes.
 """
 
 import ast
@@ -23,6 +27,7 @@ from labkit.checks import STUB, Exercise, all_exercises
 from labkit.errors import LabkitError
 from labkit.notebook.parameters import parse_parameters
 
+MARK = "# NBVAL_CHECK_OUTPUT"
 _OPTIONS = {"tags", "exercise", "check", "answer", "lines_to_next_cell"}
 
 
@@ -76,6 +81,9 @@ def read_source(path: Path, exercises: Mapping[str, Exercise]) -> LabSource:
         cells.append(_source_cell(cell, where, used, exercises))
         used.add(cells[-1].id)
     _check_order(path, cells)
+    if opening := [number for number, cell in enumerate(cells) if "opening" in cell.tags]:  # of the second edition
+        _check_opening(cells, opening)
+        _check_headings(cells, exercises)
     return LabSource(path, cells[0].text.splitlines()[0].removeprefix("# ").strip(), cells)
 
 
@@ -195,6 +203,42 @@ def _check_order(path: Path, cells: Sequence[SourceCell]) -> None:
             raise LabkitError(f"{cell.where}: begin({begun[1]!r}) in the lab {path.stem}")
 
 
+def _check_opening(cells: Sequence[SourceCell], opening: Sequence[int]) -> None:
+    """Refuse a second opening figure, and one that an exercise could change, since its output is the solution's.
+
+    Raises:
+        LabkitError: naming the cell.
+    """
+    if len(opening) > 1:
+        raise LabkitError(f"{cells[opening[1]].where}: a second cell with the tag opening; a lab has one")
+    if cells[opening[0]].kind != "code" or any(cell.kind == "exercise" for cell in cells[: opening[0]]):
+        raise LabkitError(
+            f"{cells[opening[0]].where}: the opening figure must be a plain code cell before all exercises"
+        )
+
+
+def _check_headings(cells: Sequence[SourceCell], exercises: Mapping[str, Exercise]) -> None:
+    """Refuse an exercise whose heading does not say its difficulty, kind and minutes as the exercise does.
+
+    Raises:
+        LabkitError: naming the cell, and the words that its heading must end with.
+    """
+    for number, cell in enumerate(cells):
+        if cell.kind == "exercise":
+            label = exercises[cell.key].label(minutes_of(cells, cell.key, exercises))
+            before = next((one.text for one in reversed(cells[:number]) if one.kind == "markdown"), "")
+            headings = [line.strip() for line in before.splitlines() if line.startswith("### ")]
+            if not headings or not headings[-1].endswith(f" {label}"):
+                found = f"got {headings[-1]!r}" if headings else "there is none"
+                raise LabkitError(f"{cell.where} ({cell.id}): its heading must be '### ... {label}'; {found}")
+
+
+def minutes_of(cells: Sequence[SourceCell], key: str, exercises: Mapping[str, Exercise]) -> int:
+    """Return the minutes of an exercise cell: the sum over the steps in its check cell."""
+    [check] = [cell for cell in cells if cell.kind == "check" and cell.key == key]
+    return sum(exercises[call.id].minutes for call in check_calls(check.text)[0] if not call.hidden)
+
+
 def regions(text: str, word: str) -> Iterator[tuple[int, int]]:
     """Yield (first, last) line of each ``### BEGIN word`` ... ``### END word``.
 
@@ -220,7 +264,7 @@ def regions(text: str, word: str) -> Iterator[tuple[int, int]]:
 
 
 def student_text(text: str) -> str:
-    """Return a cell as students get it: each solution replaced by a stub that raises, hidden tests removed.
+    """Return a cell as students get it: each solution replaced by a stub that raises, hidden tests and marks removed.
 
     Raises:
         LabkitError: if the markers are unbalanced.
@@ -232,7 +276,7 @@ def student_text(text: str) -> str:
             stub = [f'{indent}raise NotImplementedError("{STUB}")'] if word == "SOLUTION" else []
             lines[first : last + 1] = stub
         text = "\n".join(lines)
-    return text
+    return re.sub(rf"^{MARK}\n", "", text, flags=re.MULTILINE)
 
 
 def _content_id(text: str, used: set[str]) -> str:

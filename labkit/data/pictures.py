@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from labkit.errors import LabkitError, one_line
 EXTENSIONS = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"]
 )
+SENT = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # formats that are decoded when a stranger sends them
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -63,6 +65,36 @@ def read_rgb(path: Path, size: int | None = None) -> np.ndarray:
             square = rgb.crop((left, top, left + side, top + side))  # before resizing: nothing outside blends in
             rgb = square.resize((size, size), Image.Resampling.BICUBIC)
         return np.asarray(rgb)
+
+
+def rgb_from_bytes(data: bytes, most_pixels: int) -> np.ndarray:
+    """Decode a picture that somebody has sent, as `read_rgb` does; of the usual formats only.
+
+    Args:
+        data: the file's bytes.
+        most_pixels: larger pictures are refused, before they are decoded.
+
+    Returns:
+        uint8 ``(H, W, 3)``.
+
+    Raises:
+        LabkitError: they are no picture, a damaged one, of another format, or too large; one sentence.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=SENT) as image:
+            if image.width * image.height > most_pixels:
+                megapixels = image.width * image.height / 1e6
+                raise LabkitError(
+                    f"The picture has {megapixels:.1f} megapixels; at most {most_pixels / 1e6:g} can be colorized."
+                )
+            return np.asarray(to_rgb(_turned(image)))
+    except LabkitError:
+        raise
+    except Image.DecompressionBombError:
+        limit = most_pixels / 1e6
+        raise LabkitError(f"The picture is far too large; at most {limit:g} megapixels can be colorized.") from None
+    except Exception:  # as in `_guard`
+        raise LabkitError("The file cannot be read as a picture: send JPEG, PNG, WebP, GIF or BMP.") from None
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -32,7 +32,9 @@ def load_cifar10(root: Path, split: str) -> Dataset:
     folder = root / "cifar10"
     files = [(f"{CIFAR10.base_folder}/{name}", md5) for name, md5 in CIFAR10.train_list + CIFAR10.test_list]
     files.append((f"{CIFAR10.base_folder}/{CIFAR10.meta['filename']}", CIFAR10.meta["md5"]))
-    raw = _open("cifar10", folder, files, CIFAR10.url, lambda place, **kw: CIFAR10(place, train=split != "test", **kw))
+    raw = open_files(
+        "cifar10", folder, files, CIFAR10.url, lambda place, **kw: CIFAR10(place, train=split != "test", **kw)
+    )
     images = torch.from_numpy(raw.data).permute(0, 3, 1, 2)
     keep = _part(split, len(images))
     return Dataset(
@@ -59,7 +61,7 @@ def load_stl10(root: Path, split: str) -> Dataset:
     folder = root / "stl10"
     files = [(f"{STL10.base_folder}/{name}", md5) for name, md5 in Labeled.train_list + Labeled.test_list]
     source = "test" if split == "test" else "train"
-    raw = _open("stl10", folder, files, STL10.url, lambda place, **kw: Labeled(place, split=source, **kw))
+    raw = open_files("stl10", folder, files, STL10.url, lambda place, **kw: Labeled(place, split=source, **kw))
     keep = _part(split, len(raw.data))
     names = getattr(raw, "classes", None) or [str(n) for n in range(1, 11)]
     return Dataset(
@@ -90,7 +92,7 @@ def load_flowers102(root: Path, split: str, size: int | None) -> Dataset:
     paths: list[Path] = []
     labels: list[int] = []
     for part in split.split("+"):
-        raw = _open(
+        raw = open_files(
             "flowers102",
             folder,
             [*files, ("flowers-102/jpg", None)],
@@ -104,7 +106,7 @@ def load_flowers102(root: Path, split: str, size: int | None) -> Dataset:
             labels.append(label)
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise LabkitError(f"flowers102: {missing[0]} is missing ({len(missing)} images are): {_remedy(folder)}")
+        raise LabkitError(f"flowers102: {missing[0]} is missing ({len(missing)} images are): {remedy(folder)}")
     images = read_all(
         paths, [p.name for p in paths], 128 if size is None else size, cache_folder() / "images", "flowers102"
     )
@@ -146,7 +148,7 @@ def _part(split: str, count: int) -> Tensor:
     return torch.arange(count)
 
 
-def _open(name: str, folder: Path, files: list[tuple[str, str | None]], url: str, make: Any) -> Any:
+def open_files(name: str, folder: Path, files: list[tuple[str, str | None]], url: str, make: Any) -> Any:
     """Open a data set; if files are absent download them.
 
     Args:
@@ -162,14 +164,14 @@ def _open(name: str, folder: Path, files: list[tuple[str, str | None]], url: str
     absent = [file for file, _ in files if not (folder / file).exists()]
     if absent:
         if damaged := _first_damaged(folder, [(file, md5) for file, md5 in files if file not in absent]):
-            raise LabkitError(f"{name}: {folder / damaged} is damaged or half-downloaded: {_remedy(folder)}")
+            raise LabkitError(f"{name}: {folder / damaged} is damaged or half-downloaded: {remedy(folder)}")
         _download(name, folder, absent[0], url, make)
     try:
         return make(str(folder), download=False)
     except Exception as error:  # whatever a pickle, a .mat file or a tar archive may fail with
         damaged = _first_damaged(folder, files)
         what = f"{folder / damaged} is damaged or half-downloaded" if damaged else f"{folder}: {one_line(error)}"
-        raise LabkitError(f"{name}: {what}: {_remedy(folder)}") from None
+        raise LabkitError(f"{name}: {what}: {remedy(folder)}") from None
 
 
 def _download(name: str, folder: Path, absent: str, url: str, make: Any) -> None:
@@ -225,7 +227,7 @@ def _first_damaged(folder: Path, files: list[tuple[str, str | None]]) -> str | N
     return None
 
 
-def _remedy(folder: Path) -> str:
+def remedy(folder: Path) -> str:
     """Return what to do about a damaged file."""
     return f"delete {folder} and load again to download it anew"
 

@@ -217,6 +217,8 @@ def belongs(notebook: Notebook, template: Template) -> bool:
 
 
 def defines(cell: Cell, name: str) -> bool:
-    """Return whether a code cell defines a function, or assigns a value, of this name."""
-    pattern = rf"^((async\s+)?def\s+{re.escape(name)}\b|{re.escape(name)}\s*(:[^=\n]+)?=[^=])"
+    """Return whether a code cell defines a function or class, or assigns a value, of this name."""
+    pattern = (
+        rf"^((async\s+)?def\s+{re.escape(name)}\b|class\s+{re.escape(name)}\b|{re.escape(name)}\s*(:[^=\n]+)?=[^=])"
+    )
     return bool(name and cell.is_code and re.search(pattern, cell.source, re.MULTILINE))

@@ -111,5 +111,5 @@ def _template(name: str, title: str, cells: Sequence[tuple[str, str, str, str]])
         tasks.append(Task(key, exercises[key].title, points, stub, solution, named, calls))
     if not tasks:
         raise LabkitError(f"{name} has no exercises: there is nothing to grade")
-    own = tuple(text for kind, _, text, _ in cells if kind in ("code", "parameters"))
+    own = tuple(student_text(text) for kind, _, text, _ in cells if kind in ("code", "parameters"))
     return Template(name, title, setup, tuple(tasks), own)

@@ -10,6 +10,7 @@ from typing import Any
 
 from labkit.errors import LabkitError
 from labkit.models.cnn import EncoderDecoder, PlainCNN
+from labkit.models.guided import GuidedUNet
 from labkit.models.network import Network, count_parameters, evaluation_mode
 from labkit.models.patchgan import NoisyUNet, PatchGAN
 from labkit.models.slr import SLRBaseline, SLRHybrid
@@ -21,6 +22,7 @@ NETWORKS: dict[str, tuple[Callable[..., Network], dict[str, Any]]] = {
     "unet": (UNet, {}),
     "unet-half": (UNet, {"output_stride": 2}),
     "unet-noise": (NoisyUNet, {}),
+    "unet-guided": (GuidedUNet, {"output_stride": 2, "depth": 5, "max_width": 248}),
     "slr-baseline": (SLRBaseline, {}),
     "slr-hybrid": (SLRHybrid, {}),
 }
@@ -31,8 +33,8 @@ def make_network(name: str, out_channels: int, **options: Any) -> Network:
 
     Args:
         name: ``cnn`` (encoder-decoder), ``cnn-plain`` (Dalban's baseline), ``unet``, ``unet-half`` (output at half
-            resolution), ``unet-noise`` (takes random numbers as well, for GANs), ``slr-baseline`` or ``slr-hybrid``
-            (both of the ECS171 paper).
+            resolution), ``unet-noise`` (takes random numbers as well, for GANs), ``unet-guided`` (takes color hints as
+            well, for photographs), ``slr-baseline`` or ``slr-hybrid`` (both of the ECS171 paper).
         out_channels: numbers to predict at each output pixel.
         options: of the network's class: width, depth, normalization, dropout, ... for those named ``unet`` and
             ``cnn`` (see `UNet`); width and depth for ``cnn-plain``; width for the last two, and kernels for the hybrid.
@@ -55,6 +57,7 @@ def make_network(name: str, out_channels: int, **options: Any) -> Network:
 __all__ = [
     "NETWORKS",
     "EncoderDecoder",
+    "GuidedUNet",
     "Network",
     "NoisyUNet",
     "PatchGAN",

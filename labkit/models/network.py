@@ -23,11 +23,13 @@ class Network(nn.Module, ABC):
         name: what `make_network` knows the class by.
         output_stride: s; one output pixel stands for s x s input pixels.
         size_multiple: the sides that ``predict`` takes are multiples of this.
+        hint_planes: planes of color hints that it takes beside the gray image; 0: it takes none.
     """
 
     name: ClassVar[str]
     output_stride: int = 1
     size_multiple: int = 1
+    hint_planes: int = 0
 
     @abstractmethod
     def predict(self, gray: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ compares.
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 from collections.abc import Sequence
@@ -72,6 +73,32 @@ def guesses(folder: Path) -> dict[str, Guess]:
     if not isinstance(found, dict):
         return {}
     return {str(id): guess for id, guess in found.items() if type(guess) in (str, int, float)}
+
+
+def calls_in(source: str) -> dict[str, Guess | None]:
+    """Return id -> the guess that stands in the call, or None, of each ``predict(...)`` in a cell of Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    found: dict[str, Guess | None] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name("predict"), args=[ast.Constant(str(id)), *_], keywords=named):
+                given = next((word.value for word in named if word.arg == "guess"), None)
+                value = given.value if isinstance(given, ast.Constant) else None
+                found[id] = value if isinstance(value, (str, int, float)) else None
+    return found
+
+
+def matches(guess: Guess, right: str | tuple[float, float]) -> bool:
+    """Return whether a guess is the right letter, or a number within (low, high)."""
+    if isinstance(right, str):
+        return isinstance(guess, str) and guess.strip().strip("()").lower() == right
+    try:
+        return right[0] <= float(str(guess).replace(",", ".")) <= right[1]
+    except ValueError:
+        return False
 
 
 def _record(id: str, guess: Guess) -> str:

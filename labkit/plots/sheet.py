@@ -15,9 +15,10 @@ from labkit.plots.images import image_grid
 
 DPI = 200
 JPEG_QUALITY = 88
+SIDE = 320  # pixels of a photograph on the sheet
 
 
-def contact_sheet(photos: Sequence[Tensor], colorized: Sequence[Tensor], path: str | Path, side: int = 320) -> None:
+def contact_sheet(photos: Sequence[Tensor], colorized: Sequence[Tensor], path: str | Path, side: int = SIDE) -> None:
     """Write a picture of photographs in columns: gray, colorized, original. Each is cut to the square in its middle.
 
     Args:

@@ -19,7 +19,9 @@ from labkit.models import Network, evaluation_mode
 from labkit.options import LoopSettings
 from labkit.representation import Representation
 
-Plan: TypeAlias = tuple[Tensor, Tensor, Tensor]  # order of an epoch's images, which are mirrored, their angles; (N,)
+# Order of an epoch's images, which are mirrored, their angles, and where and how far they are enlarged: (N,), the last
+# (N, 3).
+Plan: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def epoch_plan(epoch: int, count: int, settings: LoopSettings, device: torch.device) -> Plan:
@@ -31,23 +33,49 @@ def epoch_plan(epoch: int, count: int, settings: LoopSettings, device: torch.dev
         settings: see `LoopSettings`.
         device: where the training images are. The numbers are drawn on the CPU, the same for every device.
 
-    Returns: three tensors ``(count,)``: indices, booleans, degrees.
+    Returns: three tensors ``(count,)``: indices, booleans, degrees; and ``(count, 3)``: the factor by which a part is
+        enlarged, and where it lies, down and across, from 0 to 1.
     """
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
     order = torch.randperm(count, generator=generator)
     mirrored = torch.rand(count, generator=generator) < 0.5
     degrees = settings.rotation * (2 * torch.rand(count, generator=generator) - 1)
-    return order.to(device), mirrored.to(device), degrees.to(device)
+    part = torch.rand(count, 3, generator=generator)
+    part[:, 0] = settings.zoom ** part[:, 0]  # as many are enlarged by 1 to 2 as by 2 to 4
+    return order.to(device), mirrored.to(device), degrees.to(device), part.to(device)
 
 
 def take_batch(images: Tensor, plan: Plan, batch: int, settings: LoopSettings) -> Tensor:
-    """Return the images of a batch in the epoch's order, mirrored and rotated as planned: ``(B, 3, H, W)`` uint8."""
+    """Return a batch in the epoch's order, mirrored, rotated and enlarged as planned: ``(B, 3, H, W)`` uint8."""
     chosen = slice(batch * settings.batch_size, (batch + 1) * settings.batch_size)
-    order, mirrored, degrees = (part[chosen] for part in plan)
+    order, mirrored, degrees, parts = (drawn[chosen] for drawn in plan)
     rgb = images[order]
     if settings.flips:
         rgb = torch.where(mirrored[:, None, None, None], rgb.flip(-1), rgb)
-    return rotated(rgb, degrees) if settings.rotation else rgb
+    if settings.rotation:
+        rgb = rotated(rgb, degrees)
+    return enlarged(rgb, parts) if settings.zoom > 1 else rgb
+
+
+def enlarged(rgb: Tensor, parts: Tensor) -> Tensor:
+    """Cut a part out of each image and enlarge it to the size of the image, bilinearly.
+
+    A network that has seen things at one size only fails on photographs where they are larger.
+
+    Args:
+        rgb: ``(B, 3, H, W)`` uint8.
+        parts: ``(B, 3)``: factor, and where the part lies, down and across, from 0 (top, left) to 1 (bottom, right).
+
+    Returns: ``(B, 3, H, W)`` uint8.
+    """
+    side = 1 / parts[:, 0]
+    down, across = (2 * parts[:, 1:] - 1).T * (1 - side)  # of the middle, from -1 to 1
+    zero = torch.zeros_like(side)
+    rows = (side, zero, across), (zero, side, down)
+    crop = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (B, 2, 3)
+    grid = F.affine_grid(crop, list(rgb.shape), align_corners=False)
+    large = F.grid_sample(rgb.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return large.round().clamp(0, 255).to(torch.uint8)
 
 
 def rotated(rgb: Tensor, degrees: Tensor) -> Tensor:
@@ -95,7 +123,7 @@ def training_images(images: Tensor | HasImages, name: str = "training") -> Tenso
 
 def digest(images: Tensor) -> str:
     """Return the SHA-256 of images, cut to 16 hexadecimal digits."""
-    return hashlib.sha256(images.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+    return hashlib.sha256(images.cpu().contiguous().numpy().data).hexdigest()[:16]
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from labkit.color import HasImages
 from labkit.errors import LabkitError
+from labkit.hints import simulated_hints
 from labkit.models import Network
 from labkit.options import FitSettings, make_options, takes
 from labkit.representation import Representation
@@ -64,6 +65,8 @@ def fit(
     held_out = None if validation is None else training_images(validation, "validation")
     if settings.patience is not None and held_out is None:
         raise LabkitError("patience needs validation images. Pass validation=, or patience=None")
+    if settings.hints and not network.hint_planes:
+        raise LabkitError(f"hints need a network that takes them. Got {network.name!r}; take unet-guided, or hints=0")
     session = Session(
         settings,
         images,
@@ -98,9 +101,11 @@ def _learn(
     with session.keep(optimizer=optimizer, schedule=schedule):
         for rgb in session.batches():  # (B, 3, H, W) uint8
             gray, target = representation.encode(rgb, network.output_stride)
+            if settings.hints:
+                gray = torch.cat([gray, simulated_hints(rgb, settings.hints)], dim=1)
             with session.autocast():
                 prediction = forward(gray.contiguous(memory_format=torch.channels_last))
-            loss = representation.loss(prediction.float(), target)
+            loss = representation.loss(prediction, target)
 
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()

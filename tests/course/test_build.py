@@ -69,24 +69,29 @@ def test_student_copy_has_stubs_and_no_solution(course: Path) -> None:
     )
 
 
-def test_both_are_executed_and_checks_say_what_they_should(course: Path) -> None:
-    for copy, status in (("student", "not attempted"), ("solution", "right")):
-        notebook = read(course, copy)
-        counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
-        assert counts == list(range(1, len(counts) + 1))
-        output = cells(notebook)["check-90-double"].outputs[0]
-        assert output.data["application/vnd.labkit.check+json"]["status"] == status
-        shown = [out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", [])]
-        assert "six 6\n" in shown
+def test_the_solution_is_executed_and_its_checks_say_right(course: Path) -> None:
+    notebook = read(course, "solution")
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    output = cells(notebook)["check-90-double"].outputs[0]
+    assert output.data["application/vnd.labkit.check+json"]["status"] == "right"
+    assert "six 6\n" in [out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert any(cell.source.startswith("# NBVAL_CHECK_OUTPUT\n") for cell in notebook.cells)
+
+
+def test_the_student_copy_holds_no_outputs_and_no_marks(course: Path) -> None:
+    for cell in read(course).cells:
+        assert "NBVAL" not in cell.source
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
 
 
 def test_nothing_that_differs_between_runs_is_stored(course: Path) -> None:
-    for copy in ("student", "solution"):
-        notebook = read(course, copy)
-        text = json.dumps(notebook)
-        assert "a warning" not in json.dumps([cell.get("outputs") for cell in notebook.cells])
-        assert "at 0x0>" in text and 'execution": {' not in text
-        assert str(course) not in text and "labkit-build-" not in text
+    notebook = read(course, "solution")
+    text = json.dumps(notebook)
+    assert "a warning" not in json.dumps([cell.get("outputs") for cell in notebook.cells])
+    assert "at 0x0>" in text and 'execution": {' not in text
+    assert str(course) not in text and "labkit-build-" not in text
 
 
 def test_metadata(course: Path) -> None:
@@ -249,7 +254,7 @@ def test_what_is_scrubbed_and_merged(variant: Variant, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "execute", Executed(outputs))
     root = variant()
     build(root=root)
-    [cell] = [cell for cell in read(root).cells if "NBVAL" in cell.source]
+    [cell] = [cell for cell in read(root, "solution").cells if "NBVAL" in cell.source]
     assert [output.output_type for output in cell.outputs] == ["stream", "display_data"]
     assert cell.outputs[0].text == "one\nsaved ~/x\n"
 
@@ -267,6 +272,100 @@ def test_several_solutions_in_a_cell_keep_their_indents() -> None:
     text = "def f(x):\n    if x:\n        ### BEGIN SOLUTION\n        return 1\n        ### END SOLUTION\n    return 2"
     assert student_text(text).splitlines()[2] == '        raise NotImplementedError("your answer here")'
     assert student_text(text).splitlines()[3] == "    return 2"
+
+
+# The second edition: an opening figure, builds in steps, headings
+
+OPENING = """# %% tags=["opening"]
+from labkit import plots
+plots.show(plots.bars({"a": 1.0}), "One bar.")
+"a result"
+
+"""
+BUILD = '''\
+# %% [markdown]
+# ### Build: twice, as a class (difficulty 2 of 5, core, 2 minutes)
+
+# %% exercise="90-double"
+class Doubler:
+    """Doubles."""
+
+    def __init__(self) -> None:
+        """Keep the factor."""
+        ### BEGIN SOLUTION
+        self.factor = 2
+        ### END SOLUTION
+
+    def __call__(self, x: float) -> float:
+        ### BEGIN SOLUTION
+        return self.factor * x
+        ### END SOLUTION
+
+# %% check="90-double"
+check("90-double", lambda x: Doubler()(x))
+check("90-total", lambda values: Doubler()(values.sum()) / 2)
+
+'''
+
+
+@pytest.fixture
+def second(variant: Variant) -> Variant:
+    """The tiny lab as a lab of the second edition: an opening figure, and one exercise of two steps."""
+    start = SOURCE.index('# %% exercise="90-double"')
+    first = SOURCE[start : SOURCE.index("# %%\n# NBVAL")]
+    later = SOURCE[SOURCE.index('# %% exercise="90-total"') : SOURCE.index("# %%\nimport sys")]
+    return lambda *pairs: variant((first, OPENING + BUILD), (later, ""), *pairs)
+
+
+def test_only_the_opening_figure_keeps_its_output(second: Variant) -> None:
+    root = second()
+    build(root=root)
+    notebook = read(root)
+    [opening] = [cell for cell in notebook.cells if "opening" in cell.metadata.get("tags", ())]
+    assert [output.output_type for output in opening.outputs] == ["display_data", "display_data", "execute_result"]
+    assert opening.execution_count is None and opening.outputs[2].execution_count is None
+    assert [cell for cell in notebook.cells if cell.get("outputs")] == [opening]
+    assert build(check=True, root=root) == []
+
+
+def test_a_class_keeps_its_signatures_and_both_steps_are_proven(second: Variant) -> None:
+    root = second()
+    source = module.read_source(root / "notebooks" / "src" / "90_tiny.py", module.exercises_by_id())
+    notebook = module.make_notebook(source, "https://git.example.org/a/b", solution=False)
+    stub = 'raise NotImplementedError("your answer here")'
+    assert cells(notebook)["exercise-90-double"].source.splitlines()[2:] == [
+        "", "    def __init__(self) -> None:", '        """Keep the factor."""', f"        {stub}", "",
+        "    def __call__(self, x: float) -> float:", f"        {stub}",
+    ]  # fmt: skip
+    assert cells(notebook)["check-90-double"].metadata.nbgrader.points == 3
+
+
+def test_a_later_step_that_fails_is_refused(second: Variant) -> None:
+    with pytest.raises(LabkitError, match=r"check-90-double\): CheckFailed: The sum is not right yet"):
+        build(root=second(("sum()) / 2", "mean()) / 2")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("2 of 5", "3 of 5", r"heading must be '### ... \(difficulty 2 of 5, core, 2 minutes\)'; got '### Build"),
+        ("# ### Build", "# Build", "there is none"),
+        ("2 minutes", "1 minute", "core, 2 minutes"),
+        (
+            '# %% tags=["opening"]',
+            '# %% tags=["opening"]\n1\n\n# %% tags=["opening"]',
+            "a second cell with the tag opening",
+        ),
+    ],
+)
+def test_headings_and_openings_that_are_wrong_are_refused(old: str, new: str, message: str, second: Variant) -> None:
+    with pytest.raises(LabkitError, match=message):
+        build(root=second((old, new)))
+
+
+def test_an_opening_figure_after_an_exercise_is_refused(variant: Variant) -> None:
+    with pytest.raises(LabkitError, match="must be a plain code cell before all exercises"):
+        build(root=variant(("# %%\n# NBVAL", OPENING + "# %%\n# NBVAL")))
 
 
 def test_colab_badge_only_for_github(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +404,6 @@ def change(root: Path, name: str, edit: Callable[[Any], None]) -> list[str]:
         (lambda nb: nb["cells"].pop(5), "cell check-90-double (notebooks/src/90_tiny.py:26: cell 5) is missing"),
         (lambda nb: nb["cells"].append({**nb["cells"][0], "id": "new"}), "cell new is not in the source"),
         (lambda nb: nb["cells"].insert(0, nb["cells"].pop(1)), "in another order"),
-        (lambda nb: nb["cells"][6].update(execution_count=None), "was not executed"),
         (lambda nb: nb["metadata"]["labkit"].update(version="0.0"), "the notebook's metadata differ"),
     ],
 )
@@ -313,6 +411,15 @@ def test_check_names_what_differs(course: Path, edit: Callable[[Any], None], mes
     for name in ("90_tiny.ipynb", "solutions/90_tiny.ipynb"):
         lines = change(course, name, edit)
         assert len(lines) == 1 and lines[0].startswith(f"notebooks/{name}: ") and message in lines[0]
+
+
+def test_check_wants_the_solution_executed_and_the_student_copy_empty(course: Path) -> None:
+    [line] = change(course, "solutions/90_tiny.ipynb", lambda nb: nb["cells"][6].update(execution_count=None))
+    assert "was not executed" in line
+    shown = {"output_type": "stream", "name": "stdout", "text": ["6"]}
+    for change_of in ({"execution_count": 1}, {"outputs": [shown]}):
+        [line] = change(course, "90_tiny.ipynb", lambda nb, new=change_of: nb["cells"][6].update(new))
+        assert "holds outputs, which only the opening figure may have" in line
 
 
 def test_check_of_what_is_fine_missing_damaged_or_left_over(course: Path) -> None:
@@ -333,7 +440,7 @@ def test_check_of_what_is_fine_missing_damaged_or_left_over(course: Path) -> Non
 
 
 def test_outputs_do_not_matter_to_check(course: Path) -> None:
-    assert change(course, "90_tiny.ipynb", lambda nb: nb["cells"][6].update(outputs=[])) == []
+    assert change(course, "solutions/90_tiny.ipynb", lambda nb: nb["cells"][6].update(outputs=[])) == []
 
 
 def test_unknown_lab_and_no_sources(course: Path, tmp_path: Path) -> None:

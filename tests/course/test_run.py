@@ -386,7 +386,7 @@ def test_killed_and_resumed_loses_nothing_and_leaves_no_kernel(here: Path) -> No
     assert {path.name for path in (here / "runs").glob(".*")} <= {LOCK_FILE}
 
 
-def _until(condition: Any, seconds: float = 30) -> None:
+def _until(condition: Any, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"

@@ -41,7 +41,7 @@ LABKIT_SHOWN = (
     "device.py", "errors.py", "experiments", "images.py", "ledger.py", "metrics", "models", "notebook", "options.py",
     "plots", "printing.py", "py.typed", "quantize.py", "representation.py", "training", "weights", "widgets.py",
 )  # fmt: skip
-LABKIT_HIDDEN = ("__main__.py", "__pycache__", "_notebooks", "checks", "cli.py", "course", "doctor.py", "grading")
+LABKIT_HIDDEN = ("__main__.py", "__pycache__", "_notebooks", "app", "checks", "cli", "course", "doctor.py", "grading")
 TABLES = ("published", "measured")  # of a checkout's data: labs print them
 
 # Of a course's folder: what holds or may hold solutions, checks, submissions, results and seeds.
