@@ -186,8 +186,10 @@ def grade(
     out: Annotated[Path, typer.Option(help="Folder for gradebook.csv, feedback, summary.html.")] = Path("grades"),
     jobs: Annotated[int | None, typer.Option(min=1, help="Submissions graded at once.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Grade only what is missing, failed or changed.")] = False,
-    deadline: Annotated[str | None, typer.Option(help="Later ones are late: 2026-03-01T23:59, or a day.")] = None,
-    late: Annotated[str, typer.Option(help="What late ones lose: 10%/day, or none.")] = "none",
+    deadline: Annotated[
+        str | None, typer.Option(help="Submissions after it are late: 2026-03-01T23:59, or a day.")
+    ] = None,
+    late: Annotated[str, typer.Option(help="What late submissions lose: 10%/day, or none.")] = "none",
     attempts: Annotated[str, typer.Option(help="Of several notebooks of one student: one, last or best.")] = "one",
     roster: Annotated[Path | None, typer.Option(help="Who is in the class: CSV, or your LMS's export.")] = None,
     compare: Annotated[list[Path] | None, typer.Option(help="Folder of earlier grades to compare with.")] = None,

@@ -31,6 +31,10 @@ from labkit.grading.unpack import short_name
 
 PLATFORMS = ("canvas", "moodle", "csv", "gradescope")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # in zips, so that the same grades give the same bytes
+NO_PAGE = {
+    "canvas": "Canvas takes pages back only for files from its own Download submissions",
+    "moodle": "Moodle knows students by the number in the names of its download",
+}
 MOODLE_COLUMNS = ["Identifier", "Full name", "Email address", "Status", "Grade", "Maximum grade",
                   "Grade can be changed", "Last modified (submission)", "Last modified (grade)",
                   "Feedback comments"]  # fmt: skip
@@ -173,16 +177,20 @@ def _title(grades: Path) -> str:
 # Tables
 
 
+def _names(rows: Sequence[Row]) -> str:
+    return ", ".join(row.student for row in rows)
+
+
 def _known(made: Export, platform: str, where: str, login: str = "") -> list[Row]:
     """Return the rows that the platform can know; one without a grade may be missing, one with a grade may not."""
     unknown = [row for row in made.rows if not (row.number or row.person.get(login))]
     if graded := [row.student for row in unknown if row.score]:
         raise LabkitError(
-            f"{platform} cannot know {graded[0]}: no number in the name, and not on a roster of {platform}. Grade with "
-            f"--resume and --roster, and the file that {platform} gives ({where})"
+            f"{platform} does not know {graded[0]}: no number in the name, and not on a roster from {platform}. Grade "
+            f"with --resume and --roster, and the file that {platform} gives ({where})"
         )
     if unknown:
-        made.tell(f"left out, without a grade and a number: {', '.join(row.student for row in unknown)}")
+        made.tell(f"left out, since {platform} does not know them and they have no grade: {_names(unknown)}")
     return [row for row in made.rows if row not in unknown]
 
 
@@ -294,9 +302,7 @@ def _feedback(made: Export, platform: str) -> dict[str, bytes]:
         elif row.cells.get("status") != "missing":
             unnamed.append(row.student)
     if unnamed:
-        made.tell(
-            f"no page in the zip, since Canvas takes none for what it was not the source of: {', '.join(unnamed)}"
-        )
+        made.tell(f"the zip has no page for {', '.join(unnamed)}: {NO_PAGE[platform]}")
     return found
 
 
@@ -306,7 +312,7 @@ def _page_name(row: Row, platform: str) -> str:
         upload = row.cells.get("upload", "")
         return f"{upload}.html" if CANVAS.fullmatch(upload) else ""
     if platform == "moodle":  # which splits it at the underscores, and leaves hidden files aside
-        name = row.full_name.replace("_", " ").lstrip(".~ ") or "student"
+        name = re.sub(r"[_/\\]", " ", row.full_name).lstrip(".~ ") or "student"
         return f"{name}_{row.number}_assignsubmission_file_feedback.html" if row.number else ""
     return f"{file_name(row.student)}.html"
 

@@ -57,6 +57,8 @@ MEMORY = 4 << 30  # bytes that a process which reads and judges a submission may
 SETTINGS = "grading.json"
 UNPACKED = "unpacked"  # folder in ``out``
 ATTEMPTS = ("one", "last", "best")
+# What every worker would import for itself, when it asks what a kernel has said and when pytest begins.
+IMPORTED_LATE = ("IPython.display", "pdb", "_pytest.helpconfig", "_pytest.skipping", "_pytest.warnings")
 
 
 @dataclass(frozen=True)
@@ -379,7 +381,7 @@ def _context() -> ForkServerContext:
     """Return what forks processes from one that has imported what grading takes: importing is what is slow."""
     context = multiprocessing.get_context("forkserver")
     modules = [f"labkit.checks.{module.name}" for module in pkgutil.iter_modules(labkit.checks.__path__)]
-    context.set_forkserver_preload(["labkit.grading.nbval_grader", *modules])
+    context.set_forkserver_preload(["labkit.grading.nbval_grader", *IMPORTED_LATE, *modules])
     forkserver.ensure_running()
     return context
 

@@ -264,8 +264,8 @@ class Runs:
             status = PARTLY
         if faults := [r.message for r in results.values() if r.status == GRADER_ERROR]:
             return self._not_gradable(task, faults[0])
-        if (ended := self.hidden_ends.get(task.key)) and hidden:
-            message += f"\nA further check, which is not shown: {ended.reason}"
+        if task.key in self.hidden_ends and hidden:  # not how: an exit status can be chosen, and tell the input
+            message += "\nA further check, which is not shown, could not be run to its end"
         if hint := why_undefined(message, self.plan, self.job.template.setup):
             message += f"\n  where:    {hint}"
         compared = self._compared(task) if status != NOT_ATTEMPTED else {}

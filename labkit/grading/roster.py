@@ -138,11 +138,13 @@ def join_roster(students: Sequence[str], roster: Roster | None) -> Students:
     for student in students:
         person = _person(student, by_key, by_name)
         if person is None and _letters(_name_of(student)) in namesakes:
-            notes.append(f"{student}: more than one person has this name; hand it in under an id")
+            notes.append(
+                f"{student}: more than one person on the roster has this name: name the submission by the person's id"
+            )
         elif person is None:
             notes.append(f"{student}: not on the roster")
         elif other := next((one for one, theirs in people.items() if theirs == person), ""):
-            notes.append(f"{student}: is {person.name} ({person.id}) as well, as {other} is")
+            notes.append(f"{student}: {other} is {person.name} ({person.id}) on the roster already")
         else:
             people[student] = person
     present = set(people.values())

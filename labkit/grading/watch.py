@@ -176,7 +176,12 @@ class Watched:
             return Ended("output-limit", "it printed or displayed too much, and was ended", life=True)
         if reason == "processes":
             return Ended("kernel-died", "it started more processes or threads than are allowed, and was ended")
-        return Ended("kernel-died", f"it ended Python itself ({reason or 'it exited'}), as sys.exit or a crash does")
+        # A SIGKILL that is none of ours comes from Linux when the machine is out of memory, perhaps for others' sake.
+        return Ended(
+            "kernel-died",
+            f"it ended Python itself ({reason or 'it exited'}), as sys.exit or a crash does",
+            starved=reason.endswith("signal 9"),
+        )
 
     def end(self) -> None:
         """End the kernel."""
