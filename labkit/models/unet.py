@@ -116,7 +116,7 @@ class UNet(Network):
                 self.downs.append(_down(down, channels))
             self.encoder.append(_level(channels, wide, convolutions, normalization))
             channels = wide
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout: nn.Module = nn.Dropout2d(dropout)
         self.ups = nn.ModuleList()
         self.decoder = nn.ModuleList()
         for wide in reversed(widths[:-1]):
