@@ -14,9 +14,8 @@ from labkit.data import toyworld
 from labkit.models.slr import KERNELS, SLRBaseline
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
-    "05-directions": "c",
     "05-values": (50, 85),
-    "05-gradient": "c",
+    "05-change": "b",
     "05-theorem": "b",
     "05-printed": "a",
     "05-control": "b",
@@ -62,7 +61,7 @@ def _judge_basis(inputs: dict[str, Tensor], output: Any) -> Verdict:
     rows = basis.reshape(2, 3)
     luma = rows @ inputs["weights"].double()
     if not bool(luma.abs().max() < 1e-4):
-        hint = "both vectors must have no luma, w . e = 0: else the chroma changes the luma"
+        hint = "a vector that stands in the plane has no luma, w . e = 0, and at least one of these has"
         return Verdict(False, hint, f"w . e1 = {luma[0]:.4g}, w . e2 = {luma[1]:.4g}", "0 and 0")
     product = float(rows[0] @ rows[1])
     lengths = rows.norm(dim=1)
@@ -568,7 +567,8 @@ HYBRID_FLAT = Exercise(
     ),
 )
 
-# A right network leaves less than this fraction of the chroma's mean square.
+# A right network leaves less than this fraction of the chroma's mean square: over 10 seeds .57 to .65. Where nothing of
+# the CNN learns, 1.3 and more are left.
 CHROMA_FLOOR = 0.8
 
 
@@ -709,7 +709,7 @@ JACOBIAN = Exercise(
     points=3,
     minutes=12,
     level=3,
-    asks_for=("labkit.analysis.leakage.jacobian",),
+    asks_for=("labkit.analysis.leakage.jacobian", "labkit.analysis.leakage.chroma_jacobian"),
     inputs=_draw_jacobian,
     call=_differentiate,
     reference=chroma_jacobian,
