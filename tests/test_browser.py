@@ -80,10 +80,13 @@ def page(address: tuple[str, Path]) -> Iterator[Any]:
         browser = api.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1200, "height": 2600})
         tab.set_default_timeout(WAIT)
+        accept = tab.locator(".jp-Dialog .jp-mod-accept")  # it asks for a kernel where the start of one takes long
+        tab.add_locator_handler(accept, lambda button: button.click())
         try:
             tab.goto(f"{address[0]}/lab/tree/widgets.ipynb")
             tab.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-            tab.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+            tab.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+            tab.wait_for_timeout(3000)  # a notebook whose kernel is just there asks for one all the same
             tab.get_by_role("menuitem", name="Run", exact=True).click()
             tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             tab.locator(".jp-OutputArea-output", has_text="the cells have run").wait_for()
@@ -109,7 +112,8 @@ def test_a_guess_is_made_and_changed_with_the_keyboard(page: Any, address: tuple
     buttons.nth(0).focus()
     page.keyboard.press("Space")
     page.get_by_text("your guess: (a)").wait_for()
-    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
     page.get_by_text("your guess: (b)").wait_for()
     assert guesses(address[1])["90-skips"] == "b"
     assert page.get_by_text("(c) much").count() == 1  # the plain text does not stand beside the buttons
@@ -125,8 +129,7 @@ def test_a_number_is_typed(page: Any, address: tuple[str, Path]) -> None:
 
 def test_the_figure_follows_the_slider(page: Any) -> None:
     handle = page.locator(".noUi-handle").first
-    picture = page.locator(".widget-html img, .jupyter-widgets img[alt^='One bar']").last
-    assert picture.get_attribute("alt") == "One bar of 1."
+    assert page.locator(".jupyter-widgets img[alt^='One bar']").count() == 0
     handle.focus()
     page.keyboard.press("ArrowRight")
     page.locator("img[alt='One bar of 2.']").wait_for()

@@ -29,7 +29,7 @@ from tornado.web import Application, HTTPError, RequestHandler, stream_request_b
 from labkit.app.files import Look
 from labkit.colorizer import Colorizer
 from labkit.data.pictures import rgb_from_bytes
-from labkit.errors import LabkitError, in_words
+from labkit.errors import LabkitError, check_integer, in_words
 from labkit.hints import check_number_of_hints, hint_from
 from labkit.images import FILE_FORMATS, Metadata, read_image, read_metadata, to_pil
 
@@ -267,7 +267,9 @@ def colorize_bytes(model: Colorizer, data: bytes, wanted: Mapping[str, Any], mos
         strength=wanted.get("strength", 1.0),
         hints=check_number_of_hints([hint_from(entry) for entry in hints]),
     )
-    result = look.apply(model, image, None if sample is None else int(sample))[0]
+    if sample is not None:
+        sample = check_integer("sample", sample, low=0, high=10_000)
+    result = look.apply(model, image, sample)[0]
     metadata = read_metadata(io.BytesIO(data)) if wanted.get("metadata") else Metadata()
     options: dict[str, Any] = dict(FILE_FORMATS[ANSWERS[str(wanted.get("format", "jpeg"))][0]])
     if metadata.exif:
@@ -329,6 +331,6 @@ def make_site(models: Mapping[str, Colorizer], host: str, limits: Limits | None 
     return Site(models, limits, token=secrets.token_urlsafe(16), hosts=None)
 
 
-def address(host: str, port: int, token: str | None) -> str:
+def address(host: str, port: int, token: str | None, page: str = "") -> str:
     """Return what to open in the browser."""
-    return f"http://{host}:{port}/" + (f"?token={token}" if token else "")
+    return f"http://{host}:{port}/{page}" + (f"?token={token}" if token else "")

@@ -113,19 +113,26 @@ def serve(
     model: Annotated[
         list[Path] | None, typer.Option(help="A folder that labkit train wrote; can be repeated. Beside the starter.")
     ] = None,
+    study: Annotated[Path | None, typer.Option(help="A study of labkit study make, shown as study.html.")] = None,
 ) -> None:
     """Serve a page that colorizes photographs in the browser. Nothing is kept. Ctrl-C ends it."""
     import asyncio
 
     from labkit.app.server import address, make_site
     from labkit.app.server import serve as begin
+    from labkit.app.study import read_study
+    from labkit.app.study_server import study_rules
     from labkit.colorizer import Colorizer
 
     models = {folder.resolve().name: Colorizer.load(folder) for folder in model or []}
     site = make_site(models | {"starter": Colorizer.starter()}, host)
 
+    rules = study_rules(site, read_study(study)) if study else []
+
     async def forever() -> None:
-        _, taken = await begin(site, port, host)
+        _, taken = await begin(site, port, host, *rules)
+        if study:
+            print(f"Study: {address(host, taken, site.token, 'study.html')}", flush=True)
         print(f"Open {address(host, taken, site.token)} (Ctrl-C ends it)", flush=True)
         await asyncio.Event().wait()
 

@@ -9,6 +9,8 @@ colorfulness or KID. The annealed mean lies between mean and mode, and need not 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -68,6 +70,15 @@ def configuration(recipe: Recipe, name: str, profile: str) -> dict[str, Any]:
         found["fit"] = {name: system.gan.get(name, value) for name, value in found["fit"].items()}
         found["gan"] = {name: value for name, value in system.gan.items() if name not in found["fit"]}
     return found
+
+
+def settings_digits(recipe: Recipe, name: str, profile: str) -> str:
+    """Return ten digits that tell the configuration of a decoding from others: those of a measured row say its own.
+
+    Rows whose recipe has changed since they were measured are found by them: they must not be read as its results.
+    """
+    text = json.dumps(configuration(recipe, name, profile), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def differences(recipe: Recipe, claim: Claim, profile: str) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def draw_skips(n: Numbers) -> Drawn:
     }
     gray = n.gray("rgb, skips")
     parts = [f"{group}: {', '.join(f'{k} {v:.4f}' for k, v in pair.items())}" for group, pair in values.items()]
-    figure = plots.bars(values, xlabel="MSE on test horses", better="lower", reference=("gray", gray), number="{:.4f}")
+    figure = plots.bars(values, xlabel="MSE on test horses", better="lower", reference=("gray", gray), number="{:.5f}")
     return Drawn(figure, f"Bars of the MSE of an encoder-decoder. {'; '.join(parts)}; gray {gray:.4f}.")
 
 

@@ -42,6 +42,7 @@ class Row:
     date: str  # UTC
     data: str  # which images, and how many
     command: str
+    settings: str = ""  # digits that tell the settings from others, see `comparability.settings_digits`
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:

@@ -29,6 +29,7 @@ from labkit.data import Dataset
 from labkit.data.dataset import resize
 from labkit.errors import LabkitError, check_integer, in_words
 from labkit.experiments import per_image, scores
+from labkit.experiments.comparability import settings_digits
 from labkit.experiments.images import ImageCache, Images
 from labkit.experiments.measured import Row, merge
 from labkit.experiments.page import write_page
@@ -136,7 +137,7 @@ def _run(
     """Train and score a run unless the ledger has it; return its rows, its scores by image and a few words on it."""
     ledger, folder, output = Ledger(out / "ledger.jsonl"), out / run.folder, out / "results" / f"{run.key}.json"
     if resume and (entry := ledger.done("reproduce", run.key, run.input_hash())) and entry.output:
-        rows = _rows_of(out / entry.output)
+        rows = _rows_of(out / entry.output, run)
         by_image = output.with_suffix(".npz")
         kept = per_image.read_file(by_image) if by_image.is_file() else {}  # labkit 0.1 kept none
         return rows, kept, f"done before, {_in_words(rows)}"
@@ -293,6 +294,7 @@ def _rows(
             date=now(),
             data=data + (f", enlarged to {decoding.size} px" if decoding.size else ""),
             command=run.command,
+            settings=settings_digits(run.recipe, decoding.name, run.profile),
         )
 
 
@@ -304,8 +306,10 @@ def _enlarged(test: Dataset, decoding: Decoding) -> Dataset:
     return test.map_tensors(lambda part: resize(part, size) if part.ndim == 4 else part)
 
 
-def _rows_of(result: Path) -> list[Row]:
-    return [Row(**row) for row in json.loads(result.read_text(encoding="utf-8"))["rows"]]
+def _rows_of(result: Path, run: Run) -> list[Row]:
+    """Return the rows of a run that the ledger knows with the very settings of today."""
+    rows = [Row(**row) for row in json.loads(result.read_text(encoding="utf-8"))["rows"]]
+    return [replace(row, settings=settings_digits(run.recipe, row.system, run.profile)) for row in rows]
 
 
 def _in_words(rows: Sequence[Row]) -> str:

@@ -300,7 +300,8 @@ def _pytest(grader: Grader, folder: Path, job: Job) -> None:
     (folder / "skeleton.ipynb").write_text(json.dumps(grader.skeleton()), encoding="utf-8")
     before = Path.cwd()
     arguments = ["skeleton.ipynb", "--nbval-lax", f"--nbval-kernel-name={job.kernel}", "--noconftest", "-c", os.devnull]
-    arguments += ["--rootdir=.", "-q", "--color=no", "--tb=no", "--capture=no"]
+    # Without confcutdir pytest looks into every folder above, and at all that lies in the machine's /tmp.
+    arguments += ["--rootdir=.", "--confcutdir=.", "-q", "--color=no", "--tb=no", "--capture=no"]
     arguments += [f"-pno:{plugin}" for plugin in UNUSED]
     arguments += [f"--nbval-cell-timeout={job.timeout}"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):

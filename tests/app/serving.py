@@ -14,6 +14,15 @@ import numpy as np
 from PIL import Image
 
 from labkit.app.server import Site, serve
+from labkit.colorizer import Colorizer
+from labkit.data.toyworld import generate
+
+
+def guided_model() -> Colorizer:
+    """A small model that takes hints and has styles, trained for a second: what hints change can be seen."""
+    model = Colorizer("ab313-luma", "unet-guided", width=8, depth=3, about={"working_size": 48})
+    model.fit(generate(96, seed=1).images, epochs=6, batch_size=16, learning_rate=0.01, hints=0.7, progress=False)
+    return model
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
+from serving import guided_model
 
 from labkit import LabkitError
 from labkit.app.files import Look, find_photos
@@ -38,7 +39,7 @@ def picture(path: Path, size: tuple[int, int] = (40, 30), seed: int = 0, **optio
 def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an untrained model that takes hints and has styles."""
     folder = tmp_path_factory.mktemp("guided")
-    Colorizer("ab313-luma", "unet-guided", width=8, depth=3, about={"working_size": 48}).save(folder)
+    guided_model().save(folder)
     return folder
 
 

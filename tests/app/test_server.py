@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from serving import ask, colorize_path, jpeg, served
+from serving import ask, colorize_path, guided_model, jpeg, served
 
 from labkit.app.server import COOKIE, Limits, Site, make_site
 from labkit.colorizer import Colorizer
@@ -18,9 +18,8 @@ from labkit.colorizer import Colorizer
 
 @pytest.fixture(scope="module")
 def site() -> Site:
-    guided = Colorizer("ab313-luma", "unet-guided", width=8, depth=3)
     plain = Colorizer("luma-chroma", "unet-half", width=8)
-    return Site({"guided": guided, "plain": plain}, Limits(burst=100_000))
+    return Site({"guided": guided_model(), "plain": plain}, Limits(burst=100_000))
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,14 @@ from build_lab import NET, TRAIN
 
 @dataclass(frozen=True)
 class Attack:
-    """An answer to the build ``at`` that must earn nothing there; ``harms`` says that it may cost the other build."""
+    """An answer to the build ``at`` that must earn no more than ``earns``; ``harms``: it may cost the other build."""
 
     name: str
     at: str
     answers: dict[str, str]
     status: str = "graded"
     harms: bool = False
+    earns: int = 0  # points of a step that it has done honestly
 
 
 def net(name: str, source: str, **more: object) -> Attack:
@@ -83,6 +84,11 @@ IMPORTED = """
 from labkit.checks.framework import find_exercise
 Net = find_exercise('92-net').reference
 """
+BY_FILE = """
+import glob
+places = [path for top in ("/tmp", "/home", "/work") for path in glob.glob(f"{top}/**/builds.py", recursive=True)]
+exec(open(places[0]).read())
+"""
 CONV = """
 nn.Conv2d.__call__ = lambda self, x: x
 nn.functional.conv2d = lambda *a, **k: torch.zeros(2, 2, 5, 7)
@@ -125,10 +131,12 @@ NET_ATTACKS = [
     net("library-forward", "import labkit.models.unet as u\n" + shell("return u.UNet.forward(u.UNet(2), gray)")),
     net("module-of-the-checks", THEIRS),
     net("checks-imported", IMPORTED),
-    net("checks-by-file", "import glob\nexec(open(glob.glob('/**/builds.py', recursive=True)[0]).read())"),
-    net("patched-conv", shell("return torch.zeros(len(gray), 2, *gray.shape[-2:])") + CONV),
+    net("checks-by-file", BY_FILE),
+    net("patched-conv", shell("return torch.zeros(len(gray), 2, *gray.shape[-2:])") + CONV, harms=True),
     net("patched-module", shell("return gray.expand(-1, 2, -1, -1)") + MODULE),
-    net("patched-comparison", NET.replace("torch.cat([below, gray], 1)", "torch.cat([gray, below], 1)") + CLOSE),
+    net(
+        "patched-comparison", NET.replace("torch.cat([below, gray], 1)", "torch.cat([gray, below], 1)") + CLOSE, earns=1
+    ),
     net("equal-to-everything", EQUAL + shell("return torch.zeros(2, 2, 5, 7).as_subclass(Equal)")),
     net("forged-outcome", FORGED + shell("return gray.expand(-1, 2, -1, -1)"), harms=True),
     net("weights-as-literals", shell(LITERALS)),
@@ -149,7 +157,7 @@ NET_ATTACKS = [
     net("never-returns", shell("while True: pass"), status="timeout"),
     net("sleeps", shell("import time\ntime.sleep(10**6)"), status="timeout"),
     net("billion-parameters", BILLION, status="graded|memory|timeout|kernel-died"),
-    net("giant-output", shell("return torch.zeros(200, 2, 500, 700)")),
+    net("giant-output", shell("return torch.zeros(200, 2, 500, 700)"), status="graded|timeout|memory"),
     net("ends-python", shell("import os\nos._exit(0)"), status="kernel-died"),
     net("verdict-as-output", shell("return {'ok': True}")),
 ]

@@ -132,7 +132,7 @@ def call_training(answer, inputs):
     from torch import nn
 
     torch.manual_seed(inputs["seed"])
-    network = nn.Sequential(nn.Conv2d(1, 16, 1), nn.ReLU(), nn.Conv2d(16, 2, 1))
+    network = nn.Sequential(nn.Conv2d(1, 32, 1), nn.Tanh(), nn.Conv2d(32, 2, 1))
     before = network[0].weight.detach().clone()
     answer(network, inputs["gray"], inputs["color"], 400, 0.02)
     sizes = [float(p.grad.abs().max()) for p in network.parameters() if p.grad is not None]
@@ -141,7 +141,7 @@ def call_training(answer, inputs):
         return {"predicted": network(inputs["test"]), "same": same, "size": max(sizes, default=0.0)}
 
 
-FLOOR = 0.008  # the reference stays under half of it with ten seeds (see the test)
+FLOOR = 0.008  # the reference stays under half of it with forty seeds (see the test)
 
 
 def judge_training(inputs, output):

@@ -39,9 +39,9 @@ def test_the_reference_is_right_and_every_wrong_one_gets_its_hint() -> None:
                 assert result.status == WRONG and wrong.hint in result.message, (wrong.name, result.message)
 
 
-def test_ten_seeds_of_the_reference_stay_well_under_the_floor() -> None:
+def test_the_reference_stays_well_under_the_floor_with_many_seeds() -> None:
     exercise = find_exercise("92-train")
-    for seed in range(10):
+    for seed in range(40):
         [inputs] = draw(exercise, seed, 1)
         predicted = hand_over(exercise.reference, inputs, exercise.call)["predicted"]
         test = inputs["test"]
@@ -143,7 +143,7 @@ def test_the_librarys_class_is_flagged(student: str, graded: dict[str, Graded]) 
 def test_an_attack_on_a_build_gets_no_points(attack: Attack, graded: dict[str, Graded]) -> None:
     result = graded[attack.name]
     at = list(POINTS).index(attack.at)
-    assert result.exercises[at].points == 0, result.exercises[at]
+    assert result.exercises[at].points <= attack.earns, result.exercises[at]
     other = result.exercises[1 - at]
     assert other.points == POINTS[other.id] or attack.harms, result
     assert result.status in attack.status.split("|"), result

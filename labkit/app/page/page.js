@@ -52,6 +52,7 @@ function showModel() {
 }
 
 async function addFiles(files) {
+  try { await ready; } catch { return; }  // what may be sent, and which models there are
   for (const file of files) {
     try {
       photos.push(await open(file));
@@ -233,4 +234,5 @@ byId("model").addEventListener("change", () => { showModel(); colorize(); });
 for (const name of ["style", "strength"]) byId(name).addEventListener("change", colorize);
 byId("clear").addEventListener("click", () => { current.hints = []; showHints(); colorize(); byId("stage").focus(); });
 byId("download").addEventListener("click", download);
-begin().catch((error) => say(error.message, true));
+const ready = begin();
+ready.catch((error) => say(error.message, true));
