@@ -723,7 +723,9 @@ def _two_color_world(rng: torch.Generator) -> dict[str, Any]:
 
 
 NEAR, BOTH = 0.8, 0.25  # fractions of generated colors: near a true one at least, of each true one at least
-_COMMITS = "most generated colors are near none of the true ones: is the generator moved, by a loss with the right labels?"
+_COMMITS = (
+    "most generated colors are near none of the true ones: is the generator moved, by a loss with the right labels?"
+)
 _ONE = "nearly all generated colors are the same: what of the adversary reaches the generator?"
 
 
