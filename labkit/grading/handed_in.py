@@ -153,6 +153,8 @@ def _without_wrapping(items: Sequence[Item]) -> list[Item]:
         return list(items)
     inner = [replace(item, parts=item.parts[1:]) for item in items]
     at_top = [item for item in inner if len(item.parts) == 1]
+    if all(item.parts == ("",) for item in inner):
+        return list(items)  # one student's folder, with nothing in it
     if any(item.parts == (".git",) for item in inner) or any(_is_lab_name(item.parts[0]) for item in at_top):
         return list(items)  # one student's folder
     return _without_wrapping(inner)

@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,16 @@ def times(names: Mapping[str, str], seconds: Mapping[str, float]) -> str:
 
 def _page(template: str, **values: Any) -> str:
     """Return a page from one of the templates beside this file; whatever students wrote is escaped."""
+    return str(_templates().get_template(template).render(**values))
+
+
+@cache
+def _templates() -> Any:
+    """Return the templates, compiled once: a class has many pages."""
     import jinja2
 
     loader = jinja2.FunctionLoader(lambda name: resources.files("labkit.grading").joinpath(name).read_text("utf-8"))
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
-    return environment.get_template(template).render(**values)
+    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
 
 
 # The class

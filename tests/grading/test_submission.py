@@ -367,6 +367,10 @@ def test_a_download_of_one_student_is_called_by_the_student(tmp_path: Path) -> N
     clone = zipped(tmp_path / "c.zip", f"start-here-dan/{lab}", "start-here-dan/.git/config")
     assert found(clone, tmp_path / "4") == {"start-here-dan": [lab]}
     assert found(make(tmp_path / "x", "eve.ipynb") / "eve.ipynb", tmp_path / "5") == {"eve": ["eve.ipynb"]}
+    empty = tmp_path / "d.zip"
+    with zipfile.ZipFile(empty, "w") as archive:
+        archive.writestr("class/fay/", "")
+    assert found(empty, tmp_path / "6") == {"fay": []}
 
 
 def test_zips_in_folders_and_in_zips_are_unpacked(tmp_path: Path) -> None:
