@@ -300,39 +300,42 @@ def _luma_direction(form: str) -> list[float]:
     """Return the color of luma 1 and zero chroma: white, or (as printed) a green."""
     if form == "corrected":
         return [1.0, 1.0, 1.0]
+    _basis(form)  # refuses an unknown form
     return [w / sum(w * w for w in LUMA_WEIGHTS) for w in LUMA_WEIGHTS]  # (.669, 1.313, .255)
 
 
-def rgb_to_luma_chroma(rgb: Tensor, form: str = "corrected") -> tuple[Tensor, Tensor]:
+def rgb_to_luma_chroma(rgb: Tensor, form: str = "corrected", basis: str | None = None) -> tuple[Tensor, Tensor]:
     """Split sRGB (..., 3, H, W) into luma (..., 1, H, W) and chroma coordinates (..., 2, H, W).
 
-    Every color is  v = Y d + alpha b1 + beta b2  with Y its Rec.601 luma and b1, b2 the rows of
-    ``chroma_basis(form)``:
+    Every color is  v = Y d + alpha b1 + beta b2  with Y its Rec.601 luma and b1, b2 the rows of ``chroma_basis``. Two
+    things of the formula can be as the paper prints it or corrected: d, the direction of luma, and the basis. ``form``
+    is the form of both; ``basis``, where it is given, that of the basis alone:
 
     - "corrected": d = (1, 1, 1), the gray axis, and b1, b2 orthonormal. Zero chroma is gray.
     - "printed": d = w / (w.w), as in the ECS171 paper (section 2.2.4). d is 30 degrees off the gray axis:
       zero chroma is *green*, and leaves the gamut for Y > .761.
 
-    In both, b1 and b2 have no luma, so an error in the chroma does not change Y.
+    In all of them b1 and b2 have no luma, so an error in the chroma does not change Y.
 
     Raises:
         LabkitError: another form.
     """
-    basis = _basis(form)
+    basis = basis or form
+    vectors = _basis(basis)
     rgb, dtype = _open(rgb, 3, uint8=True)
     gray = luma(rgb)
     rest = to_float(rgb) - _mix([[d] for d in _luma_direction(form)], gray)
     # u1 and u2 hold a unit matrix in R and G, so the printed coordinates are simply the rest's R and G.
-    chroma = rest[..., :2, :, :] if form == "printed" else _mix(basis, rest)
+    chroma = rest[..., :2, :, :] if basis == "printed" else _mix(vectors, rest)
     return gray.to(dtype), chroma.to(dtype)
 
 
-def luma_chroma_to_rgb(gray: Tensor, chroma: Tensor, form: str = "corrected") -> Tensor:
+def luma_chroma_to_rgb(gray: Tensor, chroma: Tensor, form: str = "corrected", basis: str | None = None) -> Tensor:
     """Convert luma (..., 1, H, W) and chroma (..., 2, H, W) to sRGB (..., 3, H, W), not clipped.
 
-    The inverse of `rgb_to_luma_chroma` with the same form.
+    The inverse of `rgb_to_luma_chroma` with the same form and basis.
     """
-    b1, b2 = _basis(form)
+    b1, b2 = _basis(basis or form)
     columns = list(zip(_luma_direction(form), b1, b2, strict=True))
     coordinates, dtype = _join(gray, chroma)
     return _mix(columns, coordinates).to(dtype)

@@ -116,6 +116,10 @@ class GanSettings(LoopSettings):
     learning_rate: float = option(2e-4, "Step size of both optimizers.", above=0)
     gan_loss: GanLoss = option("bce", "Binary cross-entropy, or lsgan: squared distances from 1 (real) and 0.")
     lambda_l1: float = option(100.0, "Weight of the L1 distance from the true color.", min=0)
+    lambda_gan: float = option(
+        1.0, "Weight of the adversarial loss; 0 trains the generator alone, all else equal.", min=0
+    )
+    patience: int | None = option(None, "Stop after this many epochs without a better validation loss.", min=1)
     betas: tuple[float, float] = option((0.5, 0.999), "Betas of Adam.")
     skip_discriminator_above: float | None = option(
         None, "Skip the discriminator's step while its accuracy is above this.", min=0.5, max=1

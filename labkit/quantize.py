@@ -1,14 +1,16 @@
 """Color bins: colors as classes, so that a network can predict a distribution of colors instead of one color.
 
 A `Quantizer` is a list of colors. It finds the one nearest to a color (hard encoding) or the few that are near, with
-probabilities (soft encoding), and turns a network's logits back into colors. Three are made here:
+probabilities (soft encoding), and turns a network's logits back into colors. Four are made here:
 
 - ``ab676()``: the cells of side 10 of the square [-128, 132)^2 of Lab's a and b. Only 262 of the 676 hold an sRGB
   color, and none is neutral: gray decodes to (-3, -3).
 - ``ab313()``: the list of Zhang, Isola and Efros. 261 of the 313 are nearest to some sRGB color.
 - ``fit_rgb(images)``: k-means in RGB, 24 bins for Qureshi's classifiers.
+- ``fit_chroma(images)``: k-means in the plane of zero luma, whose bins keep the gray exactly, as those in ab do.
 
-Colors are float ``(N, D, H, W)``: a and b themselves (D = 2, not divided by anything), or R, G and B in [0, 1] (D = 3).
+Colors are float ``(N, D, H, W)``: a and b themselves (D = 2, not divided by anything), R, G and B in [0, 1] (D = 3), or
+the chroma coordinates of `labkit.color.rgb_to_luma_chroma` (D = 2), in which distances are RGB distances.
 Logits are ``(N, Q, H, W)``, and 676 of them per pixel are large: everything here walks through them in pieces.
 
 Source of soft encoding, rebalancing and annealed mean: Zhang, Isola and Efros, Colorful Image Colorization, 2016,
@@ -17,6 +19,7 @@ arXiv:1603.08511, sections 2.1 to 2.3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,14 +27,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from labkit.color import LUMA_WEIGHTS, at_least_float32, to_float
+from labkit.color import LUMA_WEIGHTS, at_least_float32, rgb_to_luma_chroma, to_float
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
 
-DIMENSIONS = {"ab": 2, "rgb": 3}
-SIGMA = {"ab": 5.0, "rgb": 5 / 255}  # of soft encoding and smoothing, in the units of the space
+DIMENSIONS = {"ab": 2, "rgb": 3, "chroma": 2}
+SIGMA = {"ab": 5.0, "rgb": 5 / 255, "chroma": 5 / 255}  # of soft encoding and smoothing, in the units of the space
 NEIGHBORS = 5  # bins that share a color in soft encoding
 TEMPERATURE = 0.38  # of the annealed mean
-METHODS = ("annealed", "mean", "mode", "sample")
+METHODS = ("annealed", "mean", "mode", "sample", "rounded")
 
 AB_LOW, AB_HIGH = -128.0, 132.0  # the square of the 676 cells; sRGB needs [-107.9, 98.3] of it
 AB_STEP = 10.0
@@ -53,7 +56,7 @@ class Quantizer(nn.Module):
 
     Args:
         centers: float ``(Q, D)``, Q at least 2.
-        space: what the numbers are: "ab" (D = 2, Lab units) or "rgb" (D = 3, in [0, 1]).
+        space: what the numbers are: "ab" (D = 2, Lab units), "rgb" (D = 3, in [0, 1]) or "chroma" (D = 2).
         name: for messages and files.
 
     Raises:
@@ -63,7 +66,7 @@ class Quantizer(nn.Module):
     def __init__(self, centers: Tensor, space: str, name: str = "custom") -> None:
         """Check and keep the centers, in float32 and on the device they are on."""
         if space not in DIMENSIONS:
-            raise LabkitError(f"bins lie in the space 'ab' or 'rgb'. Got {space!r}")
+            raise LabkitError(f"bins lie in the space 'ab', 'rgb' or 'chroma'. Got {space!r}")
         super().__init__()
         centers = torch.as_tensor(centers).detach().to(torch.float32)
         if centers.ndim != 2 or len(centers) < 2 or centers.shape[1] != DIMENSIONS[space]:
@@ -109,7 +112,7 @@ class Quantizer(nn.Module):
         Args:
             colors: ``(N, D, H, W)``.
             neighbors: how many bins, K. One is hard encoding.
-            sigma: of the Gaussian, in the units of the space; 5 in ab (5 / 255 in rgb).
+            sigma: of the Gaussian, in the units of the space; 5 in ab (else 5 / 255).
 
         Returns: bins int64 ``(N, K, H, W)``, nearest first, and probability float32 ``(N, K, H, W)``. `spread` makes a
         full distribution of them, which is Q / K times larger.
@@ -135,7 +138,7 @@ class Quantizer(nn.Module):
 
         Args:
             frequencies: ``(Q,)``.
-            sigma: of the Gaussian, in the units of the space; 5 in ab (5 / 255 in rgb).
+            sigma: of the Gaussian, in the units of the space; 5 in ab (else 5 / 255).
         """
         sigma = check_number("sigma", SIGMA[self.space] if sigma is None else sigma, above=0)
         centers = self.centers.cpu().double()
@@ -159,6 +162,7 @@ class Quantizer(nn.Module):
             method: "mode": the most probable bin. "mean": the expected color. "annealed": the expected color after each
                 probability is raised to the power 1 / temperature and all are normalized again, which is
                 ``softmax(logits / temperature)``. "sample": a bin drawn from the distribution, pixel by pixel.
+                "rounded": the bin nearest to the expected color, which tells the price of bins from that of committing.
             temperature: of "annealed", above 0. 1 gives the mean; towards 0 it becomes the mode.
             generator: for "sample", on the CPU: the same draws on every device.
 
@@ -180,7 +184,7 @@ class Quantizer(nn.Module):
             else:
                 out = (part / (temperature if method == "annealed" else 1)).softmax(dim=-1) @ self.centers
             colors[images, :, rows] = out.movedim(-1, 1)
-        return colors
+        return self.nearest(colors) if method == "rounded" else colors
 
     # ------------------------------------------------------------------------------------------------- internals
 
@@ -289,20 +293,45 @@ def fit_rgb(images: Tensor, bins: int = 24, seed: int = 0) -> Quantizer:
     Raises:
         LabkitError: the images have fewer colors than bins.
     """
-    bins, seed = check_integer("bins", bins, low=2), check_seed(seed)
-    from scipy.cluster.vq import kmeans2  # scipy comes with scikit-image
+    return _fit(_some_pixels(images, seed), bins, seed, "rgb", torch.tensor(LUMA_WEIGHTS)).to(images.device)
 
-    generator = torch.Generator().manual_seed(seed)
+
+def fit_chroma(images: Tensor, bins: int = 24, seed: int = 0) -> Quantizer:
+    """Fit bins by k-means in the plane of zero luma (orthonormal basis), sorted by their first coordinate.
+
+    Args:
+        images: ``(N, 3, H, W)``, uint8 or float.
+        bins: how many.
+        seed: of the pixels and of k-means.
+
+    Returns: the quantizer, on the device of the images.
+
+    Raises:
+        LabkitError: the images have fewer chromas than bins.
+    """
+    chroma = rgb_to_luma_chroma(_some_pixels(images, seed))[1]
+    return _fit(chroma, bins, seed, "chroma", torch.tensor([1.0, 0.0])).to(images.device)
+
+
+def _some_pixels(images: Tensor, seed: int) -> Tensor:
+    """Return at most `FIT_PIXELS` pixels, drawn by seed, as an image of one column: float64 (3, P, 1) on the CPU."""
+    generator = torch.Generator().manual_seed(check_seed(seed))
     count = images.shape[0] * images.shape[2] * images.shape[3]
     chosen = torch.randperm(count, generator=generator)[:FIT_PIXELS].to(images.device)
     pixels = images.movedim(1, -1).reshape(-1, 3)[chosen]
-    pixels = to_float(pixels).to("cpu", torch.float64)
-    if (found := len(pixels.unique(dim=0))) < bins:
-        raise LabkitError(f"{bins} bins need at least {bins} different colors. Got {found} in {count} pixels")
-    centers, _ = kmeans2(pixels.numpy(), bins, iter=30, minit="++", seed=seed)
-    found_centers = torch.from_numpy(centers)
-    order = (found_centers @ torch.tensor(LUMA_WEIGHTS, dtype=torch.float64)).argsort()
-    return Quantizer(found_centers[order].to(images.device, torch.float32), "rgb", f"rgb{bins}")
+    return to_float(pixels).to("cpu", torch.float64).T[..., None]
+
+
+def _fit(colors: Tensor, bins: int, seed: int, space: str, order: Tensor) -> Quantizer:
+    """Fit bins to colors (D, P, 1) by k-means, sorted by their product with ``order`` (D,)."""
+    bins, seed = check_integer("bins", bins, low=2), check_seed(seed)
+    from scipy.cluster.vq import kmeans2  # scipy comes with scikit-image
+
+    flat = colors[..., 0].T  # (P, D)
+    if (found := len(flat.unique(dim=0))) < bins:
+        raise LabkitError(f"{bins} bins need at least {bins} different colors. Got {found} in {len(flat)} pixels")
+    centers = torch.from_numpy(kmeans2(flat.numpy(), bins, iter=30, minit="++", seed=seed)[0])
+    return Quantizer(centers[(centers @ order.double()).argsort()].float(), space, f"{space}{bins}")
 
 
 def check_decoding(method: str, temperature: float) -> None:
@@ -329,6 +358,15 @@ def make_quantizer(config: str | dict[str, Any]) -> Quantizer:
         except (TypeError, ValueError) as error:
             raise LabkitError(f"the bins {config['name']!r} cannot be read: {error}") from None
     raise LabkitError(f"color bins are {', '.join(FIXED)} or an object with name, space and centers. Got {config!r}")
+
+
+FITTED = {"rgb": fit_rgb, "chroma": fit_chroma}  # to training images, any number of bins
+
+
+def fitted_bins(name: str) -> tuple[str, int] | None:
+    """Return space and number of bins of a name such as "rgb24" or "chroma150"; None where it is no such name."""
+    found = re.fullmatch(rf"({'|'.join(FITTED)})([1-9]\d*)", name)
+    return (found[1], int(found[2])) if found else None
 
 
 # ---------------------------------------------------------------------------------------------- training with bins

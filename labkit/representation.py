@@ -27,12 +27,13 @@ from labkit import color
 from labkit.enlarge import add_enlarged
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.quantize import (
+    FITTED,
     NEIGHBORS,
     TEMPERATURE,
     Quantizer,
     check_decoding,
     cross_entropy,
-    fit_rgb,
+    fitted_bins,
     make_quantizer,
     rebalancing_weights,
 )
@@ -197,40 +198,44 @@ class RGB(Regression):
 class LumaChroma(Regression):
     """Predicts the chroma of the ECS171 paper: two coefficients on a basis of the plane of zero luma.
 
-    Luma is exact by construction.
+    Luma is exact by construction. Where the basis is as printed, the loss is that of the RGB error (section 2.3.1): on
+    a basis that is not orthonormal, errors of coordinates are no color errors.
 
     Args:
         alpha: as in `Regression`.
         form: "corrected": gray axis plus an orthonormal basis, so that chroma error is RGB error. "printed": as the
-            paper prints it, where zero chroma is green (see `labkit.color.rgb_to_luma_chroma`). Its loss is that of
-            the RGB error (section 2.3.1): on a basis that is not orthonormal, errors of coordinates are
-            no color errors.
+            paper prints it, where zero chroma is green (see `labkit.color.rgb_to_luma_chroma`).
+        direction: "corrected" or "printed": of the direction of luma alone, where it is not that of ``form``.
+        basis: the same of the basis alone. An ablation changes one of the two at a time.
     """
 
     name = "luma-chroma"
 
-    def __init__(self, alpha: float = 1.0, form: str = "corrected") -> None:
-        """Check and keep both."""
+    def __init__(
+        self, alpha: float = 1.0, form: str = "corrected", direction: str | None = None, basis: str | None = None
+    ) -> None:
+        """Check and keep them."""
         super().__init__(alpha)
-        color.chroma_basis(form)  # refuses an unknown form here, not in the middle of training
-        self.form = form
+        self.form, self.direction, self.basis = form, direction or form, basis or form
+        for each in (self.form, self.direction, self.basis):
+            color.chroma_basis(each)  # refuses an unknown form here, not in the middle of training
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Return luma and the two chroma coordinates."""
-        return color.rgb_to_luma_chroma(rgb, self.form)
+        return color.rgb_to_luma_chroma(rgb, self.direction, self.basis)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return ``alpha * MSE + (1 - alpha) * L1``: corrected, of the two coordinates; printed, of R, G and B."""
-        if self.form == "printed":
+        """Return ``alpha * MSE + (1 - alpha) * L1``: of the two coordinates; of R, G and B on the printed basis."""
+        if self.basis == "printed":
             no_luma = torch.zeros_like(target[:, :1])
-            rgb_error = color.luma_chroma_to_rgb(no_luma, prediction.to(target.dtype) - target, self.form)
+            rgb_error = color.luma_chroma_to_rgb(no_luma, prediction.to(target.dtype) - target, self.basis)
             return super().loss(rgb_error, torch.zeros_like(rgb_error))
         return super().loss(prediction, target)
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         """Return luma and upsampled chroma as rgb, the chroma scaled into the gamut."""
         chroma = upsample(colors, gray)
-        return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.form))
+        return color.scale_to_gamut(color.luma_chroma_to_rgb(gray, chroma, self.direction, self.basis))
 
     def difference(self, gray: Tensor, colors: Tensor) -> Tensor | None:
         """Return what chroma adds to luma; on the printed basis zero chroma is no gray, and nothing is added to it."""
@@ -239,8 +244,10 @@ class LumaChroma(Regression):
         return color.luma_chroma_to_rgb(torch.zeros_like(colors[:, :1]), colors, self.form)
 
     def config(self) -> dict[str, object]:
-        """Return the name, alpha and form."""
-        return super().config() | {"form": self.form}
+        """Return the name, alpha and form, and direction and basis where they are not those of the form."""
+        own = {"direction": self.direction, "basis": self.basis}
+        differing = {name: value for name, value in own.items() if value != self.form}
+        return super().config() | {"form": self.form} | differing
 
 
 class YUV(Regression):
@@ -311,15 +318,17 @@ class Classification(Representation):
     """Predicts a distribution over color bins: one logit for each bin of a quantizer, at each pixel.
 
     Its target is the color itself, averaged over the stride; the loss encodes it, so that no full distribution is kept
-    for each pixel. Bins in ab keep the gray exactly. Bins in RGB predict luma too, as in Qureshi's papers.
+    for each pixel. Bins in ab and in the chroma plane keep the gray exactly. Bins in RGB predict luma too, as in
+    Qureshi's papers.
 
     Args:
-        quantizer: "ab676", "ab313", "rgb24" (fitted to the training images by `fit`), or a `Quantizer` (or its config).
+        quantizer: "ab676", "ab313", or a `Quantizer` (or its config). Or "rgb24", "chroma150" and so on: so many bins,
+            which `fit` fits to the training images.
         decode: how a color is made of a distribution: "mode", "mean", "annealed" or "sample"
-            (see ``Quantizer.decode``). Default: "annealed" in ab, "mode" in RGB, as the papers have it.
+            (see ``Quantizer.decode``). Default: "annealed" in ab, else "mode", as the papers have it.
         temperature: of "annealed".
-        neighbors: bins that share a color in the target; 1 is hard encoding. Default: 5 in ab, 1 in RGB.
-        sigma: of soft encoding, in Lab units (RGB: of 0 to 1). Default: 5 (5 / 255).
+        neighbors: bins that share a color in the target; 1 is hard encoding. Default: 5 in ab, else 1.
+        sigma: of soft encoding, in Lab units (RGB and chroma: of 0 to 1). Default: 5 (5 / 255).
         rebalance: None, or the fraction of the uniform distribution in class rebalancing (Zhang: .5); `fit` then
             computes the weights of the bins from the training images.
         weights: the weights themselves, one for each bin.
@@ -351,22 +360,28 @@ class Classification(Representation):
         input_gray: str | None = None,
         seed: int = 0,
     ) -> None:
-        """Check the options; the bins of "rgb24" are fitted later."""
+        """Check the options; bins such as those of "rgb24" are fitted later."""
         super().__init__()
         self._quantizer: Quantizer | None = None
-        if quantizer == "rgb24":
-            self.channels, bins_space = 24, "rgb"
+        self.fitted = fitted_bins(quantizer) if isinstance(quantizer, str) else None
+        if self.fitted:
+            bins_space, self.channels = self.fitted
+            check_integer("bins", self.channels, low=2)
         else:
             self._quantizer = quantizer if isinstance(quantizer, Quantizer) else make_quantizer(quantizer)
             self.channels, bins_space = len(self._quantizer), self._quantizer.space
         in_ab = bins_space == "ab"
         if input_gray is not None and not in_ab:
             raise LabkitError(
-                f"input_gray is an option of bins in ab; with bins in rgb the network is given luma. Got {input_gray!r}"
+                f"input_gray is an option of bins in ab; with bins in {bins_space} the network is given luma. "
+                f"Got {input_gray!r}"
             )
-        self.space: Regression = (
-            LAB(input_gray=input_gray or "lightness") if in_ab else RGB()
-        )  # splits, and makes rgb of colors
+        spaces: dict[str, Callable[[], Regression]] = {
+            "ab": lambda: LAB(input_gray=input_gray or "lightness"),
+            "rgb": RGB,
+            "chroma": LumaChroma,
+        }
+        self.space: Regression = spaces[bins_space]()  # splits, and makes rgb of colors
         self.unit = AB_RANGE if in_ab else 1.0  # of that space's coordinates
         self.predicts_luma = self.space.predicts_luma
         self.method = decode or ("annealed" if in_ab else "mode")
@@ -403,13 +418,15 @@ class Classification(Representation):
             LabkitError: they are not fitted yet.
         """
         if self._quantizer is None:
-            raise LabkitError("the 24 RGB bins are not fitted yet: train with fit, or call fit(images)")
+            space, count = self.fitted or ("", self.channels)
+            raise LabkitError(f"the {count} {space} bins are not fitted yet: train with fit, or call fit(images)")
         return self._quantizer
 
     def fit(self, images: Tensor, stride: int = 1, seed: int = 0) -> None:
-        """Fit the RGB bins and compute the rebalancing weights, where they are asked for and not given."""
-        if self._quantizer is None:
-            self._quantizer = fit_rgb(images, self.channels, seed)  # on the device of the images, as this module is
+        """Fit the bins and compute the rebalancing weights, where they are asked for and not given."""
+        if self._quantizer is None and self.fitted:
+            space, count = self.fitted
+            self._quantizer = FITTED[space](images, count, seed)  # on the device of the images, as this module is
         if self.rebalance is not None and self.weights is None:
             frequencies = torch.zeros(self.channels, dtype=torch.float64)
             for part in images.split(64):
@@ -438,7 +455,7 @@ class Classification(Representation):
         return cross_entropy(prediction, *self.encode_bins(target))
 
     def colors(self, prediction: Tensor) -> Tensor:
-        """Return a and b ``(N, 2, h, w)``, or RGB ``(N, 3, h, w)``, of logits ``(N, Q, h, w)``, by ``decode``."""
+        """Return the colors ``(N, D, h, w)`` of logits ``(N, Q, h, w)``, by ``decode``, in the bins' units."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.divide_out and self.weights is not None:
             prediction = prediction - self.weights.log()[:, None, None]
@@ -469,7 +486,7 @@ class Classification(Representation):
         return made
 
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
-        """Return rgb as `LAB` or `RGB` do, of colors in the bins' units."""
+        """Return rgb as `LAB`, `RGB` or `LumaChroma` do, of colors in the bins' units."""
         return self.space.to_rgb(gray, colors / self.unit)
 
     def gray(self, rgb: Tensor) -> Tensor:
@@ -490,8 +507,9 @@ class Classification(Representation):
 
     def config(self) -> dict[str, object]:
         """Return the name, the bins, the weights and all options."""
+        unfitted = "".join(map(str, self.fitted or ()))  # "rgb24"
         return super().config() | {
-            "quantizer": "rgb24" if self._quantizer is None else self._quantizer.config(),
+            "quantizer": unfitted if self._quantizer is None else self._quantizer.config(),
             "decode": self.method,
             "temperature": self.temperature,
             "neighbors": self.neighbors,

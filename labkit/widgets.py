@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HINT = "Live: change a control and the figure is drawn again below. Tab moves between controls, arrow keys move them."
-DRAG_HINT = "Live: drag the slider, or move it with the arrow keys; the figure under it follows."
+DRAG_HINT = (
+    "Live: drag the slider, or move it with the arrow keys. A second figure follows; the first one stays, to compare."
+)
 
 
 def explore(
@@ -87,7 +89,7 @@ def drag(
 def drag_panel(
     draw: Callable[[Any], Figure], *, name: str, values: Sequence[Any], start: Any, alt: Callable[[Any], str]
 ) -> Any:
-    """Make the live part of `drag` alone: an ipywidgets box of a slider over a picture.
+    """Make the live part of `drag` alone: an ipywidgets box of a slider over a picture, which is empty until it moves.
 
     The picture is an HTML widget, for the Image widget of ipywidgets has no alt text.
 
@@ -110,7 +112,7 @@ def drag_panel(
         style={"description_width": "initial"},
         layout=ipywidgets.Layout(width="32em"),
     )
-    picture = ipywidgets.HTML(frames[slider.value])
+    picture = ipywidgets.HTML()
 
     def turn(change: Mapping[str, Any]) -> None:
         picture.value = frames[change["new"]]

@@ -33,10 +33,12 @@ def make(name: str, images: torch.Tensor, **options: object) -> Classification:
     return space
 
 
-@pytest.fixture(params=["ab676", "ab313", "ab313-luma", "rgb24", "own"])
+@pytest.fixture(params=["ab676", "ab313", "ab313-luma", "rgb24", "chroma12", "own"])
 def space(request: pytest.FixtureRequest, images: torch.Tensor) -> Classification:
     if request.param == "own":
         return Classification(Quantizer(torch.randn(40, 2, generator=torch.Generator().manual_seed(1)) * 40, "ab"))
+    if request.param == "chroma12":
+        return make("classification", images, quantizer="chroma12")
     name, _, input_gray = request.param.partition("-")
     return make(name, images, **({"input_gray": input_gray} if input_gray else {}))
 
@@ -57,7 +59,8 @@ def test_shapes(space: Classification, images: torch.Tensor) -> None:
 def test_bins_in_ab_keep_the_gray_they_were_given(space: Classification, images: torch.Tensor) -> None:
     gray = space.gray(images)
     rgb = space.decode(gray, torch.randn(16, space.channels, 16, 16, generator=torch.Generator().manual_seed(0)))
-    kept = color.luma(rgb) if space.input_gray == "luma" else color.lightness(rgb) / 100
+    given_luma = space.input_gray == "luma" or space.quantizer.space == "chroma"
+    kept = color.luma(rgb) if given_luma else color.lightness(rgb) / 100
     assert ((kept - gray).abs().max() < 2e-3) is not space.predicts_luma
 
 
@@ -214,7 +217,7 @@ def test_config_makes_the_same_again(space: Classification, images: torch.Tensor
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ab313", {"decode": "median"}, "one of annealed, mean, mode, sample. Got 'median'"),
+        ("ab313", {"decode": "median"}, "one of annealed, mean, mode, sample, rounded. Got 'median'"),
         ("ab313", {"temperature": 0.0}, "temperature .* must be a number above 0"),
         ("ab313", {"neighbors": 314}, "neighbors must be a whole number from 1 to 313. Got 314"),
         ("ab313", {"neighbors": 0}, "neighbors must be a whole number from 1 to 313. Got 0"),

@@ -12,7 +12,9 @@ from labkit.quantize import (
     ab313,
     ab676,
     cross_entropy,
+    fit_chroma,
     fit_rgb,
+    fitted_bins,
     make_quantizer,
     rebalancing_weights,
     spread,
@@ -395,6 +397,36 @@ def test_kmeans_finds_separate_clusters() -> None:
     assert (near < 0.02).sum() >= 10  # k-means may merge two clusters and split another
 
 
+def test_kmeans_in_the_plane_of_zero_luma() -> None:
+    images = (random(20, 3, 16, 16).square() * 255).to(torch.uint8)
+    fitted, again = fit_chroma(images, 12, seed=2), fit_chroma(images, 12, seed=2)
+    assert (len(fitted), fitted.space, fitted.name) == (12, "chroma", "chroma12")
+    assert torch.equal(fitted.centers, again.centers) and (fitted.centers[:, 0].diff() >= 0).all()
+    chroma = color.rgb_to_luma_chroma(images)[1]
+    error = (fitted.nearest(chroma) - chroma).square().sum(dim=1).mean()
+    assert error < 0.3 * chroma.square().sum(dim=1).mean()
+    more = fit_chroma(images, 48)
+    assert (more.nearest(chroma) - chroma).square().sum(dim=1).mean() < 0.5 * error
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("rgb24", ("rgb", 24)), ("chroma150", ("chroma", 150)), ("ab313", None), ("rgb", None), ("rgb024", None)],
+)
+def test_names_of_fitted_bins(name: str, expected: tuple[str, int] | None) -> None:
+    assert fitted_bins(name) == expected
+
+
+def test_rounding_the_mean_is_not_the_mode() -> None:
+    """A network sure of a color between two bins pays for the bins; one that is torn between two, for committing."""
+    bins = Quantizer(torch.tensor([[0.0, 0], [10, 0], [20, 0]]), "ab")
+    sure = torch.tensor([0.3, 0.7, 1e-9]).log().view(1, 3, 1, 1)  # mean 7: the mode is the bin nearest to it
+    torn = torch.tensor([0.51, 1e-9, 0.49]).log().view(1, 3, 1, 1)  # mean 9.8: the mode is another
+    assert bins.decode(sure, "rounded").flatten().tolist() == bins.decode(sure, "mode").flatten().tolist() == [10, 0]
+    assert bins.decode(torn, "rounded").flatten().tolist() == [10, 0]
+    assert bins.decode(torn, "mode").flatten().tolist() == [0, 0]
+
+
 def test_too_few_colors_for_kmeans() -> None:
     with pytest.raises(LabkitError, match=r"24 bins need at least 24 different colors. Got 1"):
         fit_rgb(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
@@ -412,7 +444,7 @@ def test_refusals_are_one_line(few: Quantizer) -> None:
     refusals = [
         (LabkitError, "ab676, ab313", lambda: make_quantizer("ab100")),
         (LabkitError, "cannot be read", lambda: make_quantizer({"name": "x", "space": "ab", "centers": [[1], [2]]})),
-        (LabkitError, "'ab' or 'rgb'. Got 'hsv'", lambda: Quantizer(torch.zeros(3, 3), "hsv")),
+        (LabkitError, "'ab', 'rgb' or 'chroma'. Got 'hsv'", lambda: Quantizer(torch.zeros(3, 3), "hsv")),
         (ValueError, r"centers \(Q, 2\)", lambda: Quantizer(torch.zeros(3, 3), "ab")),
         (ValueError, "finite", lambda: Quantizer(torch.full((3, 2), float("nan")), "ab")),
         (ValueError, r"float colors \(N, 2, H, W\)", lambda: few.encode(torch.zeros(1, 3, 2, 2))),

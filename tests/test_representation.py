@@ -11,10 +11,12 @@ ALL = [
     ("yuv", {}),
     ("luma-chroma", {}),
     ("luma-chroma", {"form": "printed"}),
+    ("luma-chroma", {"direction": "printed"}),
+    ("luma-chroma", {"basis": "printed"}),
     ("lab", {}),
     ("lab", {"input_gray": "luma"}),
 ]
-IDS = ["rgb", "yuv", "luma-chroma", "printed", "lab", "lab-luma"]
+IDS = ["rgb", "yuv", "luma-chroma", "printed", "direction", "basis", "lab", "lab-luma"]
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_zero_chroma_is_gray_except_in_the_printed_formula(space: Representation
     gray, target = space.encode(images)
     rgb = space.decode(gray, torch.zeros_like(target))
     spread = (rgb.amax(1) - rgb.amin(1)).max()
-    if space.config().get("form") == "printed":
+    if getattr(space, "direction", "") == "printed":
         assert spread > 0.2
         assert (rgb[:, 1] >= rgb[:, 0] - 1e-6).all() and (rgb[:, 0] >= rgb[:, 2] - 1e-6).all()  # green, least blue
     else:
@@ -113,16 +115,47 @@ def test_corrected_chroma_error_is_rgb_error() -> None:
     torch.testing.assert_close(rgb_error, (wrong - target).square().sum(), rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.parametrize("direction", ["printed", "corrected"])
 @pytest.mark.parametrize(
-    ("alpha", "form", "factor"), [(1.0, "printed", 1), (0.4, "printed", 1), (1.0, "corrected", 1.5)]
+    ("alpha", "basis", "factor"), [(1.0, "printed", 1), (0.4, "printed", 1), (1.0, "corrected", 1.5)]
 )
-def test_luma_chroma_loss_is_of_the_rgb_error(alpha: float, form: str, factor: float) -> None:
+def test_luma_chroma_loss_is_of_the_rgb_error(alpha: float, basis: str, direction: str, factor: float) -> None:
     """The ECS171 paper's loss is the RGB error of its colors, and u1, u2 are not orthonormal."""
-    space = make_representation("luma-chroma", alpha=alpha, form=form)
+    space = make_representation("luma-chroma", alpha=alpha, direction=direction, basis=basis)
     gray, one, other = torch.rand(2, 1, 4, 4), torch.randn(2, 2, 4, 4), torch.randn(2, 2, 4, 4)
-    error = color.luma_chroma_to_rgb(gray, one, form) - color.luma_chroma_to_rgb(gray, other, form)
+    error, less = (color.luma_chroma_to_rgb(gray, chroma, direction, basis) for chroma in (one, other))
+    error = error - less
     expected = alpha * error.square().mean() + (1 - alpha) * error.abs().mean()
     torch.testing.assert_close(space.loss(one, other), factor * expected, rtol=1e-4, atol=1e-6)
+
+
+def test_direction_and_basis_are_two_settings() -> None:
+    """The direction decides what is left of a color without its luma; the basis, by which numbers that is written."""
+    rgb = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(4))
+    made = {
+        (direction, basis): make_representation("luma-chroma", direction=direction, basis=basis)
+        for direction in ("printed", "corrected")
+        for basis in ("printed", "corrected")
+    }
+    nothing = torch.zeros(2, 1, 4, 4)
+    for direction in ("printed", "corrected"):
+        rest = [
+            color.luma_chroma_to_rgb(nothing, made[direction, basis].target(rgb), direction, basis)
+            for basis in ("printed", "corrected")
+        ]
+        torch.testing.assert_close(*rest, atol=1e-5, rtol=0)  # the same colors on another basis
+    assert (made["printed", "corrected"].target(rgb) - made["corrected", "corrected"].target(rgb)).abs().max() > 0.05
+    short = make_representation("luma-chroma", form="printed")
+    assert torch.equal(short.target(rgb), made["printed", "printed"].target(rgb))
+    assert made["corrected", "printed"].config() == {
+        "name": "luma-chroma",
+        "alpha": 1.0,
+        "form": "corrected",
+        "basis": "printed",
+    }
+    for part in ("direction", "basis"):
+        with pytest.raises(LabkitError, match="form must be 'corrected' or 'printed'. Got 'crooked'"):
+            make_representation("luma-chroma", **{part: "crooked"})
 
 
 def test_loss_is_differentiable_through_decode(space: Representation, images: torch.Tensor) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
@@ -61,6 +61,29 @@ def jacobian(network: Network, gray: Tensor, pixels: Pixels, chunk_size: int = 3
     with evaluation_mode(network), torch.no_grad():  # no gradient of the gradient; jacrev takes the one it needs
         found = torch.func.jacrev(chosen, chunk_size=chunk_size)(gray)  # (C, P, N, 1, H, W)
     return found.squeeze(3).permute(2, 1, 0, 3, 4)
+
+
+def chroma_jacobian(network: nn.Module, gray: Tensor, pixel: tuple[int, int], change: bool = False) -> Tensor:
+    """Return the derivatives of the chroma at one pixel of one image; lab 05 writes this again.
+
+    Args:
+        network: in evaluation mode.
+        gray: ``(H, W)``.
+        pixel: (row, column).
+        change: differentiate how much the chroma changes from the pixel to its right neighbor instead.
+
+    Returns:
+        ``(2, H, W)``.
+    """
+    row, column = pixel
+
+    def chosen(image: Tensor) -> Tensor:
+        chroma = network(image[None, None])[0]  # (2, H, W)
+        here: Tensor = chroma[:, row, column]
+        return chroma[:, row, column + 1] - here if change else here
+
+    found: Tensor = torch.func.jacrev(chosen)(gray)
+    return found
 
 
 def magnitude(jacobian: Tensor) -> Tensor:
@@ -153,6 +176,46 @@ def leakage_index(jacobian: Tensor, pixels: Pixels, stride: int = 1, radius: int
     size = magnitude(jacobian)
     total = size.sum(dim=(-2, -1))
     return (size * outside).sum(dim=(-2, -1)) / total.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+def gradient_leakage(
+    network: Network, gray: Tensor, pixels: Pixels, to_color: Tensor | None = None, chunk_size: int = 6
+) -> tuple[Tensor, Tensor]:
+    """Return the `leakage_index` of colors, and that of their gradient.
+
+    The paper (its section 2.3.3) lets a color depend on its surroundings; what should depend on the local gray values
+    alone is the gradient of color, in finite differences ``c(i + 1, j) - c(i, j)`` and ``c(i, j + 1) - c(i, j)``. Its
+    index counts as inside what lies in the 3x3 neighborhood of one of these three pixels, so that both indices are 0
+    for a color that is a function of the 3x3 patch.
+
+    Args:
+        network: with an output stride of 1.
+        gray: ``(N, 1, H, W)``.
+        pixels: P pairs (row, column), none in the last row or column.
+        to_color: ``(D, C)`` that turns chroma into units in which lengths are distances, such as the transpose of
+            `labkit.color.chroma_basis`; None: they are already.
+        chunk_size: as in `jacobian`; many at a time are slower here.
+
+    Returns:
+        Both ``(N, P)``, from 0 to 1: of the colors, and of their gradient.
+
+    Raises:
+        LabkitError: for an output stride other than 1, or a pixel without a neighbor below and to the right.
+    """
+    if network.output_stride != 1:
+        raise LabkitError(f"output stride must be 1, got {network.output_stride}: neighbors would share their gray")
+    count = len(pixels)
+    below, right = [(i + 1, j) for i, j in pixels], [(i, j + 1) for i, j in pixels]
+    every = [*pixels, *below, *right]
+    found = jacobian(network, gray, every, chunk_size)  # (N, 3P, C, H, W)
+    if to_color is not None:
+        found = torch.einsum("dc,npchw->npdhw", to_color.to(found), found)
+    own, low, side = found.split(count, dim=1)
+    gradient = torch.cat([low - own, side - own], dim=2)
+    inside = (rings(every, gray.shape[-2:]).to(found.device) <= 1).unflatten(0, (3, count)).any(dim=0)  # (P, H, W)
+    size = magnitude(gradient)
+    total = size.sum(dim=(-2, -1)).clamp(min=torch.finfo(size.dtype).tiny)
+    return leakage_index(own, pixels), (size * ~inside).sum(dim=(-2, -1)) / total
 
 
 # ---------------------------------------------------------------------------------- flat regions beside texture

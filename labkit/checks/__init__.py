@@ -16,15 +16,10 @@ from labkit.checks.framework import (
     Part,
     Result,
     SwitchedOff,
-    Verdict,
     Wrong,
     all_exercises,
-    as_code,
-    as_tensor,
     check,
-    close,
     conclude,
-    describe,
     draw,
     evaluate,
     example,
@@ -39,9 +34,8 @@ from labkit.checks.framework import (
     right_predictions,
     switched_off,
     telling,
-    uniform,
-    whole,
 )
+from labkit.checks.values import Verdict, as_code, as_tensor, close, describe, uniform, whole
 
 __all__ = [
     "CHECK_MIME",

@@ -1,14 +1,12 @@
-"""The exercises of lab 01, the averaging problem: which color each loss asks for, and what no network can beat."""
+"""The exercises of lab 01, the averaging problem: which color minimizes each loss, and what no network can beat.
 
-from collections.abc import Callable, Sequence
-from typing import Any
+What is built in the same lab is checked by `labkit.checks.training_step` and `labkit.checks.training_loop`.
+"""
 
 import torch
 from torch import Tensor
 
-from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, describe, telling, whole
-
-Answer = Callable[..., Any]
+from labkit.checks.framework import Exercise, Wrong, telling, whole
 
 
 def chances(rng: torch.Generator, count: int) -> Tensor:
@@ -82,9 +80,15 @@ _MEAN_ALSO_WRONG = (  # too near the right answer, or raising: not for `telling`
 
 MEAN_COLOR = Exercise(
     id="01-mean-color",
-    title="The color that MSE asks for",
+    title="The color of least squared error",
     points=1,
     minutes=3,
+    level=1,
+    hints=(
+        "set the derivative of the expected squared error to zero: what is c?",
+        "c is the mean of the colors, each weighted with its probability",
+        "return (probabilities[:, None] * colors)...: a sum over one axis",
+    ),
     asks_for=("labkit.data.toyworld.optimum",),
     inputs=lambda rng: telling(lambda: candidates(rng, whole(rng, 4, 6)), mean_color, _MEAN_WRONG),
     reference=mean_color,
@@ -141,8 +145,8 @@ def interpolated(colors: Tensor, probabilities: Tensor) -> Tensor:
     below = (above - 1).clamp(min=0)
     c0, c1 = cumulative.gather(0, below), cumulative.gather(0, above)
     v0, v1 = values.gather(0, below), values.gather(0, above)
-    share = torch.where(c1 > c0, (0.5 - c0) / (c1 - c0).clamp(min=1e-6), 1.0)
-    return (v0 + share * (v1 - v0))[0]
+    fraction = torch.where(c1 > c0, (0.5 - c0) / (c1 - c0).clamp(min=1e-6), 1.0)
+    return (v0 + fraction * (v1 - v0))[0]
 
 
 def middle_of_two(colors: Tensor, probabilities: Tensor) -> Tensor:
@@ -152,7 +156,11 @@ def middle_of_two(colors: Tensor, probabilities: Tensor) -> Tensor:
 
 
 _MEDIAN_WRONG = (
-    Wrong("mean", mean_color, "this is the mean, which MSE asks for: absolute error asks for the median"),
+    Wrong(
+        "mean",
+        mean_color,
+        "this is the mean, which minimizes the squared error: the absolute error is minimized by the median",
+    ),
     Wrong(
         "unweighted",
         lambda colors, probabilities: colors.median(dim=0).values,
@@ -183,9 +191,15 @@ _MEDIAN_WRONG = (
 
 MEDIAN_COLOR = Exercise(
     id="01-median-color",
-    title="The color that L1 asks for",
+    title="The color of least absolute error",
     points=2,
     minutes=8,
+    level=2,
+    hints=(
+        "treat red, green and blue separately: sort the values of a channel, and let the probabilities follow",
+        "values, order = colors[:, channel].sort() and probabilities[order].cumsum(dim=0) > 0.5",
+        "a loop over three channels that appends values[passed][0]; then torch.stack",
+    ),
     asks_for=("labkit.data.toyworld.optimum",),
     inputs=lambda rng: telling(lambda: candidates(rng, whole(rng, 5, 6)), median_color, _MEDIAN_WRONG),
     reference=median_color,
@@ -194,213 +208,102 @@ MEDIAN_COLOR = Exercise(
 )
 
 
-# Equal luma: color (three integers) -> another one with the same 299 R + 587 G + 114 B
-
-LUMA = (299, 587, 114)  # Rec.601, in thousandths
-REC709 = (2126, 7152, 722)
-DIFFERENT = 60  # one channel at least must differ by that much
-
-Color = tuple[int, int, int]
+# The table: cell (M,), colors (M, 3), fallback (S, 3) -> the mean color of each cell (S, 3)
 
 
-def weighted_sum(color: Sequence[int], weights: Sequence[int] = LUMA) -> int:
-    """Return the sum of the channels, each times its weight."""
-    return sum(weight * int(channel) for weight, channel in zip(weights, color, strict=True))
+def color_table(cell: Tensor, colors: Tensor, fallback: Tensor) -> Tensor:
+    """Return the mean color of the pixels of each cell, (S, 3); the fallback's where there is none."""
+    total = torch.zeros_like(fallback).index_add_(0, cell, colors)
+    count = cell.bincount(minlength=len(fallback))[:, None]
+    return torch.where(count > 0, total / count.clamp(min=1), fallback)
 
 
-def largest_difference(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return the largest absolute difference between two colors in any channel."""
-    return max(abs(int(a) - int(b)) for a, b in zip(one, other, strict=True))
+def _sums(cell: Tensor, colors: Tensor, fallback: Tensor) -> Tensor:
+    return torch.zeros_like(fallback).index_add_(0, cell, colors)
 
 
-def search(color: Color, weights: Sequence[int] = LUMA, slack: int = 0) -> list[Color]:
-    """All 8-bit colors whose weighted sum equals that of ``color``, or differs by 1 to ``slack``; nearest first."""
-    red, green = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
-    found: list[Color] = []
-    for extra in [0] if slack == 0 else [*range(-slack, 0), *range(1, slack + 1)]:
-        rest = weighted_sum(color, weights) + extra - weights[0] * red - weights[1] * green
-        fits = (rest % weights[2] == 0) & (rest >= 0) & (rest <= 255 * weights[2])
-        blue = rest[fits] // weights[2]
-        found += zip(red[fits].tolist(), green[fits].tolist(), blue.tolist(), strict=True)
-    return sorted((other for other in found if other != color), key=lambda other: largest_difference(color, other))
+def _counts(cell: Tensor, fallback: Tensor) -> Tensor:
+    return cell.bincount(minlength=len(fallback))[:, None]
 
 
-def equal_luma(color: Color) -> Color:
-    """Return the color of exactly equal luma that differs most from ``color``."""
-    return search(color)[-1]
+def _last_one(cell: Tensor, colors: Tensor, fallback: Tensor) -> Tensor:
+    table = fallback.clone()
+    for at, color in zip(cell.tolist(), colors, strict=True):
+        table[at] = color
+    return table
 
 
-def swapped(color: Color) -> Color:
-    """Exchange red and blue."""
-    return color[2], color[1], color[0]
+def _only_new(cell: Tensor, colors: Tensor, fallback: Tensor) -> Tensor:
+    """Make the mistake of ``table[cell] += colors``, which adds one pixel of each cell and loses the others."""
+    total = torch.zeros_like(fallback)
+    for at, color in zip(cell.tolist(), colors, strict=True):
+        total[at] = color
+    count = _counts(cell, fallback)
+    return torch.where(count > 0, total / count.clamp(min=1), fallback)
 
 
-def equal_when_rounded(color: Color) -> Color:
-    """Return a color whose luma differs slightly and rounds to the same whole number."""
-    whole = round(weighted_sum(color) / 1000)
-    other = search(color, slack=200)
-    return next(c for c in reversed(other) if round(weighted_sum(c) / 1000) == whole)
-
-
-def not_whole(color: Color) -> tuple[int, int, float]:
-    """Return a color of equal luma whose blue is not a whole number."""
-    red, green, _ = equal_luma(color)
-    green += 1 if green < 128 else -1
-    return red, green, (weighted_sum(color) - 299 * red - 587 * green) / 114
-
-
-def outside(color: Color) -> Color:
-    """Return a color of equal luma that lies outside 0..255."""
-    return color[0] + 114 * 3, color[1], color[2] - 299 * 3
-
-
-_SAME = f"too alike to be told apart: let one channel differ by {DIFFERENT} or more"
-_ROUNDED = "equal only once rounded, so the gray value still tells: 299 R + 587 G + 114 B must agree exactly"
-_CHANNEL_SUM = "R + G + B agrees, but the channels do not count alike: it is 299 R + 587 G + 114 B that must agree"
-_REC709 = "these weights (.2126, .7152, .0722) are Rec.709's: here gray is Rec.601 luma, 299 R + 587 G + 114 B"
-_WHOLE = "8-bit colors are whole numbers: look for a green value that makes the division by 114 come out even"
-_INSIDE = "an 8-bit channel lies in 0 to 255"
-_LIGHTER = "the same number was added to every channel: that changes the luma by exactly that number"
-
-_LUMA_WRONG = (
-    Wrong("the color itself", lambda color: color, _SAME),
-    Wrong("nearest", lambda color: search(color)[0], _SAME),
-    Wrong("channels swapped", swapped, _CHANNEL_SUM),
-    Wrong("rounded luma", equal_when_rounded, _ROUNDED),
-    Wrong("Rec.709", lambda color: search(color, REC709)[-1], _REC709),
-    Wrong("fractions", not_whole, _WHOLE),
-    Wrong("out of range", outside, _INSIDE),
-    Wrong("lighter", lambda color: tuple(channel + 70 for channel in color), _LIGHTER),
-)
-
-
-def _luma_inputs(rng: torch.Generator) -> dict[str, Color]:
-    """Draw a color that is not gray, with a near, a far and a Rec.709 partner."""
-    while True:
-        red, green, blue = torch.randint(50, 180, (3,), generator=rng).tolist()
-        color = (red, green, blue)
-        if abs(red - blue) < 60 or weighted_sum(color) % 1000 == 0:
-            continue
-        exact, rec709 = search(color), search(color, REC709)
-        if not exact or not rec709 or largest_difference(color, exact[0]) >= DIFFERENT:
-            continue
-        if largest_difference(color, exact[-1]) >= 100 and weighted_sum(rec709[-1]) != weighted_sum(color):
-            return {"color": color}
-
-
-def _judge_luma(inputs: dict[str, Color], output: Any) -> Verdict:
-    color, wanted = inputs["color"], weighted_sum(inputs["color"])
-    expected = f"another color with 299 R + 587 G + 114 B = {wanted}"
-    values = as_tensor(output)
-    if values is None or values.numel() != 3:
-        return Verdict(False, "return three whole numbers: red, green, blue", describe(output), expected)
-    three = values.flatten().tolist()
-    if any(value != int(value) if abs(value) < 1e9 else True for value in three):  # NaN is not equal to itself
-        return Verdict(False, _WHOLE, describe(output), expected)
-    other = [int(value) for value in three]
-    given = f"{tuple(other)} with 299 R + 587 G + 114 B = {weighted_sum(other)}"
-    if min(other) < 0 or max(other) > 255:
-        return Verdict(False, _INSIDE, given, expected)
-    if weighted_sum(other) != wanted:
-        return Verdict(False, _why_unequal(color, other), given, expected)
-    if largest_difference(color, other) < DIFFERENT:
-        return Verdict(False, _SAME, given, expected)
-    return Verdict(True)
-
-
-def _why_unequal(color: Color, other: Sequence[int]) -> str:
-    if len({a - b for a, b in zip(color, other, strict=True)}) == 1:
-        return _LIGHTER
-    if sum(color) == sum(other):
-        return _CHANNEL_SUM
-    if round(weighted_sum(color) / 1000) == round(weighted_sum(other) / 1000):
-        return _ROUNDED
-    if weighted_sum(color, REC709) == weighted_sum(other, REC709):
-        return _REC709
-    return "choose R and G, then see which B is left over: B = (sum - 299 R - 587 G) / 114; try until it is whole"
-
-
-EQUAL_LUMA = Exercise(
-    id="01-equal-luma",
-    title="Two colors, one gray",
-    points=2,
-    minutes=7,
-    inputs=_luma_inputs,
-    reference=equal_luma,
-    judge=_judge_luma,
-    wrong=_LUMA_WRONG,
-)
-
-
-# Bayes: colors (K, 3), prior (K,), likelihood (K, R) -> conditional mean (R, 3)
-
-
-def conditional_mean(colors: Tensor, prior: Tensor, likelihood: Tensor) -> Tensor:
-    """Return the mean color given each row, by Bayes' rule, (R, 3)."""
-    joint = prior[:, None] * likelihood
-    return (joint / joint.sum(dim=0)).T @ colors
-
-
-def _without_prior(colors: Tensor, prior: Tensor, likelihood: Tensor) -> Tensor:
-    return (likelihood / likelihood.sum(dim=0)).T @ colors
-
-
-_CONDITIONAL_WRONG = (
+_TABLE_WRONG = (
+    Wrong("sums", _sums, "these are sums: divide each by the number of pixels in its cell"),
     Wrong(
-        "without the prior",
-        _without_prior,
-        "Bayes' rule needs the prior, too: a rare thing stays improbable, wherever it is seen",
+        "divided by all pixels",
+        lambda cell, colors, fallback: _sums(cell, colors, fallback) / len(cell),
+        "divide by the number of pixels in the cell, not by the number of all pixels",
+    ),
+    Wrong("last pixel", _last_one, "table[cell] = colors keeps one pixel of each cell: add them all up first"),
+    Wrong(
+        "added once",
+        _only_new,
+        "table[cell] += colors adds one pixel of each cell and loses the others: index_add_ adds them all",
     ),
     Wrong(
-        "without the position",
-        lambda colors, prior, likelihood: (prior @ colors).expand(likelihood.shape[1], 3),
-        "this is the mean over the whole picture, the same in every row: weigh with how often a thing is in that row",
+        "no fallback",
+        lambda cell, colors, fallback: _sums(cell, colors, fallback) / _counts(cell, fallback),
+        "0 / 0 is not a number: a cell without any pixel gets the color of `fallback`",
     ),
     Wrong(
-        "not normalized",
-        lambda colors, prior, likelihood: (prior[:, None] * likelihood).T @ colors,
-        "prior times likelihood does not sum to 1: divide by its sum over the things, P(row)",
+        "zero for the empty",
+        lambda cell, colors, fallback: _sums(cell, colors, fallback) / _counts(cell, fallback).clamp(min=1),
+        "a cell without any pixel gets the color of `fallback`, not black",
     ),
     Wrong(
-        "normalized over the rows",  # which gives the likelihood back
-        lambda colors, prior, likelihood: likelihood.T @ colors,
-        "in each row it is the things' probabilities that must sum to 1: divide prior times likelihood by its sum over "
-        "the things (axis 0)",
+        "fallback counted",
+        lambda cell, colors, fallback: (fallback + _sums(cell, colors, fallback)) / (1 + _counts(cell, fallback)),
+        "the fallback is no pixel: it is used only for a cell without any",
     ),
     Wrong(
-        "transposed",
-        lambda colors, prior, likelihood: conditional_mean(colors, prior, likelihood).T,
-        "return one color per row, shape (R, 3): yours is (3, R)",
-    ),
-    Wrong(
-        "most probable thing",
-        lambda colors, prior, likelihood: colors[(prior[:, None] * likelihood).argmax(dim=0)],
-        "this is the color of the most probable thing: squared error asks for the mean over all of them",
+        "mean of all",
+        lambda cell, colors, fallback: colors.mean(dim=0).expand_as(fallback),
+        "one mean for each cell: here every cell has the mean of all pixels",
     ),
 )
 
 
-def _rows(rng: torch.Generator) -> dict[str, Tensor]:
-    """Things with colors (K, 3); the first is never in the last row, as the sky is never at the bottom."""
-    count, rows = 3, 5
-    likelihood = torch.rand((count, rows), generator=rng) ** 2 + 0.02
-    likelihood[0, -1] = 0
+def _pixels(rng: torch.Generator) -> dict[str, Tensor]:
+    """Draw 40 pixels in 5 of 6 cells, several in each."""
+    cell = torch.cat([torch.arange(5), torch.arange(5), torch.randint(0, 5, (30,), generator=rng)])
+    names = torch.randperm(6, generator=rng)  # so that the empty cell is any of them
     return {
-        "colors": torch.randint(0, 256, (count, 3), generator=rng).float(),
-        "prior": chances(rng, count),
-        "likelihood": likelihood / likelihood.sum(dim=1, keepdim=True),
+        "cell": names[cell][torch.randperm(40, generator=rng)],
+        "colors": torch.rand((40, 3), generator=rng),
+        "fallback": torch.rand((6, 3), generator=rng),
     }
 
 
-CONDITIONAL_MEAN = Exercise(
-    id="01-conditional-mean",
-    title="The mean, given the row",
+COLOR_TABLE = Exercise(
+    id="01-color-table",
+    title="A table that colorizes",
     points=2,
-    minutes=6,
-    inputs=lambda rng: telling(lambda: _rows(rng), conditional_mean, _CONDITIONAL_WRONG),
-    reference=conditional_mean,
-    hint="P(thing | row) = P(thing) P(row | thing) / P(row); then the mean color under it, for each row: shape (R, 3)",
-    wrong=_CONDITIONAL_WRONG,
+    minutes=8,
+    level=2,
+    inputs=lambda rng: telling(lambda: _pixels(rng), color_table, _TABLE_WRONG),
+    reference=color_table,
+    hint="for each cell: the sum of the colors of its pixels, divided by their number; else the fallback",
+    hints=(
+        "a mean is a sum divided by a number: make a table of sums (S, 3) and one of numbers (S,)",
+        "torch.zeros_like(fallback).index_add_(0, cell, colors) has the sums, cell.bincount(minlength=...) the numbers",
+        "total = ...; count = ...[:, None]; return torch.where(count > 0, total / count.clamp(min=1), fallback)",
+    ),
+    wrong=_TABLE_WRONG,
 )
 
 
@@ -492,6 +395,12 @@ LOWEST_MSE = Exercise(
     title="The MSE that no network can beat",
     points=2,
     minutes=6,
+    level=3,
+    hints=(
+        "in each pixel and channel: the variance under the probabilities. Then one mean over everything",
+        "weight = probability[:, :, None], shape (N, K, 1, H, W), stands beside colors; candidates are axis 1",
+        "mean = (weight * values).sum(dim=1, keepdim=True); then the weighted squared differences, summed over axis 1",
+    ),
     asks_for=("labkit.data.toyworld.optimum", "labkit.data.toyworld.best_scores"),
     inputs=lambda rng: telling(lambda: _small_posterior(rng), lowest_mse, _LOWEST_WRONG),
     reference=lowest_mse,
@@ -500,4 +409,12 @@ LOWEST_MSE = Exercise(
 )
 
 
-EXERCISES = (MEAN_COLOR, MEDIAN_COLOR, EQUAL_LUMA, CONDITIONAL_MEAN, LOWEST_MSE)
+EXERCISES = (MEAN_COLOR, MEDIAN_COLOR, COLOR_TABLE, LOWEST_MSE)
+
+PREDICTIONS: dict[str, str | tuple[float, float]] = {
+    "01-ball": "c",
+    "01-context": "b",
+    "01-excess": "b",
+    "01-colors": "a",
+    "01-axes": "c",
+}

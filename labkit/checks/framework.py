@@ -20,28 +20,29 @@ variable LABKIT_CHECKS hold more.
 import hashlib
 import importlib
 import importlib.util
-import math
 import os
 import pkgutil
-import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 
+from labkit.checks.values import Verdict, close, describe
+from labkit.checks.values import as_tensor as as_tensor
+from labkit.checks.values import uniform as uniform
+from labkit.checks.values import whole as whole
 from labkit.errors import LabkitError
 from labkit.notebook.answer import (
     NO_FUNCTION,
     OFF,
     RAISED,
     UNATTEMPTED,
-    Foreign,
     Outcome,
     attempt,
     copy_values,
@@ -54,6 +55,7 @@ from labkit.notebook.built import remember
 from labkit.notebook.lab import publish
 
 CHECK_MIME = "application/vnd.labkit.check+json"
+MISTAKE_SECONDS = 5.0  # of computing, after which no further known-wrong answer is run to find a hint
 RIGHT, WRONG, NOT_ATTEMPTED = "right", "wrong", "not attempted"
 
 
@@ -62,20 +64,6 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:  # IPython's hook for an exception that draws itself
         return [f"CheckFailed: {self}"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a judge says: right or not, and if not, a hint and the values given and expected, as text.
-
-    ``form`` says that ``expected`` tells a type, a shape or keys and no value: only then does a graded student read it.
-    """
-
-    ok: bool
-    hint: str = ""
-    given: str = ""
-    expected: str = ""
-    form: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +101,8 @@ class Exercise:
             while an answer to any exercise of the same lab runs.
         may_use: dotted names in labkit, scikit-image or kornia (or of their modules) that an answer may call; a graded
             answer that uses more of them is flagged, and loses no points by it.
-        wrong: known-wrong answers.
+        wrong: known-wrong answers. Where running all of them takes more than five seconds, `judge` should give their
+            hints itself, from what it sees in the output.
         atol, rtol: tolerances of the default judge.
         hint: what the default judge says when no known mistake matches.
         level: difficulty, from 1 to 5.
@@ -177,8 +166,9 @@ class Exercise:
         """
         judges = [part.judge for part in self.parts] or ([self.judge] if self.judge else [])
         found = [_judged(judge, inputs, output) for judge in judges] or [self._compare(inputs, output)]
-        if all(verdict.ok for verdict in found):
-            return found
+        hints = [wrong.hint for wrong in self.wrong]
+        if all(verdict.ok or any(hint and hint in verdict.hint for hint in hints) for verdict in found):
+            return found  # the judge itself knew the mistake: the known-wrong answers need not run
         mistake = self._mistake(inputs, output)
         return [
             verdict if verdict.ok or mistake in verdict.hint else replace(verdict, hint=mistake) for verdict in found
@@ -190,7 +180,7 @@ class Exercise:
 
     def _mistake(self, inputs: Any, output: Any) -> str:
         """Return the hint of the first known-wrong answer that gives the same output on these inputs, or nothing."""
-        for wrong in self.wrong:
+        for wrong in self._in_time():
             try:
                 theirs = hand_over(wrong.answer, inputs, self.call)
             except Exception:
@@ -199,10 +189,18 @@ class Exercise:
                 return wrong.hint
         return ""
 
+    def _in_time(self) -> Iterator[Wrong]:
+        """Yield the known-wrong answers, until running them has taken too long: each of them may train a network."""
+        end = time.process_time() + MISTAKE_SECONDS
+        for wrong in self.wrong:
+            if time.process_time() > end:
+                return
+            yield wrong
+
     def _raised(self, inputs: Any, outcome: Outcome) -> Verdict:
         """Return the verdict on an answer that raised, with the hint of a known mistake that raises the same."""
         hint = ""
-        for wrong in self.wrong:
+        for wrong in self._in_time():
             try:
                 hand_over(wrong.answer, inputs, self.call)
             except Exception as theirs:
@@ -421,157 +419,6 @@ def example(exercise_id: str, seed: int, number: int = 1) -> Any:
     return list(drawn)[-1]
 
 
-def as_code(value: Any, longest: int = 600) -> str:
-    """Return Python that makes ``value`` again, to be pasted after ``import torch``; "" if it would be too long."""
-    try:
-        text = _code(value, longest)
-    except (TypeError, ValueError):
-        return ""
-    return text if len(text) <= longest else ""
-
-
-def _code(value: Any, longest: int) -> str:
-    if value is None or type(value) in (bool, int, str):
-        return repr(value)
-    if type(value) is float:
-        return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
-    if type(value) in (list, tuple):
-        inside = ", ".join(_code(item, longest) for item in value)
-        return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(value) == 1 else ''})"
-    if type(value) is dict:
-        return "{" + ", ".join(f"{_code(key, longest)}: {_code(item, longest)}" for key, item in value.items()) + "}"
-    if type(value) in (torch.Tensor, np.ndarray):
-        array = value.detach().cpu().numpy() if type(value) is torch.Tensor else value
-        if array.size > longest // 2 or not array.size:
-            raise ValueError("too large to be pasted")
-        numbers = np.array2string(
-            array, separator=", ", threshold=array.size + 1, floatmode="unique", max_line_width=10**9
-        )
-        numbers = re.sub(r"\s+", " ", numbers).replace("nan", "float('nan')")
-        numbers = re.sub(r"(?<![\w'])inf", "float('inf')", numbers)
-        if type(value) is torch.Tensor:
-            default = array.dtype.name in ("float32", "int64", "bool")
-            return f"torch.tensor({numbers}{'' if default else f', dtype={value.dtype}'})"
-        return f"np.array({numbers}, dtype={array.dtype.name!r})"
-    raise TypeError(type(value).__name__)
-
-
-# Judging by value
-
-
-def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3, hint: str = "") -> Verdict:
-    """Compare by value: right if ``|output - expected| <= atol + rtol |expected|`` everywhere.
-
-    Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; axes of length one may be there or
-    not. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only exact plain types
-    are read: an object that claims to equal everything equals nothing here.
-    """
-    if isinstance(expected, dict):
-        if type(output) is not dict or set(output) != set(expected):
-            keys = f"a dict with the keys {', '.join(map(str, expected))}"
-            return Verdict(False, hint, describe(output), keys, form=True)
-        return _first_wrong(close(output[k], expected[k], atol=atol, rtol=rtol, hint=hint) for k in expected)
-    if isinstance(expected, tuple):
-        if type(output) not in (tuple, list) or len(output) != len(expected):
-            return Verdict(False, hint, describe(output), f"{len(expected)} values", form=True)
-        pairs = zip(output, expected, strict=True)
-        return _first_wrong(close(one, other, atol=atol, rtol=rtol, hint=hint) for one, other in pairs)
-    if expected is None or isinstance(expected, str):
-        same = type(output) is type(expected) and output == expected
-        return Verdict(True) if same else Verdict(False, hint, describe(output), describe(expected))
-
-    given, wanted = as_tensor(output), as_tensor(expected)
-    if wanted is None:
-        raise TypeError(f"a check expects tensors, numbers, text, dicts or tuples, got {type(expected).__name__}")
-    if given is None:
-        missing = "the function returned None: is its `return` missing?" if output is None else hint
-        return Verdict(False, missing, describe(output), describe(expected))
-    if given.squeeze().shape != wanted.squeeze().shape:
-        return Verdict(False, hint, f"shape {tuple(given.shape)}", f"shape {tuple(wanted.shape)}", form=True)
-    given = given.reshape(wanted.shape)
-    wrong = ~torch.isclose(given, wanted, rtol=rtol, atol=atol, equal_nan=True)
-    if not bool(wrong.any()):
-        return Verdict(True)
-    if wanted.numel() <= 8:
-        return Verdict(False, hint, describe(given), describe(wanted))
-    worst = int(torch.where(wrong, (given - wanted).abs().nan_to_num(nan=torch.inf), -1).argmax())
-    place = [int(index) for index in np.unravel_index(worst, wanted.shape)]
-    return Verdict(
-        False,
-        hint,
-        f"{_number(given.flatten()[worst])} at {place} ({int(wrong.sum())} of {wrong.numel()} values differ)",
-        f"{_number(wanted.flatten()[worst])} at {place}",
-    )
-
-
-def _first_wrong(verdicts: Iterator[Verdict]) -> Verdict:
-    return next((verdict for verdict in verdicts if not verdict.ok), Verdict(True))
-
-
-def as_tensor(value: Any) -> torch.Tensor | None:
-    """Return a plain value as a float64 tensor on the CPU, or None if it is not made of real numbers."""
-    if type(value) in (list, tuple) and any(type(item) in (torch.Tensor, torch.nn.Parameter) for item in value):
-        parts = [as_tensor(item) for item in value]
-        shapes = {None if part is None else part.shape for part in parts}
-        return (
-            torch.stack([part for part in parts if part is not None])
-            if len(shapes) == 1 and None not in shapes
-            else None
-        )
-    if type(value) in (torch.Tensor, torch.nn.Parameter):
-        plain = value.layout == torch.strided and not (value.is_complex() or value.is_meta or value.is_quantized)
-        return value.detach().to("cpu", torch.float64) if plain else None
-    if type(value) in (bool, int, float, list, tuple, np.ndarray) or isinstance(value, np.generic):
-        try:
-            array = np.asarray(value)
-        except (ValueError, RuntimeError):  # a ragged list
-            return None
-        return torch.from_numpy(array.astype(np.float64)) if array.dtype.kind in "biuf" else None
-    return None
-
-
-def describe(value: Any) -> str:
-    """Describe a value in short: numbers rounded to four digits, large tensors by dtype, shape and range."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} = {describe(item)}" for name, item in value.items())
-    if isinstance(value, str) or value is None:
-        return repr(value)[:80]
-    if type(value) in (list, tuple) and any(not isinstance(item, (bool, int, float)) for item in value):
-        return "(" + ", ".join(describe(item) for item in value[:6]) + (", ...)" if len(value) > 6 else ")")
-    tensor = as_tensor(value)
-    if tensor is None:
-        return f"an object of type {value.name if type(value) is Foreign else type(value).__name__}"
-    if tensor.ndim == 0:
-        return _number(tensor)
-    if tensor.numel() == 0 and tensor.ndim > 1:
-        return f"an empty tensor of shape {tuple(tensor.shape)}"
-    if tensor.numel() <= 8:
-        return _nested(tensor)
-    dtype = str(value.dtype).removeprefix("torch.") if hasattr(value, "dtype") else type(value).__name__
-    return f"{dtype} of shape {tuple(tensor.shape)}, values {_number(tensor.min())} to {_number(tensor.max())}"
-
-
-def _number(value: Any) -> str:
-    return f"{float(value):.4g}"
-
-
-def _nested(tensor: torch.Tensor) -> str:
-    if tensor.ndim == 0:
-        return _number(tensor)
-    return "[" + ", ".join(_nested(part) for part in tensor) + "]"
-
-
-def uniform(rng: torch.Generator, low: float, high: float, shape: Sequence[int] = ()) -> Any:
-    """Return uniform random numbers in low..high: a float if no shape is given, else a float32 tensor."""
-    values = low + (high - low) * torch.rand(tuple(shape), generator=rng)
-    return values if shape else float(values)
-
-
-def whole(rng: torch.Generator, low: int, high: int) -> int:
-    """Return a random whole number from ``low`` to ``high``, both included."""
-    return int(torch.randint(low, high + 1, (), generator=rng))
-
-
 def telling(
     make: Callable[[], dict[str, Any]], reference: Callable[..., Any], wrong: Sequence[Wrong]
 ) -> dict[str, Any]:
@@ -632,7 +479,7 @@ def _modules() -> Iterator[ModuleType]:
         yield load_file(path)
     names = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     for name in names:
-        if name != "framework":
+        if name not in ("framework", "modules", "values"):
             yield importlib.import_module(f"labkit.checks.{name}")
 
 

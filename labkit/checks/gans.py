@@ -1,534 +1,926 @@
-"""The exercises of lab 06, GANs: receptive field, the players' losses, pixel accuracy per channel, KID."""
+"""The exercises of lab 06, GANs: two losses, the alternating step, the loop around it, and a generator with noise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.checks.framework import Exercise, Part, Verdict, Wrong, close, describe, telling, uniform, whole
-
-Layers = Sequence[tuple[int, int]]
-
-
-# The receptive field: layers [(kernel, stride), ...] from input to output -> pixels a side
-
-
-def receptive_field(layers: Layers) -> int:
-    """Return the side of the receptive field in pixels, computed from the last layer back to the first."""
-    size = 1
-    for kernel, stride in reversed(layers):
-        size = (size - 1) * stride + kernel
-    return size
-
-
-def _from_the_input(layers: Layers) -> int:
-    return receptive_field(list(reversed(layers)))
-
-
-def _own_stride_too(layers: Layers) -> int:
-    size, jump = 1, 1
-    for kernel, stride in layers:
-        jump *= stride
-        size += (kernel - 1) * jump
-    return size
-
-
-def _one_too_many(layers: Layers) -> int:
-    size = 1
-    for kernel, stride in reversed(layers):
-        size = size * stride + kernel
-    return size
-
-
-def _kernel_only(layers: Layers) -> int:
-    size = 1
-    for kernel, stride in reversed(layers):
-        size = size * stride + kernel - 1
-    return size
-
-
-_FIELD_WRONG = (
-    Wrong(
-        "strides ignored",
-        lambda layers: 1 + sum(kernel - 1 for kernel, _ in layers),
-        "the strides are missing: neighbors after a layer of stride 2 lie two pixels apart before it",
-    ),
-    Wrong(
-        "sum of the kernels",
-        lambda layers: sum(kernel for kernel, _ in layers),
-        "the kernels overlap and the strides spread them: one output of a layer needs `kernel` inputs, two neighboring "
-        "ones need `stride` more",
-    ),
-    Wrong(
-        "from the input on",
-        _from_the_input,
-        "start at the output: one score needs `kernel` inputs of the *last* layer, and so on backward",
-    ),
-    Wrong(
-        "own stride counted",
-        _own_stride_too,
-        "a layer's own stride says how far apart its *outputs* are; its kernel steps over its inputs",
-    ),
-    Wrong(
-        "size times stride",
-        _one_too_many,
-        "between k neighbors there are k - 1 steps: (k - 1) * stride, plus one kernel",
-    ),
-    Wrong(
-        "kernel less one",
-        _kernel_only,
-        "k neighbors: k - 1 steps of `stride`, then one whole kernel; with one output that must give just the kernel",
-    ),
-    Wrong(
-        "last layer only",
-        lambda layers: layers[-1][0],
-        "this is what the last layer sees of the layer before it: go on to the image",
-    ),
+from labkit.checks.framework import Exercise, Verdict, Wrong, close, describe, uniform, whole
+from labkit.training.simple_gan import (
+    BETAS,
+    NoisyGenerator,
+    gan_step,
+    loss_of_discriminator,
+    loss_of_generator,
+    train_gan,
 )
 
+PREDICTIONS: dict[str, str | tuple[float, float]] = {
+    "06-cheapest": "b",
+    "06-losses": "c",
+    "06-no-noise": "b",
+    "06-frequencies": "a",
+    "06-mse": (1.7, 2.4),
+    "06-lambda": "c",
+    "06-patch": "c",
+}
 
-def _stack(rng: torch.Generator) -> dict[str, Any]:
-    return {"layers": [(whole(rng, 2, 5), whole(rng, 1, 3)) for _ in range(whole(rng, 3, 5))]}
-
-
-RECEPTIVE_FIELD = Exercise(
-    id="06-receptive-field",
-    title="What one score can see",
-    points=1,
-    minutes=5,
-    asks_for=("labkit.models.patchgan.receptive_field",),
-    inputs=lambda rng: telling(lambda: _stack(rng), receptive_field, _FIELD_WRONG),
-    reference=receptive_field,
-    hint="go backward from one output: k neighbors after a layer need (k - 1) * stride + kernel before it",
-    wrong=_FIELD_WRONG,
+_OFF = tuple(
+    f"labkit.training.simple_gan.{name}"
+    for name in ("loss_of_discriminator", "loss_of_generator", "gan_step", "train_gan", "NoisyGenerator.forward")
 )
+_BCE = F.binary_cross_entropy_with_logits
+Discriminator = Callable[[Tensor, Tensor], Tensor]
 
 
-# The losses: judge(gray, color) -> scores; gray (N, 1, H, W), real and painted (N, 2, H, W) -> two scalars
+# The losses: discriminator(gray, color) -> logits; gray (N, 1, H, W), real and generated (N, 2, H, W) -> a scalar
 
 
-def play(answer: Callable[..., Any], inputs: Any) -> Any:
-    """Both losses and the slopes that matter: of each on the painted colors, of the first on the judge's weights."""
-    painted = inputs["painted"].requires_grad_()
+def loss_and_gradients(answer: Callable[..., Any], inputs: Any) -> Any:
+    """Return the loss and its gradients on the discriminator's weights and on the generated colors."""
+    generated = inputs["generated"].requires_grad_()
     weight = inputs["weight"].requires_grad_()
 
-    def judge(gray, color):  # type: ignore[no-untyped-def]
+    def discriminator(gray, color):  # type: ignore[no-untyped-def]
         return torch.nn.functional.conv2d(torch.cat([gray, color], dim=1), weight, stride=2)
 
-    losses = answer(judge, inputs["gray"], inputs["real"], painted)
-    if type(losses) not in (tuple, list) or len(losses) != 2:
-        return losses
+    more = (inputs["lambda_l1"],) if "lambda_l1" in inputs else ()
+    loss = answer(discriminator, inputs["gray"], inputs["real"], generated, *more)
+    if not torch.is_tensor(loss) or loss.numel() != 1:
+        return loss
 
-    def slope(loss, of):  # type: ignore[no-untyped-def]
-        if not (torch.is_tensor(loss) and loss.requires_grad and loss.numel() == 1):
+    def gradient(of):  # type: ignore[no-untyped-def]
+        if not loss.requires_grad:
             return torch.zeros_like(of)
         (found,) = torch.autograd.grad(loss.sum(), of, retain_graph=True, allow_unused=True)
         return torch.zeros_like(of) if found is None else found
 
     return {
-        "discriminator's loss": losses[0],
-        "its slope on the judge's weights": slope(losses[0], weight),
-        "its slope on the painted colors": slope(losses[0], painted),
-        "generator's loss": losses[1],
-        "slope of the generator's loss on the painted colors": slope(losses[1], painted),
+        "loss": loss,
+        "gradient on the discriminator's weights": gradient(weight),
+        "gradient on the generated colors": gradient(generated),
     }
 
 
-def adversarial_loss(scores: Tensor, real: bool) -> Tensor:
-    """Return the mean binary cross-entropy of scores (logits) against one label for all, a scalar."""
-    return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(real)))
+def _loss_judge(reference: Callable[..., Tensor], hint: str) -> Callable[[Any, Any], Verdict]:
+    def judge(inputs: Any, output: Any) -> Verdict:
+        if type(output) is not dict:
+            missing = "the function returned None: is its `return` missing?" if output is None else ""
+            numbers = "return the tensor: a number (float, .item()) has no gradient, and nothing could learn from it"
+            return Verdict(False, missing or numbers, describe(output), "one scalar tensor", form=True)
+        for name, expected in loss_and_gradients(reference, inputs).items():
+            verdict = close(output.get(name), expected, hint=hint)
+            if not verdict.ok:
+                given, wanted = f"{name}: {verdict.given}", f"{name}: {verdict.expected}"
+                return Verdict(False, verdict.hint, given, wanted)
+        return Verdict(True)
+
+    return judge
 
 
-Judge = Callable[[Tensor, Tensor], Tensor]
-
-
-def gan_losses(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the discriminator's loss and the generator's loss, two scalars."""
-    discriminators = (
-        adversarial_loss(judge(gray, real), True) + adversarial_loss(judge(gray, painted.detach()), False)
-    ) / 2
-    return discriminators, adversarial_loss(judge(gray, painted), True)
-
-
-def _swapped_labels(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    discriminators = (
-        adversarial_loss(judge(gray, real), False) + adversarial_loss(judge(gray, painted.detach()), True)
-    ) / 2
-    return discriminators, adversarial_loss(judge(gray, painted), False)
-
-
-def _discriminators_labels_swapped(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    return _swapped_labels(judge, gray, real, painted)[0], adversarial_loss(judge(gray, painted), True)
-
-
-def _generator_confesses(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    return gan_losses(judge, gray, real, painted)[0], adversarial_loss(judge(gray, painted), False)
-
-
-def _generator_saturates(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    return gan_losses(judge, gray, real, painted)[0], -adversarial_loss(judge(gray, painted), False)
-
-
-def _missing_detach(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    scores = judge(gray, painted)
-    return (adversarial_loss(judge(gray, real), True) + adversarial_loss(scores, False)) / 2, adversarial_loss(
-        scores, True
-    )
-
-
-def _everything_detached(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    return gan_losses(judge, gray, real, painted.detach())
-
-
-def _scores_detached(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    discriminators = (
-        adversarial_loss(judge(gray, real), True) + adversarial_loss(judge(gray, painted).detach(), False)
-    ) / 2
-    return discriminators, adversarial_loss(judge(gray, painted), True)
-
-
-def _not_halved(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    discriminators, generators = gan_losses(judge, gray, real, painted)
-    return 2 * discriminators, generators
-
-
-def _sigmoid_twice(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    return gan_losses(lambda gray, color: judge(gray, color).sigmoid(), gray, real, painted)
-
-
-def _least_squares(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    scores = judge(gray, painted.detach())
-    discriminators = ((judge(gray, real) - 1).square().mean() + scores.square().mean()) / 2
-    return discriminators, (judge(gray, painted) - 1).square().mean()
-
-
-def _numbers(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[float, float]:
-    discriminators, generators = gan_losses(judge, gray, real, painted)
-    return discriminators.item(), generators.item()
-
-
-def _no_grad(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    scores = judge(gray, painted).detach()
-    return (adversarial_loss(judge(gray, real), True) + adversarial_loss(scores, False)) / 2, adversarial_loss(
-        scores, True
-    )
-
-
-def _summed(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    discriminators, generators = gan_losses(judge, gray, real, painted)
-    count = judge(gray, real).numel()
-    return count * discriminators, count * generators
-
-
-def _other_order(judge: Judge, gray: Tensor, real: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    discriminators, generators = gan_losses(judge, gray, real, painted)
-    return generators, discriminators
-
-
-_LOSSES_WRONG = (
-    Wrong(
-        "swapped labels",
-        _swapped_labels,
-        "the labels are swapped: the discriminator should say 1 of real and 0 of painted colors",
-    ),
-    Wrong(
-        "swapped in the discriminator's loss",
-        _discriminators_labels_swapped,
-        "the labels are swapped: the discriminator should say 1 of real and 0 of painted colors",
-    ),
-    Wrong(
-        "the generator confesses",
-        _generator_confesses,
-        "the generator wants its colors to be taken for real: in *its* loss their label is 1",
-    ),
-    Wrong(
-        "the generator's loss as a minus",
-        _generator_saturates,
-        "this is the game as first written: its slope fades once the discriminator is sure. Ask for label 1 instead",
-    ),
-    Wrong(
-        "missing detach",
-        _missing_detach,
-        "detach is missing: a slope of the discriminator's loss reaches the painted colors, and so the generator would "
-        "be taught to give itself away",
-    ),
-    Wrong(
-        "everything detached",
-        _everything_detached,
-        "no slope of the generator's loss reaches the painted colors: it could not learn. Detach them in the "
-        "discriminator's loss only",
-    ),
-    Wrong(
-        "scores detached",
-        _scores_detached,
-        "detach the painted *colors*, not their scores: the discriminator must still learn from them",
-    ),
-    Wrong("not halved", _not_halved, "half of the sum of the two parts: pix2pix slows the discriminator down so"),
-    Wrong(
-        "sigmoid twice",
-        _sigmoid_twice,
-        "the judge gives scores, not probabilities, and `..._with_logits` takes scores: no sigmoid before it",
-    ),
-    Wrong("least squares", _least_squares, "this is LSGAN's loss: here binary cross-entropy is asked for"),
-    Wrong(
-        "numbers", _numbers, "return tensors: a number (float, .item()) has no slope, and nobody could learn from it"
-    ),
-    Wrong(
-        "scores without slope",
-        _no_grad,
-        "both players learn from the painted scores: compute them twice, from colors detached and not",
-    ),
-    Wrong("summed", _summed, "average over all scores: summed, a loss would grow with the batch and the picture"),
-    Wrong("the other order", _other_order, "return the discriminator's loss first, then the generator's"),
-)
-
-
-def _same(inputs: Any, output: Any, keys: Sequence[str], hint: str) -> Verdict:
-    expected = play(gan_losses, inputs)
-    if type(output) is not dict:
-        two = "return two losses: (discriminator's, generator's)"
-        return Verdict(False, two, describe(output), "two scalar tensors")
-    for key in keys:
-        verdict = close(output.get(key), expected[key], hint=hint)
-        if not verdict.ok:
-            given, wanted = f"{key}: {verdict.given}", f"{key}: {verdict.expected}"
-            return Verdict(False, verdict.hint, given, wanted)
-    return Verdict(True)
-
-
-def _judge_discriminator(inputs: Any, output: Any) -> Verdict:
-    keys = ("discriminator's loss", "its slope on the judge's weights", "its slope on the painted colors")
-    hint = "half of: cross-entropy of the real scores with 1, plus that of the painted ones (colors detached) with 0"
-    return _same(_fresh(inputs), output, keys, hint)
-
-
-def _judge_generator(inputs: Any, output: Any) -> Verdict:
-    keys = ("generator's loss", "slope of the generator's loss on the painted colors")
-    return _same(_fresh(inputs), output, keys, "cross-entropy of the painted scores with 1, colors *not* detached")
-
-
-def _fresh(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in inputs.items()}
-
-
-def _match(rng: torch.Generator) -> dict[str, Tensor]:
+def _batch(rng: torch.Generator) -> dict[str, Any]:
     count = whole(rng, 2, 3)
     return {
         "gray": uniform(rng, 0, 1, (count, 1, 8, 8)),
         "real": uniform(rng, -0.5, 0.5, (count, 2, 8, 8)),
-        "painted": uniform(rng, -0.3, 0.6, (count, 2, 8, 8)),
+        "generated": uniform(rng, -0.3, 0.6, (count, 2, 8, 8)),
         "weight": uniform(rng, -0.4, 0.6, (1, 3, 4, 4)),
     }
 
 
-GAN_LOSSES = Exercise(
+def _bce(scores: Tensor, label: float) -> Tensor:
+    return _BCE(scores, torch.full_like(scores, label))
+
+
+_DISCRIMINATOR_WRONG = (
+    Wrong(
+        "swapped labels",
+        lambda d, gray, real, fake: (_bce(d(gray, real), 0.0) + _bce(d(gray, fake.detach()), 1.0)) / 2,
+        "the labels are swapped: the discriminator should say 1 of real and 0 of generated colors",
+    ),
+    Wrong(
+        "missing detach",
+        lambda d, gray, real, fake: (_bce(d(gray, real), 1.0) + _bce(d(gray, fake), 0.0)) / 2,
+        "detach is missing: a gradient of the discriminator's loss reaches the generated colors, and so the generator "
+        "would be taught to give itself away",
+    ),
+    Wrong(
+        "scores detached",
+        lambda d, gray, real, fake: (_bce(d(gray, real), 1.0) + _bce(d(gray, fake).detach(), 0.0)) / 2,
+        "detach the generated *colors*, not their scores: the discriminator must still learn from them",
+    ),
+    Wrong(
+        "not halved",
+        lambda d, gray, real, fake: _bce(d(gray, real), 1.0) + _bce(d(gray, fake.detach()), 0.0),
+        "half of the sum of the two parts: pix2pix slows the discriminator down in this way",
+    ),
+    Wrong(
+        "sigmoid twice",
+        lambda d, gray, real, fake: loss_of_discriminator(lambda *pair: d(*pair).sigmoid(), gray, real, fake),  # type: ignore[arg-type]
+        "the discriminator gives scores, not probabilities, and `..._with_logits` takes scores: no sigmoid before it",
+    ),
+    Wrong(
+        "least squares",
+        lambda d, gray, real, fake: ((d(gray, real) - 1).square().mean() + d(gray, fake.detach()).square().mean()) / 2,
+        "this is the loss of LSGAN: here binary cross-entropy is asked for",
+    ),
+    Wrong(
+        "summed",
+        lambda d, gray, real, fake: loss_of_discriminator(d, gray, real, fake) * d(gray, real).numel(),
+        "average over all scores: a sum grows with the batch and the image",
+    ),
+    Wrong(
+        "real alone",
+        lambda d, gray, real, fake: _bce(d(gray, real), 1.0) / 2,
+        "the generated colors are missing: their label is 0",
+    ),
+)
+_LOSS_HINTS = (
+    "Each loss is a cross-entropy between the discriminator's scores and the label that the network it trains would "
+    "like to see there. Which label is that, for real and for generated colors, in each of the two losses?",
+    "`scores = discriminator(gray, generated.detach())` gives scores through which nothing flows back to the "
+    "generator, and `torch.zeros_like(scores)` labels of their shape.",
+    "loss_of_discriminator: two calls of the discriminator, two cross-entropies (labels 1 and 0), half of their sum. "
+    "loss_of_generator: one call (label 1, nothing detached), plus lambda_l1 times the mean of |generated - real|.",
+)
+
+DISCRIMINATOR_LOSS = Exercise(
     id="06-gan-losses",
-    title="Two players, two losses",
-    points=3,
-    minutes=10,
+    title="The discriminator's loss",
+    points=1,
+    minutes=8,
+    level=2,
+    hints=_LOSS_HINTS,
     asks_for=(
+        *_OFF,
         "labkit.training.gan.discriminator_loss",
         "labkit.training.gan.generator_loss",
         "labkit.training.gan.adversarial_loss",
     ),
-    inputs=_match,
-    call=play,
-    reference=gan_losses,
-    parts=(
-        Part("the discriminator's loss", 2, _judge_discriminator),
-        Part("the generator's loss", 1, _judge_generator),
+    inputs=_batch,
+    call=loss_and_gradients,
+    judge=_loss_judge(
+        loss_of_discriminator,
+        "half of: cross-entropy of the real scores with 1, plus that of the generated ones (colors detached) with 0",
     ),
-    wrong=_LOSSES_WRONG,
+    reference=loss_of_discriminator,
+    wrong=_DISCRIMINATOR_WRONG,
 )
 
 
-# Pixel accuracy per channel: pred and true (N, 3, H, W), threshold -> (3,)
-
-
-def channel_accuracy(pred: Tensor, true: Tensor, threshold: float) -> Tensor:
-    """Return for each channel the share of values within the threshold, (3,)."""
-    return ((pred - true).abs() <= threshold).double().mean(dim=(0, 2, 3))
-
-
-_ACCURACY_WRONG = (
+_GENERATOR_WRONG = (
     Wrong(
-        "sign kept",
-        lambda pred, true, threshold: (pred - true <= threshold).double().mean(dim=(0, 2, 3)),
-        "a value that is far too small is wrong, too: compare the absolute difference",
+        "the label 0",
+        lambda d, gray, real, fake, weight: _bce(d(gray, fake), 0.0) + weight * F.l1_loss(fake, real),
+        "the generator wants its colors to be taken for real: in *its* loss their label is 1",
     ),
     Wrong(
-        "squared",
-        lambda pred, true, threshold: ((pred - true).square() <= threshold).double().mean(dim=(0, 2, 3)),
-        "the threshold is for the absolute difference, not for its square",
+        "the generator's loss as a minus",
+        lambda d, gray, real, fake, weight: -_bce(d(gray, fake), 0.0) + weight * F.l1_loss(fake, real),
+        "this is the loss as first proposed: its gradient fades once the discriminator is sure. Ask for the label 1",
     ),
     Wrong(
-        "share of the wrong",
-        lambda pred, true, threshold: 1 - channel_accuracy(pred, true, threshold),
-        "this is the share of wrong values: right is where the difference is at most the threshold",
+        "colors detached",
+        lambda d, gray, real, fake, weight: loss_of_generator(d, gray, real, fake.detach(), weight),
+        "no gradient reaches the generated colors, so the generator could not learn: detach them in the "
+        "discriminator's loss only",
     ),
     Wrong(
-        "whole pixels",
-        lambda pred, true, threshold: ((pred - true).abs() <= threshold).all(dim=1).double().mean().expand(3),
-        "this asks that all three channels of a pixel be right: here each channel is counted by itself",
+        "squared distance",
+        lambda d, gray, real, fake, weight: _bce(d(gray, fake), 1.0) + weight * F.mse_loss(fake, real),
+        "the distance is L1, the mean of |generated - real|, not its square",
     ),
     Wrong(
-        "one number",
-        lambda pred, true, threshold: ((pred - true).abs() <= threshold).double().mean(),
-        "one share for each channel, shape (3,): average over images, rows and columns, not over channels",
+        "summed distance",
+        lambda d, gray, real, fake, weight: _bce(d(gray, fake), 1.0) + weight * (fake - real).abs().sum(),
+        "the *mean* of |generated - real|: a sum grows with the batch and the image, and lambda_l1 with it",
     ),
     Wrong(
-        "per image",
-        lambda pred, true, threshold: ((pred - true).abs() <= threshold).double().mean(dim=(2, 3)),
-        "average over the images as well: shape (3,)",
+        "no distance",
+        lambda d, gray, real, fake, weight: _bce(d(gray, fake), 1.0),
+        "the second term is missing: lambda_l1 times the mean of |generated - real|",
     ),
     Wrong(
-        "counted, not averaged",
-        lambda pred, true, threshold: ((pred - true).abs() <= threshold).double().sum(dim=(0, 2, 3)),
-        "a share, not a number of pixels: divide by how many there are",
+        "lambda forgotten",
+        lambda d, gray, real, fake, weight: _bce(d(gray, fake), 1.0) + F.l1_loss(fake, real),
+        "lambda_l1 is the weight of the L1 distance: multiply by it",
     ),
     Wrong(
-        "percent",
-        lambda pred, true, threshold: 100 * channel_accuracy(pred, true, threshold),
-        "a share from 0 to 1, not a percentage",
-    ),
-    Wrong(
-        "relative",
-        lambda pred, true, threshold: ((pred - true).abs() <= threshold * true).double().mean(dim=(0, 2, 3)),
-        "the threshold is a share of the whole range, 1, not of the true value",
-    ),
-    Wrong(
-        "error of the mean",
-        lambda pred, true, threshold: ((pred - true).mean(dim=(2, 3)).abs() <= threshold).double().mean(dim=0),
-        "compare pixel by pixel first, then average: errors of opposite sign must not cancel",
+        "sigmoid twice",
+        lambda d, gray, real, fake, weight: _bce(d(gray, fake).sigmoid(), 1.0) + weight * F.l1_loss(fake, real),
+        "the discriminator gives scores, not probabilities, and `..._with_logits` takes scores: no sigmoid before it",
     ),
 )
 
-
-def _two_pictures(rng: torch.Generator) -> dict[str, Any]:
-    """Errors of another size in each channel, of both signs, so that all ways to count differ."""
-    true = uniform(rng, 0.1, 0.9, (whole(rng, 2, 4), 3, 10, 12))
-    error = torch.randn(true.shape, generator=rng) * torch.tensor([0.12, 0.05, 0.08]).view(3, 1, 1)
-    return {"pred": (true + error).clamp(0, 1), "true": true, "threshold": round(uniform(rng, 0.03, 0.1), 3)}
-
-
-CHANNEL_ACCURACY = Exercise(
-    id="06-channel-accuracy",
-    title="Pixel accuracy, channel by channel",
+GENERATOR_LOSS = Exercise(
+    id="06-generator-loss",
+    title="The generator's loss",
     points=1,
     minutes=4,
-    asks_for=(
-        "labkit.metrics.pixel_accuracy",
-        "labkit.metrics.lab_pixel_accuracy",
+    level=2,
+    asks_for=DISCRIMINATOR_LOSS.asks_for,
+    inputs=lambda rng: _batch(rng) | {"lambda_l1": uniform(rng, 2, 9)},
+    call=loss_and_gradients,
+    judge=_loss_judge(
+        loss_of_generator,
+        "cross-entropy of the generated scores with 1, plus lambda_l1 times the mean of |generated - real|",
     ),
-    inputs=lambda rng: telling(lambda: _two_pictures(rng), channel_accuracy, _ACCURACY_WRONG),
-    reference=channel_accuracy,
-    hint="|pred - true| <= threshold is a tensor of booleans (N, 3, H, W): its mean over axes 0, 2 and 3",
-    wrong=_ACCURACY_WRONG,
+    reference=loss_of_generator,
+    wrong=_GENERATOR_WRONG,
 )
 
 
-# KID: features x (m, d) and y (n, d) -> the unbiased squared kernel distance
+# One step of each network
 
 
-def kernel(x: Tensor, y: Tensor) -> Tensor:
-    """Return the cubic polynomial kernel between all rows of x (m, d) and y (n, d), (m, n)."""
-    return (x.double() @ y.double().T / x.shape[1] + 1) ** 3
+def two_steps(answer: Callable[..., Any], inputs: Any) -> Any:
+    """Take two steps on small networks whose weights are given; return the weights and the losses."""
+
+    class Discriminator(torch.nn.Module):
+        def __init__(self):  # type: ignore[no-untyped-def]
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 4, 4, stride=2)
+            self.last = torch.nn.Conv2d(4, 1, 2)
+
+        def forward(self, gray, color):  # type: ignore[no-untyped-def]
+            return self.last(torch.tanh(self.first(torch.cat([gray, color], dim=1))))
+
+    networks = {"generator": torch.nn.Conv2d(1, 2, 3, padding=1), "discriminator": Discriminator()}
+    for name, network in networks.items():
+        torch.nn.utils.vector_to_parameters(inputs[name], network.parameters())
+    optimizers = [torch.optim.SGD(network.parameters(), lr=0.2) for network in networks.values()]
+    losses = []
+    for gray, real in zip(inputs["gray"], inputs["real"], strict=True):
+        returned = answer(*networks.values(), *optimizers, gray, real, inputs["lambda_l1"])
+        if type(returned) not in (tuple, list) or len(returned) != 2:
+            return returned
+        losses += [float(loss) for loss in returned]
+    after = {
+        f"the {name}'s weights": torch.nn.utils.parameters_to_vector(network.parameters())
+        for name, network in networks.items()
+    }
+    return {**after, "the losses of two steps": losses}
 
 
-def kernel_distance(x: Tensor, y: Tensor) -> float:
-    """Return the unbiased squared kernel distance between features x (m, d) and y (n, d)."""
-    return float(_within(kernel(x, x)) + _within(kernel(y, y)) - 2 * kernel(x, y).mean())
+def _networks(rng: torch.Generator) -> dict[str, Any]:
+    return {
+        "generator": uniform(rng, -0.6, 0.6, (20,)),
+        "discriminator": uniform(rng, -0.5, 0.5, (213,)),
+        "gray": uniform(rng, 0, 1, (2, 3, 1, 10, 10)),
+        "real": uniform(rng, -0.5, 0.5, (2, 3, 2, 10, 10)),
+        "lambda_l1": uniform(rng, 2, 5),
+    }
 
 
-def _within(k: Tensor) -> Tensor:
-    return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
+def _judge_step(inputs: Any, output: Any) -> Verdict:
+    if type(output) is not dict:
+        return Verdict(False, "return both losses", describe(output), "(loss_d, loss_g), two numbers", form=True)
+    for name, expected in two_steps(gan_step, inputs).items():
+        verdict = close(output.get(name), expected, atol=1e-5, rtol=2e-3)
+        if not verdict.ok:
+            hint = "first the discriminator's step, then the generator's against the discriminator as it is now"
+            return Verdict(False, hint, f"{name}: {verdict.given}", f"{name}: {verdict.expected}")
+    return Verdict(True)
 
 
-def _with_kernel(k: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], float]:
-    return lambda x, y: float(_within(k(x, x)) + _within(k(y, y)) - 2 * k(x, y).mean())
+Networks = tuple[nn.Module, nn.Module, torch.optim.Optimizer, torch.optim.Optimizer]
 
 
-def _with_diagonal(x: Tensor, y: Tensor) -> float:
-    return float(kernel(x, x).mean() + kernel(y, y).mean() - 2 * kernel(x, y).mean())
+def _step_with(
+    *,
+    zero_d: bool = True,
+    zero_g: bool = True,
+    move_d: bool = True,
+    move_g: bool = True,
+    again_d: bool = False,
+    weight: float | None = None,
+    exchanged: bool = False,
+) -> Callable[..., tuple[float, float]]:
+    """Return `gan_step` with a mistake: a zero_grad or a step left out, a second step of the discriminator, ..."""
+
+    def step(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+        fake = g(gray)
+        pair = (fake.detach(), real) if exchanged else (real, fake)
+        loss_d = loss_of_discriminator(d, gray, *pair)
+        if zero_d:
+            optimizer_d.zero_grad()
+        loss_d.backward()
+        if move_d:
+            optimizer_d.step()
+        loss_g = loss_of_generator(d, gray, real, fake, lambda_l1 if weight is None else weight)
+        if zero_g:
+            optimizer_g.zero_grad()
+        loss_g.backward()
+        if move_g:
+            optimizer_g.step()
+        if again_d:
+            optimizer_d.step()
+        return loss_d.item(), loss_g.item()
+
+    return step
 
 
-def _diagonal_zeroed(x: Tensor, y: Tensor) -> float:
-    inside = [(k.sum() - k.trace()) / len(k) ** 2 for k in (kernel(x, x), kernel(y, y))]
-    return float(inside[0] + inside[1] - 2 * kernel(x, y).mean())
+def _generator_first(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    fake = g(gray)
+    loss_g = loss_of_generator(d, gray, real, fake, lambda_l1)
+    optimizer_g.zero_grad()
+    loss_g.backward()
+    optimizer_g.step()
+    loss_d = loss_of_discriminator(d, gray, real, fake)
+    optimizer_d.zero_grad()
+    loss_d.backward()
+    optimizer_d.step()
+    return loss_d.item(), loss_g.item()
 
 
-def _cross_once(x: Tensor, y: Tensor) -> float:
-    return float(_within(kernel(x, x)) + _within(kernel(y, y)) - kernel(x, y).mean())
+def _both_losses_first(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    fake = g(gray)
+    loss_d = loss_of_discriminator(d, gray, real, fake)
+    loss_g = loss_of_generator(d, gray, real, fake, lambda_l1)
+    optimizer_d.zero_grad()
+    loss_d.backward()
+    optimizer_d.step()
+    optimizer_g.zero_grad()
+    loss_g.backward()
+    optimizer_g.step()
+    return loss_d.item(), loss_g.item()
 
 
-_KID_WRONG = (
+def _one_graph(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    fake = g(gray)
+    loss_d = (_bce(d(gray, real), 1.0) + _bce(d(gray, fake), 0.0)) / 2
+    optimizer_d.zero_grad()
+    loss_d.backward()
+    optimizer_d.step()
+    loss_g = loss_of_generator(d, gray, real, fake, lambda_l1)
+    optimizer_g.zero_grad()
+    loss_g.backward()
+    optimizer_g.step()
+    return loss_d.item(), loss_g.item()
+
+
+def _zero_after(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    fake = g(gray)
+    loss_d = loss_of_discriminator(d, gray, real, fake)
+    loss_d.backward()
+    optimizer_d.step()
+    optimizer_d.zero_grad()
+    loss_g = loss_of_generator(d, gray, real, fake, lambda_l1)
+    loss_g.backward()
+    optimizer_g.step()
+    optimizer_g.zero_grad()
+    return loss_d.item(), loss_g.item()
+
+
+def _optimizers_exchanged(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    return gan_step(g, d, optimizer_d, optimizer_g, gray, real, lambda_l1)
+
+
+def _no_gradient(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    with torch.no_grad():
+        fake = g(gray)
+    loss_d = loss_of_discriminator(d, gray, real, fake)
+    optimizer_d.zero_grad()
+    loss_d.backward()
+    optimizer_d.step()
+    loss_g = loss_of_generator(d, gray, real, fake, lambda_l1)
+    optimizer_g.zero_grad()
+    loss_g.backward()
+    optimizer_g.step()
+    return loss_d.item(), loss_g.item()
+
+
+_UNMOVED = (
+    "the generator has not moved: is optimizer_g.step() missing, or were its colors made without gradient (no_grad)?"
+)
+_STEP_WRONG = (
     Wrong(
-        "diagonal included",
-        _with_diagonal,
-        "the diagonal is included, where a vector meets itself and k is large: biased upward. Leave it out within "
-        "each set",
+        "no zero_grad",
+        _step_with(zero_d=False, zero_g=False),
+        "zero_grad is missing: gradients of earlier steps are added to the new ones",
     ),
     Wrong(
-        "diagonal zeroed, still divided by all",
-        _diagonal_zeroed,
-        "without the diagonal there are m (m - 1) pairs left, not m * m: divide by those",
+        "no zero_grad of the discriminator",
+        _step_with(zero_d=False),
+        "optimizer_d.zero_grad() is missing: what the *generator's* loss left in the discriminator is added to its own",
     ),
     Wrong(
-        "missing 1/d",
-        _with_kernel(lambda x, y: (x.double() @ y.double().T + 1) ** 3),
-        "the product must be divided by d, the number of features: a . b / d + 1",
+        "no zero_grad of the generator",
+        _step_with(zero_g=False),
+        "optimizer_g.zero_grad() is missing: the generator's gradients of earlier steps are added to the new ones",
     ),
     Wrong(
-        "missing + 1",
-        _with_kernel(lambda x, y: (x.double() @ y.double().T / x.shape[1]) ** 3),
-        "the + 1 inside the bracket is missing: without it, only third moments are compared",
+        "zero_grad too early",
+        _zero_after,
+        "zero_grad stands after the step: the generator's loss then leaves gradients in the discriminator, whose next "
+        "step follows them as well. Call it right before backward",
     ),
     Wrong(
-        "divided by sqrt d",
-        _with_kernel(lambda x, y: (x.double() @ y.double().T / x.shape[1] ** 0.5 + 1) ** 3),
-        "divide by d, not by its square root (that is attention's scale)",
+        "discriminator moved by the generator's loss",
+        _step_with(again_d=True),
+        "the generator's step changes the discriminator, too: after its loss only optimizer_g takes a step",
     ),
     Wrong(
-        "squared",
-        _with_kernel(lambda x, y: (x.double() @ y.double().T / x.shape[1] + 1) ** 2),
-        "the power is 3, so that the third moments count as well",
-    ),
-    Wrong("cross term once", _cross_once, "the term between the sets counts twice, as in (a - b)^2 = a^2 + b^2 - 2ab"),
-    Wrong(
-        "distance of the means",
-        lambda x, y: float((x.double().mean(0) - y.double().mean(0)).square().sum()),
-        "this compares the means alone: the kernel also compares how the features spread",
+        "generator first",
+        _generator_first,
+        "the discriminator's step comes first; the generator's loss is computed with the discriminator after its step",
     ),
     Wrong(
-        "square root",
-        lambda x, y: abs(kernel_distance(x, y)) ** 0.5,
-        "no square root: KID is the *squared* distance (and may fall a little below zero)",
+        "both losses first",
+        _both_losses_first,
+        "the discriminator's step changed weights that the generator's loss still needs: compute that loss after it",
     ),
+    Wrong(
+        "missing detach",
+        _one_graph,
+        "the discriminator's loss went back through the generator, which needs that graph again: detach is missing, or "
+        "real and generated colors are exchanged",
+    ),
+    Wrong(
+        "generated without gradient",
+        _no_gradient,
+        _UNMOVED,
+    ),
+    Wrong(
+        "optimizers exchanged",
+        _optimizers_exchanged,
+        "the optimizers are exchanged: optimizer_d holds the discriminator's weights, optimizer_g the generator's",
+    ),
+    Wrong("discriminator stands", _step_with(move_d=False), "the discriminator has not moved: optimizer_d.step()"),
+    Wrong("generator stands", _step_with(move_g=False), _UNMOVED),
+    Wrong("no distance", _step_with(weight=0.0), "lambda_l1 does not reach the generator's loss"),
 )
 
-
-def _features(rng: torch.Generator) -> dict[str, Tensor]:
-    d = whole(rng, 5, 8)
-    x = torch.randn((whole(rng, 12, 16), d), generator=rng)
-    y = 1.4 * torch.randn((whole(rng, 18, 24), d), generator=rng) + 0.8
-    return {"x": x, "y": y}
-
-
-KID = Exercise(
-    id="06-kid",
-    title="KID on features",
+GAN_STEP = Exercise(
+    id="06-gan",
+    title="One step of each network",
     points=2,
-    minutes=8,
-    asks_for=(
-        "labkit.metrics.mmd",
-        "labkit.metrics.kid",
+    minutes=10,
+    level=4,
+    hints=(
+        "A step of a network is loss, zero_grad, backward, step, as in lab 01. Here two of them follow each other, and "
+        "share one batch of generated colors.",
+        "`generated = generator(gray)` once, at the top. The generator's loss is computed after optimizer_d.step().",
+        "gan_step: generate; four lines for the discriminator; four lines for the generator; return two .item(). "
+        "train_gan: two Adam, two LinearLR(optimizer, 1.0, 0.0, total_iters=steps), train(); for each epoch, for each "
+        "batch of a new torch.randperm: encode, gan_step, both schedules one step; then eval().",
     ),
-    inputs=lambda rng: telling(lambda: _features(rng), kernel_distance, _KID_WRONG),
-    reference=kernel_distance,
-    hint="mean of k within x plus mean of k within y, both without diagonal, minus twice the mean of k between them",
-    wrong=_KID_WRONG,
+    asks_for=DISCRIMINATOR_LOSS.asks_for,
+    inputs=_networks,
+    call=two_steps,
+    judge=_judge_step,
+    reference=gan_step,
+    wrong=_STEP_WRONG,
 )
 
-EXERCISES = (RECEPTIVE_FIELD, GAN_LOSSES, CHANNEL_ACCURACY, KID)
+
+# The loop: what it does with its images, networks and rates
+
+
+def watched_loop(answer: Callable[..., Any], inputs: Any) -> Any:
+    """Run the loop on networks and a representation that write down what happens to them."""
+    log = {"batches": [], "training": [], "moved": []}  # type: ignore[var-annotated]
+
+    class Generator(torch.nn.Module):
+        def __init__(self):  # type: ignore[no-untyped-def]
+            super().__init__()
+            self.color = torch.nn.Parameter(torch.zeros(1, 2, 1, 1))
+
+        def forward(self, gray):  # type: ignore[no-untyped-def]
+            log["training"].append(self.training)
+            return self.color.expand(len(gray), 2, *gray.shape[-2:]) + 0 * gray
+
+    class Discriminator(torch.nn.Module):
+        def __init__(self):  # type: ignore[no-untyped-def]
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.tensor([0.1, 0.2, -0.1]))
+
+        def forward(self, gray, color):  # type: ignore[no-untyped-def]
+            log["training"].append(self.training)
+            return (torch.cat([gray, color], dim=1) * self.weight[:, None, None]).sum(dim=1, keepdim=True)
+
+    networks = [Generator().eval(), Discriminator().eval()]
+
+    class Representation:
+        def encode(self, images, stride=1):  # type: ignore[no-untyped-def]
+            log["batches"].append([int(image[0, 0, 0]) for image in images])
+            flat = [torch.nn.utils.parameters_to_vector(n.parameters()).detach().clone() for n in networks]
+            log["moved"].append(flat)
+            return images[:, :1] / 255, images[:, 1:] / 255
+
+    def run(seed):  # type: ignore[no-untyped-def]
+        log["batches"].clear()
+        return answer(
+            *networks, Representation(), inputs["images"], inputs["epochs"], inputs["batch_size"], 0.01, 1.0, seed=seed
+        )
+
+    losses = run(inputs["seed"])
+    first, moved = list(log["batches"]), [torch.stack(list(flat)) for flat in zip(*log["moved"], strict=True)]
+    modes = list(log["training"])
+    run(inputs["seed"])
+    again = list(log["batches"])
+    run(inputs["seed"] + 1)
+    return {
+        "images": [image for batch in first for image in batch],
+        "sizes": [len(batch) for batch in first],
+        "same seed": first == again,
+        "other seed": first == log["batches"],
+        "in training mode": all(modes),
+        "in training mode afterwards": any(network.training for network in networks),
+        "losses": len(losses) if isinstance(losses, (list, tuple)) else -1,
+        "steps of the generator": (moved[0][1:] - moved[0][:-1]).abs().amax(dim=1),
+        "steps of the discriminator": (moved[1][1:] - moved[1][:-1]).abs().amax(dim=1),
+    }
+
+
+def _album(rng: torch.Generator) -> dict[str, Any]:
+    count, size = whole(rng, 11, 14), whole(rng, 3, 5)
+    images = (uniform(rng, 0.2, 1, (count, 3, 4, 4)) * 200).to(torch.uint8)
+    images[:, 0] = torch.arange(count, dtype=torch.uint8)[:, None, None]
+    return {"images": images, "epochs": 4, "batch_size": size, "seed": whole(rng, 0, 99)}
+
+
+_REPLACED = "an image comes twice in an epoch and another one not at all: draw without replacement, torch.randperm"
+_DROPPED = "images are left out: the last batch of an epoch may be smaller, but it counts"
+_SAME_ORDER = "every epoch has the same order: draw a new torch.randperm in each"
+_UNSEEDED = "the same seed gives another order: torch.manual_seed(seed) at the top"
+_SEED_IGNORED = "two seeds give the same order: use `seed`"
+_NOT_TRAINING = "the networks came in evaluation mode and were trained in it: call .train() of both before the loop"
+_NOT_EVAL = "the networks are left in training mode: call .eval() of both at the end, or batch norm keeps changing"
+_STANDS = "does not move: does its optimizer hold its own parameters?"
+_RATE = (
+    "the learning rate should fall to 0 over all *steps*: LinearLR with total_iters=steps, one step after each batch"
+)
+_LOSSES = "return a list with the two losses of every step"
+
+
+def _judge_loop(inputs: Any, output: Any) -> Verdict:
+    count, epochs, size = len(inputs["images"]), inputs["epochs"], inputs["batch_size"]
+    if type(output) is not dict:
+        return Verdict(False, "", describe(output))
+    seen, sizes = list(output["images"]), list(output["sizes"])
+    orders = [seen[n : n + count] for n in range(0, len(seen), count)]
+    if sum(sizes) < epochs * count:
+        return Verdict(False, _DROPPED, f"{sum(sizes)} images", f"{epochs} epochs of {count} images")
+    if sum(sizes) > epochs * count or max(sizes) > size:
+        return Verdict(False, "", f"batches of {max(sizes)}, {sum(sizes)} images", f"of {size}, {epochs} x {count}")
+    if any(sorted(order) != list(range(count)) for order in orders):
+        return Verdict(False, _REPLACED, "an image twice", "each image once an epoch")
+    if all(order == orders[0] for order in orders):
+        return Verdict(False, _SAME_ORDER, "the same order in every epoch", "another one in each")
+    for wrong, hint in (
+        (not output["same seed"], _UNSEEDED),
+        (output["other seed"], _SEED_IGNORED),
+        (not output["in training mode"], _NOT_TRAINING),
+        (output["in training mode afterwards"], _NOT_EVAL),
+    ):
+        if wrong:
+            return Verdict(False, hint)
+    for name in ("generator", "discriminator"):
+        steps = output[f"steps of the {name}"]
+        if float(steps.max()) < 1e-4:
+            return Verdict(False, f"the {name} {_STANDS}", "no step", "steps of about the learning rate, .01")
+        if float(steps[-1]) > 0.0035:
+            return Verdict(False, _RATE, f"last step of the {name}: {float(steps[-1]):.3g}", "near 0")
+    if output["losses"] != len(sizes):
+        return Verdict(False, _LOSSES, f"{output['losses']} entries", f"{len(sizes)}")
+    return Verdict(True)
+
+
+def _loop_with(
+    *,
+    order: str = "shuffled",
+    seeded: str = "seed",
+    train: bool = True,
+    leave: bool = False,
+    schedule: str = "steps",
+    own: bool = True,
+    step: Callable[..., tuple[float, float]] = gan_step,
+    every: int = 1,
+) -> Callable[..., Any]:
+    """Return `train_gan` with a mistake."""
+
+    def loop(g, d, representation, images, epochs, batch_size, learning_rate, lambda_l1, seed=0):  # type: ignore[no-untyped-def]
+        if seeded != "not":
+            torch.manual_seed(seed if seeded == "seed" else 0)
+        count, losses = len(images), []
+        steps = epochs * -(-count // batch_size)
+        optimizers = [torch.optim.Adam(n.parameters(), learning_rate, BETAS) for n in ((g, d) if own else (d, d))]
+        schedules = [torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.0, total_iters=steps) for o in optimizers]
+        fixed = torch.randperm(count)
+        for network in (g, d):
+            network.train(train)
+        for _ in range(epochs):
+            fresh = torch.randint(count, (count,)) if order == "replaced" else torch.randperm(count)
+            indices = fixed if order == "fixed" else torch.arange(count) if order == "none" else fresh
+            for batch in indices[: count - count % batch_size if order == "dropped" else count].split(batch_size):
+                gray, real = representation.encode(images[batch])
+                losses.append(step(g, d, *optimizers, gray, real, lambda_l1))
+                for one in schedules if schedule == "steps" else ():
+                    one.step()
+            for one in schedules if schedule == "epochs" else ():
+                one.step()
+        if not leave:
+            g.eval()
+            d.eval()
+        return losses[::every]
+
+    return loop
+
+
+_LOOP_WRONG = (
+    Wrong("drawn with replacement", _loop_with(order="replaced"), _REPLACED),
+    Wrong("last batch dropped", _loop_with(order="dropped"), _DROPPED),
+    Wrong("one order for all epochs", _loop_with(order="fixed"), _SAME_ORDER),
+    Wrong("no order", _loop_with(order="none"), _SAME_ORDER),
+    Wrong("not seeded", _loop_with(seeded="not"), _UNSEEDED),
+    Wrong("seed ignored", _loop_with(seeded="zero"), _SEED_IGNORED),
+    Wrong("evaluation mode", _loop_with(train=False), _NOT_TRAINING),
+    Wrong("left in training mode", _loop_with(leave=True), _NOT_EVAL),
+    Wrong("constant rate", _loop_with(schedule="none"), _RATE),
+    Wrong("rate falls once an epoch", _loop_with(schedule="epochs"), _RATE),
+    Wrong("both optimizers hold the discriminator", _loop_with(own=False), f"the generator {_STANDS}"),
+    Wrong("too few losses", _loop_with(every=2), _LOSSES),
+)
+
+GAN_LOOP = Exercise(
+    id="06-gan-loop",
+    title="The loop around the step",
+    points=2,
+    minutes=12,
+    level=4,
+    asks_for=DISCRIMINATOR_LOSS.asks_for,
+    inputs=_album,
+    call=watched_loop,
+    judge=_judge_loop,
+    reference=train_gan,
+    wrong=_LOOP_WRONG,
+)
+
+
+# Does it learn the colors? A world of two colors, with odds that are known
+
+
+def two_colors(answer: Callable[..., Any], inputs: Any) -> Any:
+    """Train a small generator with a coin on flat images of two colors; return what it generates for other gray."""
+
+    class Generator(torch.nn.Module):
+        def __init__(self):  # type: ignore[no-untyped-def]
+            super().__init__()
+            self.layers = torch.nn.Sequential(
+                torch.nn.Conv2d(2, 32, 1),
+                torch.nn.ReLU(),
+                torch.nn.Conv2d(32, 32, 1),
+                torch.nn.ReLU(),
+                torch.nn.Conv2d(32, 2, 1),
+            )
+
+        def forward(self, gray):  # type: ignore[no-untyped-def]
+            z = torch.randn(len(gray), 1, 1, 1).sign().expand(-1, -1, *gray.shape[-2:])  # a coin
+            return self.layers(torch.cat([gray, z], dim=1))
+
+    class Discriminator(torch.nn.Module):
+        def __init__(self):  # type: ignore[no-untyped-def]
+            super().__init__()
+            self.layers = torch.nn.Sequential(
+                torch.nn.Conv2d(3, 32, 1),
+                torch.nn.LeakyReLU(0.2),
+                torch.nn.Conv2d(32, 32, 1),
+                torch.nn.LeakyReLU(0.2),
+                torch.nn.Conv2d(32, 1, 1),
+            )
+
+        def forward(self, gray, color):  # type: ignore[no-untyped-def]
+            return self.layers(torch.cat([gray, color], dim=1))
+
+    class Representation:
+        def encode(self, images, stride=1):  # type: ignore[no-untyped-def]
+            return images[:, :1] / 255, images[:, 1:] / 127.5 - 1
+
+    torch.manual_seed(inputs["seed"])
+    generator, discriminator = Generator(), Discriminator()
+    answer(generator, discriminator, Representation(), inputs["images"], 40, 16, 0.005, 0.3, seed=inputs["seed"])
+    with torch.no_grad():
+        return generator(inputs["gray"]).mean(dim=(2, 3))
+
+
+def _two_color_world(rng: torch.Generator) -> dict[str, Any]:
+    first = uniform(rng, -0.6, -0.3, (2,))
+    colors = torch.stack([first, -first])
+    odds = uniform(rng, 0.4, 0.6)
+    which = (torch.arange(64) >= round(64 * odds)).long()
+    gray = uniform(rng, 0.3, 0.7, (64, 1, 1, 1))
+    images = torch.cat([gray * 255, (colors[which][:, :, None, None] + 1) * 127.5], dim=1).round().expand(-1, -1, 2, 2)
+    fresh = uniform(rng, 0.3, 0.7, (256, 1, 1, 1)).expand(-1, -1, 2, 2)
+    return {
+        "images": images.to(torch.uint8).contiguous(),
+        "gray": fresh.contiguous(),
+        "seed": whole(rng, 0, 10**6),
+        "colors": colors,
+    }
+
+
+NEAR, BOTH = 0.8, 0.25  # fractions of generated colors: near a true one at least, of each true one at least
+_COMMITS = "most generated colors are near none of the true ones: is the generator moved, by a loss with the right labels?"
+_ONE = "nearly all generated colors are the same: what of the adversary reaches the generator?"
+
+
+def near_and_rarer(inputs: Any, output: Any) -> tuple[float, float]:
+    """Return the fraction of generated colors near a true color, and how often the rarer of the two is the nearest."""
+    colors = inputs["colors"]
+    away = torch.cdist(output, colors)
+    near = away.min(dim=1).values < 0.3 * (colors[0] - colors[1]).norm()
+    first = float((away.argmin(dim=1) == 0).float().mean())
+    return float(near.float().mean()), min(first, 1 - first)
+
+
+def _judge_colors(inputs: Any, output: Any) -> Verdict:
+    if type(output) is not Tensor or output.shape != (len(inputs["gray"]), 2):
+        return Verdict(False, "", describe(output), f"shape ({len(inputs['gray'])}, 2)", form=True)
+    near, rarer = near_and_rarer(inputs, output.float())
+    if not near >= NEAR:
+        return Verdict(False, _COMMITS, f"{near:.0%} near a true color", f"at least {NEAR:.0%}")
+    if rarer < BOTH:
+        return Verdict(False, _ONE, f"the rarer color in {rarer:.0%}", f"in at least {BOTH:.0%}")
+    return Verdict(True)
+
+
+GAN_COLORS = Exercise(
+    id="06-gan-colors",
+    title="The GAN learns two colors",
+    points=1,
+    minutes=3,
+    level=4,
+    draws=1,
+    asks_for=DISCRIMINATOR_LOSS.asks_for,
+    inputs=_two_color_world,
+    call=two_colors,
+    judge=_judge_colors,
+    reference=train_gan,
+    wrong=(
+        Wrong("the generator stands", _loop_with(step=_step_with(move_g=False)), _COMMITS),
+        Wrong("labels swapped", _loop_with(step=_step_with(exchanged=True)), _COMMITS),
+        Wrong("no adversary", _loop_with(step=_step_with(weight=1e6)), _ONE),
+    ),
+)
+
+
+# A generator with noise: NoisyGenerator(network, noise)(gray)
+
+
+def two_calls(answer: Callable[..., Any], inputs: Any) -> Any:
+    """Call the generator twice on a network that writes down what it is given."""
+    seen = []
+
+    class Network(torch.nn.Module):
+        def __init__(self):  # type: ignore[no-untyped-def]
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.tensor(inputs["scale"]))
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            seen.append(x.detach().clone())
+            return self.scale * x[:, :2]
+
+    torch.manual_seed(inputs["seed"])
+    network = Network()
+    generator = answer(network, inputs["noise"])
+    generated = [generator(inputs["gray"]) for _ in range(2)]
+    registered = isinstance(generator, torch.nn.Module) and any(p is network.scale for p in generator.parameters())
+    return {
+        "given to the network": torch.stack(seen) if seen else None,
+        "generated": torch.stack(generated),
+        "registered": registered,
+    }
+
+
+_CHANNELS = "the network is given the gray image and `noise` planes, gray first: torch.cat([gray, planes], dim=1)"
+_GRAY = "the first channel must be the gray image as it is: noise stands beside it, not in it"
+_PLANE = "one random number for the whole plane of an image: draw (N, noise, 1, 1), then expand it"
+_SAME_NOISE = "all images of the batch have the same noise: draw numbers for each of the N images"
+_SAME_PLANES = "the planes of an image are all the same: draw `noise` numbers an image"
+_FROZEN = "two calls give the same noise: draw it in forward, not in __init__, and seed nothing there"
+_NORMAL = "draw from the standard normal distribution: torch.randn"
+_UNREGISTERED = "keep the network as `self.network` (after super().__init__()), so that the optimizer finds its weights"
+_OUTPUT = "return what the network predicts, unchanged"
+
+
+def _judge_noise(inputs: Any, output: Any) -> Verdict:
+    if type(output) is not dict:
+        return Verdict(False, "", describe(output))
+    gray, noise = inputs["gray"], inputs["noise"]
+    seen, generated = output["given to the network"], output["generated"]
+    shape = (len(gray), 1 + noise, *gray.shape[-2:])
+    if type(seen) is not Tensor or tuple(seen.shape) != (2, *shape):
+        given = f"shape {tuple(seen.shape[1:])}" if type(seen) is Tensor else "the network was not called"
+        return Verdict(False, _CHANNELS, given, f"shape {shape}", form=True)
+    if not torch.allclose(seen[0][:, :1], gray):
+        return Verdict(False, _GRAY)
+    planes = seen[:, :, 1:].double()  # (2, N, noise, H, W)
+    if float((planes - planes[..., :1, :1]).abs().max()) > 1e-6:
+        return Verdict(False, _PLANE)
+    z = planes[..., 0, 0]
+    for wrong, hint in (
+        (torch.allclose(z[:, :1].expand_as(z), z), _SAME_NOISE),
+        (torch.allclose(z[..., :1].expand_as(z), z), _SAME_PLANES),
+        (torch.allclose(z[0], z[1]), _FROZEN),
+        (not 0.8 < float(z.std()) < 1.2 or abs(float(z.mean())) > 0.2, _NORMAL),
+        (output["registered"] is not True, _UNREGISTERED),
+        (not close(generated, inputs["scale"] * seen[:, :, :2]).ok, _OUTPUT),
+    ):
+        if wrong:
+            return Verdict(False, hint)
+    return Verdict(True)
+
+
+def _noisy(planes: Callable[[Tensor, int], Tensor], *, keep: bool = True) -> type[nn.Module]:
+    """Return a generator that makes its input of gray and the number of planes in another way."""
+
+    class Generator(nn.Module):
+        def __init__(self, network: nn.Module, noise: int) -> None:
+            super().__init__()
+            self.held: Any = network if keep else [network]
+            self.noise = noise
+
+        def forward(self, gray: Tensor) -> Tensor:
+            network = self.held if keep else self.held[0]
+            return network(planes(gray, self.noise))
+
+    return Generator
+
+
+class _DrawnOnce(NoisyGenerator):
+    def forward(self, gray: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().forward(gray)
+
+
+class _NotReturned(NoisyGenerator):
+    def forward(self, gray: Tensor) -> Tensor:
+        return torch.tanh(super().forward(gray))
+
+
+def _with(gray: Tensor, z: Tensor) -> Tensor:
+    return torch.cat([gray, z.expand(len(gray), -1, *gray.shape[-2:])], dim=1)
+
+
+_NOISE_WRONG = (
+    Wrong(
+        "the same noise for all images",
+        _noisy(lambda gray, noise: _with(gray, torch.randn(1, noise, 1, 1))),
+        _SAME_NOISE,
+    ),
+    Wrong(
+        "one number an image",
+        _noisy(lambda gray, noise: _with(gray, torch.randn(len(gray), 1, 1, 1).expand(-1, noise, 1, 1))),
+        _SAME_PLANES,
+    ),
+    Wrong(
+        "noise in every pixel",
+        _noisy(lambda gray, noise: _with(gray, torch.randn(len(gray), noise, *gray.shape[-2:]))),
+        _PLANE,
+    ),
+    Wrong("uniform", _noisy(lambda gray, noise: _with(gray, torch.rand(len(gray), noise, 1, 1))), _NORMAL),
+    Wrong(
+        "added to gray",
+        _noisy(lambda gray, noise: _with(gray + torch.randn(len(gray), 1, 1, 1), torch.randn(len(gray), noise, 1, 1))),
+        _GRAY,
+    ),
+    Wrong("no gray", _noisy(lambda gray, noise: _with(gray, torch.randn(len(gray), noise, 1, 1))[:, 1:]), _CHANNELS),
+    Wrong("drawn once", _DrawnOnce, _FROZEN),
+    Wrong(
+        "network not registered",
+        _noisy(lambda gray, noise: _with(gray, torch.randn(len(gray), noise, 1, 1)), keep=False),
+        _UNREGISTERED,
+    ),
+    Wrong("prediction changed", _NotReturned, _OUTPUT),
+)
+
+NOISE = Exercise(
+    id="06-noise",
+    title="A generator with noise",
+    points=2,
+    minutes=10,
+    level=2,
+    hints=(
+        "A network is a function. To give two answers for one image it needs a second input that differs.",
+        "`torch.randn(len(gray), self.noise, 1, 1)` has `noise` numbers for each image; `.expand(-1, -1, H, W)` "
+        "spreads each over a plane.",
+        "__init__: super().__init__(), keep the network and the number. forward: draw, spread, join with gray along "
+        "the channels, call the network.",
+    ),
+    asks_for=DISCRIMINATOR_LOSS.asks_for,
+    inputs=lambda rng: {
+        "gray": uniform(rng, 0, 1, (64, 1, 4, 5)),
+        "noise": whole(rng, 3, 5),
+        "scale": uniform(rng, 0.5, 2),
+        "seed": whole(rng, 0, 10**6),
+    },
+    call=two_calls,
+    judge=_judge_noise,
+    reference=NoisyGenerator,
+    wrong=_NOISE_WRONG,
+)
+
+EXERCISES = (DISCRIMINATOR_LOSS, GENERATOR_LOSS, GAN_STEP, GAN_LOOP, GAN_COLORS, NOISE)

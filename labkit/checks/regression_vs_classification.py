@@ -1,11 +1,25 @@
-"""The exercises of lab 03: nearest bin, oracle floor, soft encoding, rebalancing weights, annealed mean."""
+"""The exercises of lab 03: bins and soft encoding, the cross-entropy head, annealed mean, sample, the classifier."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from labkit import color
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, telling, uniform, whole
+from labkit.data import toyworld
+from labkit.quantize import Quantizer
+from labkit.representation import LAB, Classification, Representation
+
+PREDICTIONS: dict[str, str | tuple[float, float]] = {
+    "03-reached": "c",
+    "03-posterior": "b",
+    "03-best-mse": "a",
+    "03-sample": (1.9, 2.1),
+    "03-one-peak": "c",
+    "03-many-bins": "b",
+}
 
 # Nearest bin: colors (P, D), centers (Q, D) -> int64 (P,)
 
@@ -77,6 +91,15 @@ NEAREST_BIN = Exercise(
     title="The nearest bin",
     points=1,
     minutes=4,
+    level=3,
+    hints=(
+        "All three compare every color with every bin. Start from a table (P, Q) of squared distances.",
+        "colors[:, None] - centers has shape (P, Q, D). k-means: torch.zeros_like(centers).index_add(0, nearest, "
+        "colors) adds up the colors of each bin, torch.bincount(nearest, minlength=Q) counts them.",
+        "k-means repeats: the nearest bin of each color; the sum and count of each bin; new centers = sum / count "
+        "where the count is above 0, else the old ones. Soft: squared.topk(neighbors, dim=1, largest=False), the "
+        "softmax of -squared / (2 sigma^2) over these few, scattered into zeros (P, Q).",
+    ),
     asks_for=(
         "labkit.quantize.Quantizer.nearest",
         "labkit.quantize.Quantizer.encode",
@@ -85,6 +108,89 @@ NEAREST_BIN = Exercise(
     reference=nearest_bin,
     hint="colors[:, None] - centers has shape (P, Q, D): sum its squares over D, then argmin over Q",
     wrong=_NEAREST_WRONG,
+)
+
+
+# k-means: colors (P, D), centers (Q, D), steps -> (Q, D)
+
+
+def kmeans(colors: Tensor, centers: Tensor, steps: int) -> Tensor:
+    """Move each center to the mean of the colors nearest to it, ``steps`` times; an empty bin stays where it is."""
+    for _ in range(steps):
+        centers = _moved(colors, centers, nearest_bin(colors, centers))
+    return centers
+
+
+def _moved(colors: Tensor, centers: Tensor, nearest: Tensor) -> Tensor:
+    count, total = _counted(colors, centers, nearest)
+    return torch.where(count > 0, total / count.clamp(min=1), centers)
+
+
+def _counted(colors: Tensor, centers: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
+    count = torch.bincount(nearest, minlength=len(centers))[:, None]
+    return count, torch.zeros_like(centers).index_add(0, nearest, colors)
+
+
+def _empty_nan(colors: Tensor, centers: Tensor, steps: int) -> Tensor:
+    for _ in range(steps):
+        count, total = _counted(colors, centers, nearest_bin(colors, centers))
+        centers = total / count
+    return centers
+
+
+def _empty_zero(colors: Tensor, centers: Tensor, steps: int) -> Tensor:
+    for _ in range(steps):
+        count, total = _counted(colors, centers, nearest_bin(colors, centers))
+        centers = total / count.clamp(min=1)
+    return centers
+
+
+def _assigned_once(colors: Tensor, centers: Tensor, steps: int) -> Tensor:
+    return _moved(colors, centers, nearest_bin(colors, centers))
+
+
+def _summed(colors: Tensor, centers: Tensor, steps: int) -> Tensor:
+    for _ in range(steps):
+        count, total = _counted(colors, centers, nearest_bin(colors, centers))
+        centers = torch.where(count > 0, total, centers)
+    return centers
+
+
+_KMEANS_WRONG = (
+    Wrong("nothing moved", lambda colors, centers, steps: centers, "these are the centers as they were given"),
+    Wrong(
+        "assigned once",
+        _assigned_once,
+        "after the centers have moved, other colors may be nearest to them: assign anew in each of the steps",
+    ),
+    Wrong("empty is NaN", _empty_nan, "a bin without colors has no mean (0 / 0): leave its center where it was"),
+    Wrong("empty is 0", _empty_zero, "a bin without colors jumped to 0: leave its center where it was"),
+    Wrong("summed", _summed, "a center is the mean of its colors: divide the sum by their number"),
+)
+
+
+def _clusters(rng: torch.Generator) -> dict[str, Any]:
+    """Draw colors, and centers of which the last is far from all colors."""
+    channels = whole(rng, 2, 3)
+    centers = uniform(rng, -60, 60, (whole(rng, 4, 6), channels))
+    centers[-1] = 500.0
+    return {
+        "colors": uniform(rng, -60, 60, (whole(rng, 40, 60), channels)),
+        "centers": centers,
+        "steps": whole(rng, 3, 5),
+    }
+
+
+KMEANS = Exercise(
+    id="03-kmeans",
+    title="Bins by k-means",
+    points=2,
+    minutes=8,
+    level=3,
+    inputs=lambda rng: telling(lambda: _clusters(rng), kmeans, _KMEANS_WRONG),
+    reference=kmeans,
+    hint="in each step: the nearest bin of each color, then each center becomes the mean of its colors",
+    wrong=_KMEANS_WRONG,
 )
 
 
@@ -203,6 +309,7 @@ SOFT_ENCODE = Exercise(
     title="Soft encoding",
     points=2,
     minutes=7,
+    level=3,
     asks_for=("labkit.quantize.Quantizer.soft_encode",),
     inputs=lambda rng: telling(lambda: _colors_among_bins(rng), soft_encode, _SOFT_WRONG),
     reference=soft_encode,
@@ -211,105 +318,98 @@ SOFT_ENCODE = Exercise(
 )
 
 
-# Rebalancing: frequencies (Q,), mix -> weights (Q,)
+# Cross-entropy: logits (P, Q), target (P, Q) -> scalar
 
 
-def balanced_weights(frequencies: Tensor, mix: float) -> Tensor:
-    """Return weights (Q,) inverse to the mixed frequencies, with mean 1 under ``frequencies``."""
-    return _weighted_to_one(1 / _mixed(frequencies, mix), frequencies)
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the cross-entropy with soft targets in nats, the mean over pixels."""
+    return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
-def _mixed(frequencies: Tensor, mix: float) -> Tensor:
-    return (1 - mix) * frequencies.double() + mix / len(frequencies)
-
-
-def _weighted_to_one(weights: Tensor, frequencies: Tensor) -> Tensor:
-    return weights / (frequencies * weights).sum()
-
-
-_EMPTY = "some bins are empty, and one over nothing is infinite: mix in the uniform distribution before you invert"
-_FLOOR = "a tiny floor still leaves an enormous weight on empty bins: mix in the uniform distribution instead"
-_AVERAGE = "the average over *pixels* must be 1, and a bin has p of them: divide by sum(p * weight)"
-
-_BALANCED_WRONG = (
-    Wrong("one over p", lambda frequencies, mix: 1 / frequencies, _EMPTY),
-    Wrong("one over p, normalized", lambda frequencies, mix: _weighted_to_one(1 / frequencies, frequencies), _EMPTY),
+_CROSS_ENTROPY_WRONG = (
     Wrong(
-        "empty bins left out",
-        lambda frequencies, mix: torch.where(frequencies > 0, balanced_weights(frequencies, mix), 0.0),
-        "an empty bin gets the largest weight, not 0: mixing has already made it finite",
+        "softmax over the pixels",
+        lambda logits, target: -(target * logits.log_softmax(dim=0)).sum(dim=1).mean(),
+        "each pixel (row) has a distribution over the bins: log_softmax over axis 1",
     ),
     Wrong(
-        "a floor in place of the mix",
-        lambda frequencies, mix: _weighted_to_one(1 / frequencies.clamp(min=1e-6), frequencies),
-        _FLOOR,
-    ),
-    Wrong("not normalized", lambda frequencies, mix: 1 / _mixed(frequencies, mix), _AVERAGE),
-    Wrong(
-        "sum to 1",
-        lambda frequencies, mix: (1 / _mixed(frequencies, mix)) / (1 / _mixed(frequencies, mix)).sum(),
-        _AVERAGE,
+        "mean over the bins",
+        lambda logits, target: -(target * logits.log_softmax(dim=1)).mean(),
+        "add up over the bins, then average over the pixels: this divided by the number of bins, too",
     ),
     Wrong(
-        "average over bins",
-        lambda frequencies, mix: (1 / _mixed(frequencies, mix)) / (1 / _mixed(frequencies, mix)).mean(),
-        _AVERAGE,
+        "summed over the pixels",
+        lambda logits, target: -(target * logits.log_softmax(dim=1)).sum(),
+        "average over the pixels: a sum grows with the batch",
     ),
     Wrong(
-        "normalized by the mixture",
-        lambda frequencies, mix: 1 / _mixed(frequencies, mix) / len(frequencies),
-        "pixels come as the frequencies say, not as the mixture does: divide by sum(p * weight), p the frequencies",
+        "no softmax",
+        lambda logits, target: -(target * logits).sum(dim=1).mean(),
+        "logits are no logarithms of probabilities yet: log_softmax makes them so",
     ),
     Wrong(
-        "the shares swapped",
-        lambda frequencies, mix: balanced_weights(frequencies, 1 - mix),
-        "mix is the share of the uniform distribution, 1 - mix that of the frequencies",
+        "no logarithm",
+        lambda logits, target: -(target * logits.softmax(dim=1)).sum(dim=1).mean(),
+        "the logarithm is missing: log_softmax, not softmax",
     ),
     Wrong(
-        "not inverted",
-        lambda frequencies, mix: _weighted_to_one(_mixed(frequencies, mix), frequencies),
-        "rare bins must weigh more: one over the mixture",
+        "hard targets",
+        lambda logits, target: torch.nn.functional.cross_entropy(logits, target.argmax(dim=1)),
+        "this counts the largest target only: the target is a distribution, and every bin with a part of it counts",
     ),
     Wrong(
-        "uniform is 1 over Q",
-        lambda frequencies, mix: _weighted_to_one(1 / ((1 - mix) * frequencies + mix), frequencies),
-        "the uniform distribution over Q bins gives each 1 / Q, not 1",
+        "the logarithm of the target",
+        lambda logits, target: -(logits.softmax(dim=1) * target.clamp(min=1e-9).log()).sum(dim=1).mean(),
+        "the two are swapped: the logarithm is that of the prediction, weighted by the target",
+    ),
+    Wrong(
+        "Kullback-Leibler",
+        lambda logits, target: cross_entropy(logits, target) + torch.special.xlogy(target, target).sum(dim=1).mean(),
+        "this is the Kullback-Leibler distance: the cross-entropy does not take off the target's own entropy",
+    ),
+    Wrong(
+        "sign",
+        lambda logits, target: -cross_entropy(logits, target),
+        "the sign: a loss falls as the prediction gets better",
+    ),
+    Wrong(
+        "overflow",
+        lambda logits, target: (
+            -(target * (logits.exp() / logits.exp().sum(dim=1, keepdim=True)).log()).sum(dim=1).mean()
+        ),
+        "exp of a large logit overflows and gives NaN: log_softmax is the safe way",
     ),
 )
 
 
-def _judge_weights(inputs: dict[str, Any], output: Any) -> Verdict:
-    given, expected = as_tensor(output), balanced_weights(**inputs)
-    hint = "1 / ((1 - mix) p + mix / Q), then divided by the sum of p times that"
-    if given is not None and not bool(given.isfinite().all()):
-        hint = _EMPTY
-    elif given is not None and float(given.max()) > 1000 * float(expected.max()):
-        hint = _FLOOR
-    return close(output, expected, hint=hint)
+def _logits_and_target(rng: torch.Generator) -> dict[str, Tensor]:
+    pixels, bins = whole(rng, 5, 7), whole(rng, 4, 6)
+    logits = 2 * torch.randn((pixels, bins), generator=rng)
+    logits[0] += 120  # the same distribution, but exp overflows
+    weight = torch.rand((pixels, bins), generator=rng) + 0.05
+    weight[:, whole(rng, 0, bins - 1)] = 0
+    return {"logits": logits, "target": weight / weight.sum(dim=1, keepdim=True)}
 
 
-def _frequencies(rng: torch.Generator) -> dict[str, Any]:
-    """Draw a lopsided distribution with empty bins, and a mix away from one half."""
-    count = whole(rng, 6, 8)
-    share = torch.rand(count, generator=rng) ** 4 + 0.01
-    share[torch.randperm(count, generator=rng)[:2]] = 0
-    mix = uniform(rng, 0.2, 0.4)
-    return {
-        "frequencies": share / share.sum(),
-        "mix": mix if float(torch.rand((), generator=rng)) < 0.5 else 1 - mix,
-    }
-
-
-REBALANCING = Exercise(
-    id="03-rebalancing",
-    title="Weights for rare colors",
+CROSS_ENTROPY = Exercise(
+    id="03-cross-entropy",
+    title="Cross-entropy with soft targets",
     points=2,
-    minutes=6,
-    asks_for=("labkit.quantize.rebalancing_weights",),
-    inputs=lambda rng: telling(lambda: _frequencies(rng), balanced_weights, _BALANCED_WRONG),
-    reference=balanced_weights,
-    judge=_judge_weights,
-    wrong=_BALANCED_WRONG,
+    minutes=5,
+    level=3,
+    hints=(
+        "All three start from one distribution a row. The loss weighs its logarithms by the target; the annealed mean "
+        "and the sample turn it into a color.",
+        "logits.log_softmax(dim=1); (logits / temperature).softmax(dim=1); softmax(dim=1).cumsum(dim=1).",
+        "Loss: minus the sum over bins of target times log_softmax, then the mean over pixels. Annealed: probabilities "
+        "(P, Q) @ centers (Q, D). Sample: count the bins whose cumulative sum is still at most u; that count is the "
+        "number of the bin.",
+    ),
+    asks_for=("labkit.quantize.cross_entropy",),
+    inputs=lambda rng: telling(lambda: _logits_and_target(rng), cross_entropy, _CROSS_ENTROPY_WRONG),
+    reference=cross_entropy,
+    hint="minus the sum over bins of target times log_softmax of the logits, then the mean over pixels",
+    wrong=_CROSS_ENTROPY_WRONG,
 )
 
 
@@ -390,6 +490,7 @@ ANNEALED_MEAN = Exercise(
     title="The annealed mean",
     points=2,
     minutes=5,
+    level=3,
     asks_for=("labkit.quantize.Quantizer.decode",),
     inputs=lambda rng: telling(lambda: _logits_and_bins(rng), annealed_mean, _ANNEALED_WRONG),
     reference=annealed_mean,
@@ -398,78 +499,341 @@ ANNEALED_MEAN = Exercise(
 )
 
 
-# Oracle floor: pixels (P, 3), centers (Q, 3) -> MSE
+# Sample: logits (P, Q), centers (Q, D), u (P,) -> (P, D)
 
 
-def oracle_floor(pixels: Tensor, centers: Tensor) -> float:
-    """Return the MSE of pixels (P, 3) that are each replaced by the nearest center."""
-    return float(squared_distance(pixels, centers).amin(dim=1).mean() / 3)
+def sample(logits: Tensor, centers: Tensor, u: Tensor) -> Tensor:
+    """Return the first bin at which the cumulative probability passes u, as a color (P, D)."""
+    return centers[_passed(logits.softmax(dim=1), u)]
 
 
-_FLOOR_WRONG = (
+def _passed(probability: Tensor, u: Tensor) -> Tensor:
+    passed = (probability.cumsum(dim=1) <= u[:, None]).sum(dim=1)
+    return passed.clamp(max=probability.shape[1] - 1)
+
+
+_SAMPLE_WRONG = (
+    Wrong("mode", lambda logits, centers, u: centers[logits.argmax(dim=1)], "this is the likeliest bin, whatever u is"),
     Wrong(
-        "summed over channels",
-        lambda pixels, centers: 3 * oracle_floor(pixels, centers),
-        "the mean runs over R, G and B, too: this is three times the MSE",
+        "mean",
+        lambda logits, centers, u: logits.softmax(dim=1) @ centers,
+        "this is the mean: a sample is the color of ONE bin",
     ),
     Wrong(
-        "one bin for all",
-        lambda pixels, centers: squared_distance(pixels, centers).mean(dim=0).amin() / 3,
-        "this paints all pixels with one bin: take the smallest error of each pixel first, then the mean",
+        "uniform",
+        lambda logits, centers, u: centers[(u * len(centers)).long()],
+        "this draws all bins alike: compare u with the cumulative probability",
     ),
     Wrong(
-        "channel by channel",
-        lambda pixels, centers: (pixels[:, None] - centers).square().amin(dim=1).mean(),
-        "red, green and blue must come from the same bin: add up the channels before you take the smallest",
+        "one too early",
+        lambda logits, centers, u: centers[(_passed(logits.softmax(dim=1), u) - 1).clamp(min=0)],
+        "one bin too early: take the first bin whose cumulative probability is ABOVE u",
     ),
     Wrong(
-        "all bins",
-        lambda pixels, centers: squared_distance(pixels, centers).mean() / 3,
-        "this is the error of a bin drawn at random: the oracle picks the nearest one for each pixel",
+        "one too late",
+        lambda logits, centers, u: centers[(_passed(logits.softmax(dim=1), u) + 1).clamp(max=len(centers) - 1)],
+        "one bin too late: take the first bin whose cumulative probability is above u",
     ),
     Wrong(
-        "the average bin",
-        lambda pixels, centers: squared_distance(pixels, centers.mean(dim=0, keepdim=True)).mean() / 3,
-        "this paints the average of all bins: the oracle picks the nearest one for each pixel",
+        "no softmax",
+        lambda logits, centers, u: centers[_passed(logits, u)],
+        "logits are no probabilities: softmax over the bins first",
     ),
     Wrong(
-        "distance, not its square",
-        lambda pixels, centers: squared_distance(pixels, centers).amin(dim=1).sqrt().mean(),
-        "MSE is the mean of squares: do not take the root",
-    ),
-    Wrong(
-        "root of the mean",
-        lambda pixels, centers: oracle_floor(pixels, centers) ** 0.5,
-        "MSE is the mean of squares: do not take the root",
-    ),
-    Wrong(
-        "absolute error",
-        lambda pixels, centers: (pixels - centers[nearest_bin(pixels, centers)]).abs().mean(),
-        "this is the mean absolute error: square the differences",
-    ),
-    Wrong(
-        "0 to 255",
-        lambda pixels, centers: 255**2 * oracle_floor(pixels, centers),
-        "the pixels are in 0..1 and so is the score: do not scale by 255",
+        "the number, not the color",
+        lambda logits, centers, u: _passed(logits.softmax(dim=1), u),
+        "return the colors of the bins, not their numbers: centers[number]",
     ),
 )
 
 
-def _pixels_and_bins(rng: torch.Generator) -> dict[str, Tensor]:
-    return {"pixels": uniform(rng, 0, 1, (whole(rng, 40, 60), 3)), "centers": uniform(rng, 0, 1, (8, 3))}
+def _to_draw(rng: torch.Generator) -> dict[str, Any]:
+    bins = whole(rng, 5, 7)
+    pixels = whole(rng, 12, 16)
+    return {
+        "logits": torch.randn((pixels, bins), generator=rng),
+        "centers": uniform(rng, -80, 80, (bins, 2)),
+        "u": torch.rand(pixels, generator=rng),
+    }
 
 
-ORACLE_FLOOR = Exercise(
-    id="03-oracle-floor",
-    title="The oracle floor",
+SAMPLE = Exercise(
+    id="03-sample",
+    title="A sample",
     points=2,
-    minutes=5,
-    asks_for=("labkit.representation.Classification.oracle",),
-    inputs=lambda rng: telling(lambda: _pixels_and_bins(rng), oracle_floor, _FLOOR_WRONG),
-    reference=oracle_floor,
-    hint="squared distances (P, Q), the smallest of each row, their mean, divided by the 3 channels",
-    wrong=_FLOOR_WRONG,
+    minutes=6,
+    level=3,
+    asks_for=("labkit.quantize.Quantizer.decode",),
+    inputs=lambda rng: telling(lambda: _to_draw(rng), sample, _SAMPLE_WRONG),
+    reference=sample,
+    hint="softmax, cumsum over the bins, count how many are still at most u",
+    wrong=_SAMPLE_WRONG,
 )
 
 
-EXERCISES = (NEAREST_BIN, ORACLE_FLOOR, SOFT_ENCODE, REBALANCING, ANNEALED_MEAN)
+# The classifier: a class made of (centers, neighbors, sigma, temperature)
+
+
+def use_classifier(answer: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the classifier, split images, take its loss, and decode logits."""
+    space = answer(inputs["centers"], inputs["neighbors"], inputs["sigma"], inputs["temperature"])
+    gray, target = space.split(inputs["images"])
+    colors = space.colors(inputs["logits"])
+    return {
+        "channels": space.channels,
+        "gray": gray,
+        "target": target,
+        "loss": space.loss(inputs["logits"], inputs["colors"]),
+        "colors": colors,
+        "rgb": space.to_rgb(gray, inputs["colors"]),
+    }
+
+
+def _rows(images: Tensor) -> Tensor:
+    """Return one row per pixel: (N, C, H, W) -> (N H W, C)."""
+    return images.movedim(1, -1).flatten(0, -2)
+
+
+class _Bins(Representation):
+    """The reference: what a right answer does, with the parts that can go wrong as methods of their own."""
+
+    name = "yours"
+
+    def __init__(self, centers: Tensor, neighbors: int = 1, sigma: float = 5.0, temperature: float = 0.38) -> None:
+        super().__init__()
+        self.centers, self.neighbors, self.sigma, self.temperature = centers, neighbors, sigma, temperature
+        self.channels = len(centers)
+        self.space = LAB(input_gray="luma")
+
+    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        gray, ab = self.space.split(rgb)
+        return gray, 110 * ab
+
+    def encoded(self, target: Tensor) -> Tensor:
+        return soft_encode(_rows(target), self.centers, self.neighbors, self.sigma)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return cross_entropy(_rows(prediction), self.encoded(target))
+
+    def chosen(self, rows: Tensor) -> Tensor:
+        return annealed_mean(rows, self.centers, self.temperature)
+
+    def colors(self, prediction: Tensor) -> Tensor:
+        n, _, height, width = prediction.shape
+        return self.chosen(_rows(prediction)).view(n, height, width, 2).movedim(-1, 1)
+
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return self.space.to_rgb(gray, colors / 110)
+
+
+class _NotMultiplied(_Bins):
+    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        return self.space.split(rgb)
+
+
+class _NotDivided(_Bins):
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return self.space.to_rgb(gray, colors)
+
+
+class _Viewed(_Bins):
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        rows = prediction.reshape(-1, len(self.centers))
+        encoded = soft_encode(target.reshape(-1, 2), self.centers, self.neighbors, self.sigma)
+        return cross_entropy(rows, encoded)
+
+
+class _OverPixels(_Bins):
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return -(self.encoded(target) * _rows(prediction).log_softmax(dim=0)).sum(dim=1).mean()
+
+
+class _Hard(_Bins):
+    def encoded(self, target: Tensor) -> Tensor:
+        return soft_encode(_rows(target), self.centers, 1, self.sigma)
+
+
+class _Plain(_Bins):
+    def chosen(self, rows: Tensor) -> Tensor:
+        return annealed_mean(rows, self.centers, 1.0)
+
+
+class _Inverted(_Bins):
+    def chosen(self, rows: Tensor) -> Tensor:
+        return annealed_mean(rows, self.centers, 1 / self.temperature)
+
+
+class _Mixed(_Bins):
+    def colors(self, prediction: Tensor) -> Tensor:
+        n, _, height, width = prediction.shape
+        return self.chosen(_rows(prediction)).view(n, 2, height, width)
+
+
+class _Uphill(_Bins):
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return -super().loss(prediction, target)
+
+
+def _images_and_logits(rng: torch.Generator) -> dict[str, Any]:
+    bins = whole(rng, 6, 8)
+    return {
+        "images": torch.randint(0, 256, (2, 3, 3, 4), dtype=torch.uint8, generator=rng),
+        "centers": uniform(rng, -40, 40, (bins, 2)),
+        "neighbors": whole(rng, 2, 4),
+        "sigma": uniform(rng, 15.0, 25.0),
+        "temperature": uniform(rng, 0.3, 0.6),
+        "logits": 2 * torch.randn((2, bins, 3, 4), generator=rng),
+        "colors": uniform(rng, -40, 40, (2, 2, 3, 4)),
+    }
+
+
+_CLASSIFIER_PARTS = {
+    "channels": "self.channels must be the number of bins",
+    "gray": "split: gray as self.space.split gives it",
+    "target": "split: the target is a and b themselves, (N, 2, H, W): 110 times what self.space.split gives",
+    "loss": "loss: one row a pixel (movedim the channels last, then flatten), your soft_encode, your cross_entropy",
+    "colors": "colors: one row a pixel, your annealed_mean, then back to (N, 2, H, W)",
+    "rgb": "to_rgb: self.space.to_rgb(gray, colors / 110)",
+}
+
+
+def _judge_classifier(inputs: Mapping[str, Any], output: Any) -> Verdict:
+    expected = use_classifier(_Bins, inputs)
+    if type(output) is not dict:
+        return close(output, expected)
+    for part, hint in _CLASSIFIER_PARTS.items():
+        if not (verdict := close(output.get(part), expected[part], atol=1e-3, hint=hint)).ok:
+            return verdict
+    return Verdict(True)
+
+
+CLASSIFIER = Exercise(
+    id="03-classifier",
+    title="A classifier as a representation",
+    points=3,
+    minutes=11,
+    level=4,
+    hints=(
+        "Images have the channels in second place, your functions want one row a pixel. Write that change once, and "
+        "its way back; the rest is a call of what you have.",
+        "To rows: x.movedim(1, -1).flatten(0, -2), (N, C, H, W) -> (N H W, C). Back: rows.view(n, height, width, "
+        "2).movedim(-1, 1).",
+        "loss: cross_entropy(rows of the prediction, soft_encode(rows of the target, self.centers, ...)). colors: "
+        "annealed_mean(rows of the prediction, ...), back to an image. split and to_rgb: those of self.space, with a "
+        "and b times 110, and divided by it.",
+    ),
+    inputs=_images_and_logits,
+    call=use_classifier,
+    reference=_Bins,
+    judge=_judge_classifier,
+    wrong=(
+        Wrong(
+            "not multiplied", _NotMultiplied, "self.space gives a and b divided by 110, and the bins are not: multiply"
+        ),
+        Wrong("not divided", _NotDivided, "to_rgb: self.space wants a and b divided by 110"),
+        Wrong(
+            "viewed",
+            _Viewed,
+            "reshaping (N, C, H, W) to (-1, C) mixes pixels and channels: move the channels last first",
+        ),
+        Wrong(
+            "softmax over the pixels", _OverPixels, "the softmax runs over the bins of one pixel, not over the pixels"
+        ),
+        Wrong("hard", _Hard, "the target is encoded with `neighbors` bins: this took only the nearest"),
+        Wrong("no temperature", _Plain, "colors: this is the mean at temperature 1: use self.temperature"),
+        Wrong("temperature inverted", _Inverted, "colors: divide the logits BY the temperature: below 1 it sharpens"),
+        Wrong("colors mixed", _Mixed, "colors: rows are (N H W, 2): view them as (N, H, W, 2), then move the 2"),
+        Wrong("uphill", _Uphill, "the sign of the loss: it must fall as the prediction gets better"),
+    ),
+)
+
+
+# It trains: within a second it must know far more than how frequent the bins are
+
+SCENES, HELD_OUT, BINS = 48, 12, 10
+MOST_NATS = 1.2  # ten seeds of the reference: .7 to .9; the frequencies of the bins alone: 1.8 to 2
+
+
+def _scenes(seed: int) -> tuple[toyworld.ToyWorld, toyworld.ToyWorld]:
+    """Return training scenes and held-out scenes of a seed."""
+    world = toyworld.generate(SCENES + HELD_OUT, seed=7919 * seed + 31)
+    return world.select(slice(0, SCENES)), world.select(slice(SCENES, None))
+
+
+def _scenes_to_train_on(rng: torch.Generator) -> dict[str, Any]:
+    seed = whole(rng, 0, 10**5)
+    train, test = _scenes(seed)
+    colors = _rows(110 * LAB().target(train.images))
+    start = colors[torch.randperm(len(colors), generator=rng)[:BINS]]
+    return {"seed": seed, "images": train.images, "gray": color.luma(test.images), "centers": kmeans(colors, start, 5)}
+
+
+def train_classifier(answer: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Train a small network for a second; return its logits and pictures of the held-out scenes."""
+    from labkit.models import make_network
+    from labkit.training import fit
+
+    torch.manual_seed(inputs["seed"])
+    space = answer(inputs["centers"], 1, 20.0, 0.38)  # a wide Gaussian: far colors would underflow to 0 / 0
+    network = make_network("unet", len(inputs["centers"]), width=8, max_width=16, convolutions=1)
+    fit(network, space, inputs["images"], epochs=6, batch_size=4, learning_rate=0.02, progress=False, seed=0)
+    with torch.no_grad():
+        logits = network(inputs["gray"])
+        return {"logits": logits.clamp(-1e4, 1e4).half(), "rgb": space.decode(inputs["gray"], logits)}
+
+
+def _judge_training(inputs: Mapping[str, Any], output: Any) -> Verdict:
+    _, test = _scenes(inputs["seed"])
+    logits, rgb = (as_tensor(output.get(part)) for part in ("logits", "rgb"))
+    if logits is None or logits.shape != (HELD_OUT, BINS, 32, 32) or rgb is None or rgb.shape != test.images.shape:
+        return Verdict(False, "the network predicts one logit a bin: self.channels = len(centers)")
+    lost = float((color.luma(rgb) - inputs["gray"]).abs().max())
+    if not lost < 1e-3:
+        return Verdict(
+            False, "the luma that was given is not kept", f"luma is off by up to {lost:.4g}", "luma as given"
+        )
+    space = Classification(Quantizer(inputs["centers"], "ab", "drawn"), neighbors=1, input_gray="luma")
+    nats = float(
+        cross_entropy(_rows(logits), _Bins(inputs["centers"], sigma=20.0).encoded(space.target(test.images)).double())
+    )
+    best = toyworld.best_cross_entropy(test, space)["realized"]
+    if not nats <= MOST_NATS:
+        hint = "it did not learn: the loss must fall when the target's bins become more probable"
+        return Verdict(False, hint, f"cross-entropy {nats:.2f} nats on scenes held out", f"at most {MOST_NATS}")
+    if nats < 0.8 * best:
+        hint = "better than any network that sees luma can be: the true colors were read somewhere"
+        return Verdict(False, hint, f"cross-entropy {nats:.2f} nats", f"at least {best:.2f}")
+    return Verdict(True)
+
+
+CLASSIFIER_TRAINS = Exercise(
+    id="03-classifier-trains",
+    title="The classifier trains",
+    points=2,
+    minutes=2,
+    level=4,
+    draws=1,
+    inputs=_scenes_to_train_on,
+    call=train_classifier,
+    reference=_Bins,
+    judge=_judge_training,
+    wrong=(
+        Wrong("uphill", _Uphill, "it did not learn: the loss must fall when the target's bins become more probable"),
+        Wrong("viewed", _Viewed, "it did not learn: reshaping (N, C, H, W) to (-1, C) mixes pixels and channels"),
+        Wrong(
+            "softmax over the pixels", _OverPixels, "it did not learn: the softmax ran over the pixels, not the bins"
+        ),
+    ),
+)
+
+
+EXERCISES = (
+    NEAREST_BIN,
+    KMEANS,
+    SOFT_ENCODE,
+    CROSS_ENTROPY,
+    ANNEALED_MEAN,
+    SAMPLE,
+    CLASSIFIER,
+    CLASSIFIER_TRAINS,
+)

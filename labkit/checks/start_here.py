@@ -1,4 +1,4 @@
-"""The exercises of lab 00, start here: a gray picture, a score in decibels, and the skill over doing nothing."""
+"""The exercises of lab 00, start here: a gray image, a score in decibels, and the skill over doing nothing."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checks.framework import Exercise, Wrong, uniform
+from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, uniform
 
 CAP = 50.0  # dB
 
@@ -39,6 +39,7 @@ _OVERFLOW = "uint8 holds 0 to 255 and wraps around without a word (200 + 100 is 
 _RANGE = "the result should lie in 0 to 1, not in 0 to 255: divide by 255"
 _ROUNDED = "the values are right to one part in 255: do not go back to uint8 (or round) on the way"
 _COPIES = "one gray channel is enough: (N, 1, H, W), not three copies of it"
+_NO_AXIS = "the values are right, the axis of channels is missing: keep it, for example with .unsqueeze(1)"
 
 
 def _left_column(rgb: Tensor) -> Tensor:
@@ -46,18 +47,36 @@ def _left_column(rgb: Tensor) -> Tensor:
     return 0.299 * x[..., 0] + 0.587 * x[..., 1] + 0.114 * x[..., 2]
 
 
+def _judge_gray(inputs: dict[str, Tensor], output: Any) -> Verdict:
+    """Compare by value, and ask for the axis of channels too, which `close` would not miss."""
+    expected = _to_gray(inputs["rgb"])
+    verdict = close(output, expected, hint=_GRAY)
+    given = as_tensor(output)
+    if verdict.ok and given is not None and given.shape != expected.shape:
+        return Verdict(False, _NO_AXIS, f"shape {tuple(given.shape)}", f"shape {tuple(expected.shape)}", form=True)
+    return verdict
+
+
+_GRAY = "gray = .299 R + .587 G + .114 B, divided by 255; the shape goes from (N, 3, H, W) to (N, 1, H, W)"
+
 TO_GRAY = Exercise(
     id="00-to-gray",
-    title="A color picture in gray",
+    title="A color image in gray",
     points=2,
     minutes=3,
+    level=1,
+    hints=(
+        "a weighted sum over the axis of channels, axis 1, of numbers between 0 and 1",
+        "rgb.float() / 255 first; then .unbind(dim=1) gives red, green and blue, each (N, H, W)",
+        "red, green, blue = (...).unbind(dim=1), then return (a * red + b * green + c * blue).unsqueeze(1)",
+    ),
     asks_for=(
         "labkit.color.luma",
         "labkit.metrics.gray_prediction",
     ),
     inputs=lambda rng: {"rgb": _rgb(rng, 2, 4, 5)},
     reference=_to_gray,
-    hint="gray = .299 R + .587 G + .114 B, divided by 255; the shape goes from (N, 3, H, W) to (N, 1, H, W)",
+    judge=_judge_gray,
     wrong=(
         Wrong("channel mean", lambda rgb: rgb.double().mean(dim=1, keepdim=True) / 255, _MEAN),
         Wrong("Rec.709 weights", lambda rgb: _weighted(rgb, 0.2126, 0.7152, 0.0722), _709),
@@ -87,6 +106,7 @@ TO_GRAY = Exercise(
         Wrong("0 to 255", lambda rgb: 255 * _to_gray(rgb), _RANGE),
         Wrong("rounded", lambda rgb: (255 * _to_gray(rgb)).round() / 255, _ROUNDED),
         Wrong("cut off", lambda rgb: (255 * _to_gray(rgb)).floor() / 255, _ROUNDED),
+        Wrong("no axis of channels", lambda rgb: _to_gray(rgb)[:, 0], _NO_AXIS),
         Wrong("three copies", lambda rgb: _to_gray(rgb).expand(-1, 3, -1, -1), _COPIES),
     ),
 )
@@ -121,7 +141,7 @@ def _wrapped(a: Tensor, b: Tensor) -> Tensor:
 
 
 _LOG = "a decibel is ten times the logarithm to base 10: log10, not the natural logarithm"
-_PEAK = "the largest possible value counts: 10 log10(255^2 / MSE), or divide both pictures by 255 first"
+_PEAK = "the largest possible value counts: 10 log10(255^2 / MSE), or divide both images by 255 first"
 _POOLED = "this is the PSNR of the error pooled over all images: score each image by itself, then take the mean"
 _CAP_LATE = "cap each image at 50 dB before the mean: one perfect image must not outweigh all others"
 _NO_CAP = "an image with no error has infinite PSNR, and so has the mean: cap each image at 50 dB first"
@@ -145,6 +165,12 @@ PSNR = Exercise(
     title="PSNR, the mean over the images",
     points=3,
     minutes=4,
+    level=2,
+    hints=(
+        "first one error for each image, then one PSNR for each image, then the cap, and the mean last",
+        "(a.float() / 255 - b.float() / 255).square().mean(dim=(1, 2, 3)) is the MSE of each image, shape (N,)",
+        "mse = ..., shape (N,); then (10 * torch.log10(1 / mse)), .clamp(max=...), .mean()",
+    ),
     asks_for=(
         "labkit.metrics.psnr",
         "labkit.metrics.score",
@@ -192,7 +218,7 @@ PSNR = Exercise(
 
 
 def _errors(rng: torch.Generator) -> dict[str, Any]:
-    """Two models on the same pictures, one better than gray and one worse (a skill below 0 must be right, too)."""
+    """Two models on the same images, one better than gray and one worse (a skill below 0 must be right, too)."""
     mse_gray = math.exp(uniform(rng, math.log(0.002), math.log(0.05)))
     better, worse = uniform(rng, 0.2, 0.8), uniform(rng, 1.2, 2.5)
     return {"mse": [better * mse_gray, worse * mse_gray], "mse_gray": mse_gray}
@@ -206,10 +232,10 @@ def _skill(mse: float, mse_gray: float) -> float:
     return 1 - mse / mse_gray
 
 
-_RATIO = "this is the share of gray's error that is left: a perfect model must have skill 1 and the gray picture 0"
+_RATIO = "this is the fraction of gray's error that is left: a perfect model must have skill 1 and the gray image 0"
 _UPSIDE = "gray's error belongs under the line: 1 - mse / mse_gray"
-_UNSCALED = "divide by gray's error: otherwise hard pictures look like great skill"
-_PERCENT = "a share, not percent: a perfect model has skill 1, not 100"
+_UNSCALED = "divide by gray's error: otherwise hard images look like great skill"
+_PERCENT = "a fraction, not percent: a perfect model has skill 1, not 100"
 _CLIPPED = "a model that is worse than gray has a negative skill, and it must show: do not cut it off at 0"
 _BACKWARD = "the sign: an error smaller than gray's must give a positive skill"
 
@@ -218,11 +244,17 @@ SKILL = Exercise(
     title="Skill over doing nothing",
     points=1,
     minutes=1,
+    level=1,
+    hints=(
+        "what fraction of the gray image's error is still there? The skill is the rest",
+        "the fraction that is left is mse / mse_gray",
+        "return 1 - (the fraction that is left)",
+    ),
     asks_for=("labkit.metrics.skill",),
     inputs=_errors,
     call=_skills,
     reference=_skill,
-    hint="the share of gray's error that the model has removed, 1 - mse / mse_gray",
+    hint="the fraction of gray's error that the model has removed, 1 - mse / mse_gray",
     wrong=(
         Wrong("ratio", lambda mse, mse_gray: mse / mse_gray, _RATIO),
         Wrong("upside down", lambda mse, mse_gray: 1 - mse_gray / mse, _UPSIDE),
@@ -237,3 +269,11 @@ SKILL = Exercise(
 )
 
 EXERCISES = (TO_GRAY, PSNR, SKILL)
+
+PREDICTIONS: dict[str, str | tuple[float, float]] = {
+    "00-gray": "b",
+    "00-halved": "b",
+    "00-floor": "c",
+    "00-tiny": "c",
+    "00-strength": "b",
+}

@@ -1,257 +1,259 @@
-"""The exercises of lab 04, U-Net skips: counting parameters, an up-block, the receptive field, the fair control."""
+"""The exercises of lab 04, U-Net skips: a U-Net in three pieces, and the receptive field.
 
-from inspect import signature
-from itertools import pairwise
+The pieces are modules, and the contract names none of their parts: `labkit.checks.modules` says how they are compared.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.checks.framework import Exercise, Verdict, Wrong, describe, telling, whole
-from labkit.models import UNet
+from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, hand_over, telling, whole
+from labkit.checks.modules import judge_modules, run_modules
+from labkit.data import toyworld
 
-# Parameters of a stack: channels (list of whole numbers), kernel -> how many
+PREDICTIONS: dict[str, str | tuple[float, float]] = {
+    "04-skips": "b",
+    "04-paste": "c",
+    "04-depth": "c",
+    "04-checkerboard": "c",
+    "04-field": (43.5, 44.5),
+    "04-sizes": "b",
+    "04-half": "b",
+}
 
 
-def stack_parameters(channels: list[int], kernel: int, bias: int = 1, norm: int = 2, power: int = 2) -> int:
-    """``bias`` and ``norm`` numbers for each channel that comes out, ``kernel ** power`` for each pair of channels."""
-    pairs = list(pairwise(channels))
-    return sum(kernel**power * a * b + (bias + norm) * b for a, b in pairs)
+# ------------------------------------------------------------------------------------------------------ the block
 
 
-_COUNT_WRONG = (
+def _layers(inputs: int, outputs: int, order: str = "CBR", padding: int = 1, bias: bool = True) -> nn.Sequential:
+    """Twice the layers of ``order``: C convolution, B batch norm, R ReLU; a small letter: only the first time."""
+    layers: list[nn.Module] = []
+    for time, channels in enumerate((inputs, outputs)):
+        after_convolution = False
+        for letter in order:
+            if letter.islower() and time == 1:
+                continue
+            wide = outputs if after_convolution else channels
+            if letter in "Cc":
+                layers.append(nn.Conv2d(channels, outputs, 3, padding=padding, bias=bias))
+                after_convolution = True
+            else:
+                layers.append(nn.BatchNorm2d(wide) if letter in "Bb" else nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+def block(inputs: int, outputs: int) -> nn.Sequential:
+    """Return two convolutions of 3x3, each with batch norm and ReLU."""
+    return _layers(inputs, outputs)
+
+
+def _second_too_narrow(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(*_layers(inputs, outputs)[:3], *_layers(inputs, outputs)[:3])
+
+
+_BLOCK_WRONG = (
     Wrong(
-        "no bias",
-        lambda channels, kernel: stack_parameters(channels, kernel, bias=0),
-        "each output channel of a convolution has a bias, too",
+        "ReLU before batch norm",
+        lambda inputs, outputs: _layers(inputs, outputs, "CRB"),
+        "the batch norm stands after the ReLU: the order is convolution, batch norm, ReLU",
+    ),
+    Wrong(
+        "batch norm first",
+        lambda inputs, outputs: _layers(inputs, outputs, "BCR"),
+        "the batch norm stands before the convolution: the order is convolution, batch norm, ReLU",
     ),
     Wrong(
         "no batch norm",
-        lambda channels, kernel: stack_parameters(channels, kernel, norm=0),
-        "the batch norm learns a scale and a shift for each channel",
+        lambda inputs, outputs: _layers(inputs, outputs, "CR"),
+        "there is no batch norm: one stands between each convolution and its ReLU",
     ),
     Wrong(
-        "running statistics",
-        lambda channels, kernel: stack_parameters(channels, kernel, norm=4),
-        "the running mean and variance of a batch norm are measured, not learned: do not count them",
+        "no last ReLU",
+        lambda inputs, outputs: _layers(inputs, outputs, "CBr"),
+        "the last ReLU is missing: both convolutions have one",
     ),
     Wrong(
-        "kernel not squared",
-        lambda channels, kernel: stack_parameters(channels, kernel, power=1),
-        "a kernel has k x k weights, not k",
+        "no ReLU",
+        lambda inputs, outputs: _layers(inputs, outputs, "CB"),
+        "without any ReLU two convolutions are no more than one larger convolution",
     ),
     Wrong(
-        "one kernel an output",
-        lambda channels, kernel: sum((kernel**2 + 3) * b for b in channels[1:]),
-        "each output channel has a kernel for *every* input channel: k x k x channels in x channels out weights",
+        "one convolution",
+        lambda inputs, outputs: _layers(inputs, outputs)[:3],
+        "that is one convolution; a block has two, each with batch norm and ReLU",
     ),
     Wrong(
-        "kernels only",
-        lambda channels, kernel: stack_parameters(channels, kernel, bias=0, norm=0),
-        "these are the weights; add the bias, and the scale and the shift of the batch norm, of each output channel",
+        "no padding",
+        lambda inputs, outputs: _layers(inputs, outputs, padding=0),
+        "each convolution lost a pixel on every side: pad by 1",
     ),
     Wrong(
-        "norm of the inputs",
-        lambda channels, kernel: stack_parameters(channels, kernel, norm=0) + 2 * sum(channels[:-1]),
-        "the batch norm follows its convolution: it has as many channels as come *out*",
-    ),
-)
-
-
-def _draw_stack(rng: torch.Generator) -> dict[str, Any]:
-    widths = [whole(rng, 2, 12) for _ in range(whole(rng, 2, 4))]
-    return {"channels": [1, *widths], "kernel": 3 + 2 * whole(rng, 0, 1)}
-
-
-COUNT_PARAMETERS = Exercise(
-    id="04-count-parameters",
-    title="Parameters of a stack of convolutions",
-    points=1,
-    minutes=5,
-    asks_for=("labkit.models.network.count_parameters",),
-    inputs=lambda rng: telling(lambda: _draw_stack(rng), stack_parameters, _COUNT_WRONG),
-    reference=stack_parameters,
-    atol=0.1,
-    rtol=0.0,
-    hint="for each neighboring pair of channels a, b: k * k * a * b weights, b biases, 2 b numbers of the batch norm",
-    wrong=_COUNT_WRONG,
-)
-
-
-# What skips cost: width, depth -> parameters
-
-
-def skip_parameters(width: int, depth: int) -> int:
-    """Return the number of parameters that the skips add."""
-    return sum(9 * (width * 2**level) ** 2 for level in range(depth - 1))
-
-
-_SKIP_WRONG = (
-    Wrong(
-        "bottleneck too",
-        lambda width, depth: skip_parameters(width, depth + 1),
-        "the bottleneck has no skip: only the depth - 1 levels above it have one",
+        "no bias",
+        lambda inputs, outputs: _layers(inputs, outputs, bias=False),
+        "these convolutions have no bias. Before a batch norm it is not needed, but the contract counts it",
     ),
     Wrong(
-        "both convolutions",
-        lambda width, depth: 2 * skip_parameters(width, depth),
-        "only the *first* convolution of a decoder level sees the skip; the second sees what the first puts out",
+        "second convolution too narrow",
+        _second_too_narrow,
+        "the second convolution gets what the first one gives: it has as many channels in as out",
     ),
-    Wrong(
-        "whole convolution",
-        lambda width, depth: 3 * skip_parameters(width, depth),
-        "this is the whole first convolution, with the channels that come up from below: count what the skip *adds*",
-    ),
-    Wrong(
-        "biases too",
-        lambda width, depth: skip_parameters(width, depth) + sum(width * 2**level for level in range(depth - 1)),
-        "the convolution without the skip has the same biases: they are not added",
-    ),
-    Wrong(
-        "no kernel",
-        lambda width, depth: skip_parameters(width, depth) // 9,
-        "each pair of channels has a 3x3 kernel: 9 weights",
-    ),
-    Wrong(
-        "kernel not squared",
-        lambda width, depth: skip_parameters(width, depth) // 3,
-        "each pair of channels has a 3x3 kernel: 9 weights",
-    ),
-    Wrong(
-        "linear in the width",
-        lambda width, depth: sum(9 * width * 2**level for level in range(depth - 1)),
-        "v channels more go *into* a convolution that puts v channels *out*: that is v * v pairs",
-    ),
-    Wrong(
-        "one width",
-        lambda width, depth: 9 * width**2 * (depth - 1),
-        "widths double from level to level: width, 2 width, 4 width, ...",
-    ),
-    Wrong(
-        "first level only",
-        lambda width, depth: 9 * width**2,
-        "every level above the bottleneck has a skip, not only the first",
-    ),
-)
-
-
-SKIP_PARAMETERS = Exercise(
-    id="04-skip-parameters",
-    title="What the skips add",
-    points=1,
-    minutes=5,
-    asks_for=("labkit.models.network.count_parameters", "labkit.models.make_network"),
-    inputs=lambda rng: telling(
-        lambda: {"width": 4 * whole(rng, 1, 16), "depth": whole(rng, 3, 5)}, skip_parameters, _SKIP_WRONG
-    ),
-    reference=skip_parameters,
-    atol=0.1,
-    rtol=0.0,
-    hint="a level of v channels: v more channels go into a 3x3 convolution with v outputs. Add up the levels",
-    wrong=_SKIP_WRONG,
-)
-
-
-# The up-block: x (N, C, h, w), skip (N, D, 2h, 2w), weight (K, C + D, 3, 3), bias (K,) -> (N, K, 2h, 2w)
-
-
-def double(x: Tensor, mode: str = "nearest") -> Tensor:
-    """Double the height and width of x (N, C, h, w), (N, C, 2h, 2w)."""
-    return F.interpolate(x, scale_factor=2, mode=mode)
-
-
-def up_block(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Double x, append the skip along the channels, convolve and apply ReLU, (N, K, 2h, 2w)."""
-    return F.conv2d(torch.cat([double(x), skip], dim=1), weight, bias, padding=1).relu()
-
-
-def _added(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(double(x) + skip, weight, bias, padding=1).relu()
-
-
-def _added_both_ways(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Add, and halve the weights so that the shapes agree."""
-    return F.conv2d(double(x) + skip, weight[:, : x.shape[1]], bias, padding=1).relu()
-
-
-def _shrunk_skip(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([x, F.max_pool2d(skip, 2)], dim=1), weight, bias, padding=1).relu()
-
-
-def _averaged_skip(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([x, F.avg_pool2d(skip, 2)], dim=1), weight, bias, padding=1).relu()
-
-
-def _doubled_last(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return double(_shrunk_skip(x, skip, weight, bias))
-
-
-def _swapped(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([skip, double(x)], dim=1), weight, bias, padding=1).relu()
-
-
-def _bilinear(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([double(x, "bilinear"), skip], dim=1), weight, bias, padding=1).relu()
-
-
-def _no_relu(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([double(x), skip], dim=1), weight, bias, padding=1)
-
-
-def _no_padding(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([double(x), skip], dim=1), weight, bias).relu()
-
-
-def _no_bias(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([double(x), skip], dim=1), weight, padding=1).relu()
-
-
-def _not_doubled(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([x, skip], dim=1), weight, bias, padding=1).relu()
-
-
-def _along_the_height(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([double(x), skip], dim=2), weight, bias, padding=1).relu()
-
-
-def _relu_before(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(torch.cat([double(x), skip], dim=1).relu(), weight, bias, padding=1)
-
-
-_ADDED = "adding mixes what the skip carries into what came up: put the channels side by side with torch.cat, dim=1"
-_SIZES = "the skip keeps its size, for its detail is the point: enlarge x to it, not the other way round"
-_BLOCK_WRONG = (
-    Wrong("added, weights cut", _added_both_ways, _ADDED),
-    Wrong("skip shrunk", _shrunk_skip, _SIZES),
-    Wrong("skip averaged", _averaged_skip, _SIZES),
-    Wrong(
-        "enlarged last",
-        _doubled_last,
-        "enlarge x *before* the convolution: otherwise the convolution never sees the skip's full resolution",
-    ),
-    Wrong("skip first", _swapped, "the weights are made for one order of channels: first what came up, then the skip"),
-    Wrong("bilinear", _bilinear, "nearest-neighbor doubling was asked for: each pixel becomes a block of 2x2"),
-    Wrong("no ReLU", _no_relu, "a ReLU comes last"),
-    Wrong("ReLU before", _relu_before, "the ReLU comes after the convolution, not before it"),
-    Wrong("no padding", _no_padding, "two pixels a side are lost: pad the convolution with 1"),
-    Wrong("no bias", _no_bias, "the bias is missing: hand it to F.conv2d after the weight"),
-)
-_BLOCK_RAISING = (
-    Wrong("added", _added, _ADDED),
-    Wrong("x not enlarged", _not_doubled, "x has half the height and width of the skip: enlarge it first"),
-    Wrong("along the height", _along_the_height, "channels are axis 1 of (N, C, H, W): torch.cat(..., dim=1)"),
 )
 
 
 def _draw_block(rng: torch.Generator) -> dict[str, Any]:
-    channels, wide = whole(rng, 2, 4), whole(rng, 2, 3)
+    inputs, outputs = whole(rng, 2, 3), whole(rng, 5, 7)
+    images = [torch.randn(3, inputs, whole(rng, 6, 8), 7, generator=rng)]
+    return {"block": {"arguments": [inputs, outputs], "images": images, "seed": whole(rng, 0, 10**6)}}
+
+
+BLOCK = Exercise(
+    id="04-block",
+    title="A block of two convolutions",
+    points=2,
+    minutes=8,
+    level=2,
+    inputs=_draw_block,
+    call=run_modules,
+    reference=block,
+    judge=judge_modules(block, "a block is convolution, batch norm, ReLU, and the same once more"),
+    wrong=_BLOCK_WRONG,
+    hints=(
+        "Three layers, twice. The first convolution changes the number of channels, the second keeps it.",
+        "nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), and again.",
+        "return nn.Sequential(nn.Conv2d(...), nn.BatchNorm2d(...), nn.ReLU(), nn.Conv2d(...), ...): six layers.",
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------------------- the up-block
+
+
+class UpBlock(nn.Module):
+    """Double the resolution, put the skip beside it, and run a block."""
+
+    def __init__(self, below: int, across: int, outputs: int) -> None:
+        """Build the block for ``below + across`` channels."""
+        super().__init__()
+        self.block = block(below + across, outputs)
+
+    def up(self, x: Tensor) -> Tensor:
+        """Double height and width; each pixel becomes a block of 2x2."""
+        return F.interpolate(x, scale_factor=2)
+
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Put the skip's channels after those of x."""
+        return torch.cat([x, skip], dim=1)
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """Return the features of the next higher resolution."""
+        x = self.up(x)
+        if skip is not None:
+            x = self.join(x, skip)
+        return self.block(x)
+
+
+class _Added(UpBlock):
+    def __init__(self, below: int, across: int, outputs: int) -> None:
+        super().__init__(below, 0, outputs)
+        self.fit = nn.Conv2d(below, across, 1) if across and across != below else nn.Identity()
+        if across:
+            self.block = block(across, outputs)
+
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.fit(x) + skip
+
+
+class _AddedAsIs(UpBlock):
+    def __init__(self, below: int, across: int, outputs: int) -> None:
+        super().__init__(below, 0, outputs)
+
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        return x + skip
+
+
+class _SkipFirst(UpBlock):
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        return torch.cat([skip, x], dim=1)
+
+
+class _AlongHeight(UpBlock):
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        return torch.cat([x, skip], dim=2)
+
+
+class _Bilinear(UpBlock):
+    def up(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear")
+
+
+class _NotEnlarged(UpBlock):
+    def up(self, x: Tensor) -> Tensor:
+        return x
+
+
+class _SkipShrunk(UpBlock):
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        if skip is not None:
+            x = self.join(x, F.max_pool2d(skip, 2))
+        return self.up(self.block(x))
+
+
+class _SkipNeeded(UpBlock):
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        return self.block(self.join(self.up(x), skip))  # type: ignore[arg-type]  # the mistake
+
+
+class _SkipIgnored(UpBlock):
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        x = self.up(x)
+        if skip is not None:
+            x = self.join(x, torch.zeros_like(skip))
+        return self.block(x)
+
+
+_ADDED = (
+    "the skip is added: that mixes it into what came up. Put the channels side by side, torch.cat([x, skip], dim=1), "
+    "and let the block take below + across channels"
+)
+_NOT_ENLARGED = "x has half the height and width of the skip: enlarge it first"
+
+_UP_WRONG = (
+    Wrong("added, after a 1x1 convolution", _Added, _ADDED),
+    Wrong("added", _AddedAsIs, _ADDED),
+    Wrong("skip first", _SkipFirst, "the skip comes first in your stack: what came up comes first, then the skip"),
+    Wrong("along the height", _AlongHeight, "channels are axis 1 of (N, C, H, W): torch.cat(..., dim=1)"),
+    Wrong(
+        "bilinear",
+        _Bilinear,
+        "enlarged with interpolation: here each pixel becomes a block of 2x2 equal ones (mode nearest)",
+    ),
+    Wrong("not enlarged", _NotEnlarged, _NOT_ENLARGED),
+    Wrong(
+        "skip shrunk",
+        _SkipShrunk,
+        "the skip was shrunk to the size of x: its detail is the point. Enlarge x, then stack",
+    ),
+    Wrong(
+        "skip always needed",
+        _SkipNeeded,
+        "without a skip (skip is None) the block runs on the enlarged x alone",
+    ),
+    Wrong("skip ignored", _SkipIgnored, "what comes across does not change the output: stack it with x"),
+)
+
+
+def _draw_up(rng: torch.Generator) -> dict[str, Any]:
+    below, outputs = whole(rng, 4, 5), whole(rng, 2, 3)
     height, width = whole(rng, 3, 5), whole(rng, 3, 5)
+    x = torch.randn(2, below, height, width, generator=rng)
+    skip = torch.randn(2, below, 2 * height, 2 * width, generator=rng)
+    seed = whole(rng, 0, 10**6)
     return {
-        "x": torch.randn(2, channels, height, width, generator=rng),
-        "skip": torch.randn(2, channels, 2 * height, 2 * width, generator=rng),
-        "weight": torch.randn(wide, 2 * channels, 3, 3, generator=rng),
-        "bias": 1 + torch.rand(wide, generator=rng),
+        "with a skip": {"arguments": [below, below, outputs], "images": [x, skip], "seed": seed},
+        "without": {"arguments": [below, 0, outputs], "images": [x], "seed": seed},
     }
 
 
@@ -259,16 +261,371 @@ UP_BLOCK = Exercise(
     id="04-up-block",
     title="An up-block with a skip",
     points=2,
-    minutes=8,
-    asks_for=("labkit.models.unet.UNet.predict",),
-    inputs=lambda rng: telling(lambda: _draw_block(rng), up_block, _BLOCK_WRONG),
-    reference=up_block,
-    hint="double x, put it before the skip along the channels, convolve with padding 1, ReLU: (N, K, 2h, 2w)",
-    wrong=_BLOCK_WRONG + _BLOCK_RAISING,
+    minutes=10,
+    level=3,
+    inputs=_draw_up,
+    call=run_modules,
+    reference=UpBlock,
+    judge=judge_modules(UpBlock, "enlarge x, stack x and the skip along the channels, run your block on the stack"),
+    wrong=_UP_WRONG,
+    hints=(
+        "Three steps: enlarge what comes from below, stack the skip beside it, convolve. Only the last one learns.",
+        "F.interpolate with scale_factor=2 enlarges; torch.cat([x, skip], dim=1) stacks below + across channels.",
+        "__init__ keeps one block of below + across channels. forward has three lines: enlarge; stack, but only where "
+        "there is a skip; return what the block makes of it.",
+    ),
 )
 
 
-# Receptive field: layers [(kernel, stride), ...] -> side in pixels
+# ------------------------------------------------------------------------------------------------------ the U-Net
+
+
+class UNet(nn.Module):
+    """The reference, with what known mistakes change as methods of their own."""
+
+    output_stride = 1
+    multiple_of = 2
+
+    def __init__(self, out_channels: int, width: int = 16, depth: int = 3, skips: bool = True) -> None:
+        """Build encoder, decoder and output."""
+        super().__init__()
+        self.skips = skips
+        self.multiple = self.multiple_of ** (depth - 1)
+        widths = [width * 2**level for level in range(depth)]
+        self.encoder = nn.ModuleList(block(a, b) for a, b in zip([1, *widths], widths, strict=False))
+        pairs = zip(widths[:0:-1], widths[-2::-1], strict=True)
+        self.decoder = nn.ModuleList(UpBlock(below, wide * skips, wide) for below, wide in pairs)
+        self.output = self.last(width, out_channels)
+
+    def last(self, width: int, out_channels: int) -> nn.Module:
+        """Return the last layer."""
+        return nn.Conv2d(width, out_channels, 1)
+
+    def carry(self, across: list[Tensor]) -> list[Tensor]:
+        """Return what the skips carry, the highest resolution first."""
+        return across
+
+    def forward(self, gray: Tensor) -> Tensor:
+        """Predict (N, out_channels, H, W) for gray (N, 1, H, W)."""
+        height, width = gray.shape[-2:]
+        x = F.pad(gray, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        outputs: list[Tensor] = []
+        for level, encode in enumerate(self.encoder):
+            x = encode(F.max_pool2d(x, 2) if level else x)
+            outputs.append(x)
+        across = self.carry(outputs[:-1])
+        for up in self.decoder:
+            skip = across.pop()
+            x = up(x, skip if self.skips else None)
+        return self.output(x)[..., :height, :width]
+
+
+class _NoPadding(UNet):
+    multiple_of = 1  # nothing is padded: sides of any size come through
+
+
+class _WrongLevel(UNet):
+    def carry(self, across: list[Tensor]) -> list[Tensor]:
+        """Return, at each level, the first level's features, shrunk and repeated to fit."""
+        first, shrunk = across[0], []
+        for level, skip in enumerate(across):
+            small = F.max_pool2d(first, 2**level) if level else first
+            shrunk.append(small.repeat(1, skip.shape[1] // small.shape[1], 1, 1))
+        return shrunk
+
+
+class _Detached(UNet):
+    def carry(self, across: list[Tensor]) -> list[Tensor]:
+        return [skip.detach() for skip in across]
+
+
+class _Zeros(UNet):
+    def carry(self, across: list[Tensor]) -> list[Tensor]:
+        return [torch.zeros_like(skip) for skip in across]
+
+
+class _FirstSkipOnly(UNet):
+    def carry(self, across: list[Tensor]) -> list[Tensor]:
+        return [across[0], *[torch.zeros_like(skip) for skip in across[1:]]]
+
+
+class _LastReLU(UNet):
+    def last(self, width: int, out_channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(width, out_channels, 1), nn.ReLU())
+
+
+class _LastSigmoid(UNet):
+    def last(self, width: int, out_channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(width, out_channels, 1), nn.Sigmoid())
+
+
+class _LastNorm(UNet):
+    def last(self, width: int, out_channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(width, out_channels, 1), nn.BatchNorm2d(out_channels))
+
+
+class _LastWide(UNet):
+    def last(self, width: int, out_channels: int) -> nn.Module:
+        return nn.Conv2d(width, out_channels, 3, padding=1)
+
+
+class _PlainList(UNet):
+    """The levels in a list, which no module knows: their parameters are not the network's."""
+
+    def __init__(self, out_channels: int, width: int = 16, depth: int = 3, skips: bool = True) -> None:
+        super().__init__(out_channels, width, depth, skips)
+        levels = list(self.encoder), list(self.decoder)
+        del self.encoder, self.decoder
+        self.__dict__.update(encoder=levels[0], decoder=levels[1])
+
+
+class _AlwaysSkips(UNet):
+    def __init__(self, out_channels: int, width: int = 16, depth: int = 3, skips: bool = True) -> None:
+        super().__init__(out_channels, width, depth, skips=True)
+
+
+_LAST_RELU = "nothing negative comes out: no ReLU (or sigmoid) after the last convolution, for chroma has both signs"
+_WRONG_LEVEL = "a skip comes from the wrong level: each decoder level gets the encoder's output of its own resolution"
+_ZERO = "what the encoder hands across does not reach the decoder: pass its outputs, unchanged"
+
+_UNET_WRONG = (
+    Wrong(
+        "odd sizes",
+        _NoPadding,
+        "sides that 2 ** (depth - 1) does not divide fail: pad the gray image at the start (F.pad, mode replicate) and "
+        "crop the output to the input's size",
+    ),
+    Wrong("skip from the wrong level", _WrongLevel, _WRONG_LEVEL),
+    Wrong("zeros carried", _Zeros, _ZERO),
+    Wrong("ReLU at the end", _LastReLU, _LAST_RELU),
+    Wrong("sigmoid at the end", _LastSigmoid, _LAST_RELU),
+    Wrong(
+        "batch norm at the end",
+        _LastNorm,
+        "the output has a batch norm: it would force the mean and spread of the colors. A 1x1 convolution comes last",
+    ),
+    Wrong("3x3 at the end", _LastWide, "the last convolution is 1x1: it only mixes channels"),
+    Wrong(
+        "plain Python list",
+        _PlainList,
+        "too few parameters: modules in a plain list are not registered. Keep them in nn.ModuleList",
+    ),
+    Wrong(
+        "skips=False ignored",
+        _AlwaysSkips,
+        "with skips=False the decoder still has channels for skips: UpBlock(below, 0, outputs), and no skip in forward",
+    ),
+)
+
+
+def _draw_unet(rng: torch.Generator) -> dict[str, Any]:
+    """Draw four cases: two networks with values, odd sizes with and without skips by shape alone."""
+    seed, width = whole(rng, 0, 10**6), whole(rng, 2, 4)
+
+    def case(height: int, breadth: int, channels: int, depth: int, skips: bool, values: bool) -> dict[str, Any]:
+        options = {"width": width, "depth": depth, "skips": skips}
+        images = [torch.rand(2, 1, height, breadth, generator=rng)]
+        return {"arguments": [channels], "options": options, "images": images, "seed": seed, "values": values}
+
+    return {
+        "depth 3": case(8, 12, 3, 3, True, True),
+        "depth 4": case(16, 8, 2, 4, True, True),
+        "skips=False": case(8, 8, 2, 3, False, True),
+        "odd sides": case(9 + 2 * whole(rng, 0, 1), 14, 2, 3, True, False),
+        "odd sides, skips=False": case(7, 13, 2, 3, False, False),
+    }
+
+
+UNET = Exercise(
+    id="04-unet",
+    title="The U-Net: shapes and values",
+    points=4,
+    minutes=20,
+    level=4,
+    asks_for=("labkit.models.unet.UNet.predict",),
+    inputs=_draw_unet,
+    call=run_modules,
+    reference=UNet,
+    judge=judge_modules(UNet, "compare with the picture: block, pool, block, ..., and the same levels back up"),
+    wrong=_UNET_WRONG,
+    draws=2,
+    hints=(
+        "On the way down keep each level's output in a list. On the way up take them from its end.",
+        "self.encoder and self.decoder are nn.ModuleLists; in forward: x = block(x); across.append(x); "
+        "x = F.max_pool2d(x, 2), but no pooling after the lowest level.",
+        "widths = [width * 2**level ...]; encoder: a block a level; decoder, for wide in reversed(widths[:-1]): "
+        "UpBlock(channels, wide if skips else 0, wide); output: nn.Conv2d(width, out_channels, 1). forward: pad, down, "
+        "up with across.pop(), output, crop.",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------------ the gradients' paths
+
+
+def _gradients(answer: Any, inputs: Any) -> Any:
+    """Cut the network below each level in turn, and return the gradient that its skip alone brings back.
+
+    With the first convolution of level l + 1 set to zero, nothing from there on depends on the picture: what reaches
+    the batch norm of level l on the way back has come through the skip of level l.
+    """
+    depth = inputs["depth"]
+    kinds = (torch.nn.Conv2d, torch.nn.BatchNorm2d)
+    found = {}
+    for level in range(depth - 1):
+        torch.manual_seed(inputs["seed"])
+        network = answer(2, width=inputs["width"], depth=depth).train()
+        ran: list[Any] = []
+        layers = [layer for layer in network.modules() if isinstance(layer, kinds)]
+        hooks = [layer.register_forward_pre_hook(lambda layer, _, ran=ran: ran.append(layer)) for layer in layers]
+        network(inputs["gray"])
+        for hook in hooks:
+            hook.remove()
+        convolutions: list[Any] = [layer for layer in ran if layer.weight.dim() == 4]
+        norms: list[Any] = [layer for layer in ran if layer.weight.dim() == 1]
+        random = torch.Generator().manual_seed(inputs["seed"])
+        with torch.no_grad():
+            for layer in convolutions:
+                layer.weight.copy_(torch.randn(layer.weight.shape, generator=random) / layer.weight[0].numel() ** 0.5)
+                layer.bias.zero_()
+            convolutions[2 * (level + 1)].weight.zero_()
+        (network(inputs["gray"]) * inputs["toward"]).sum().backward()
+        gradient = norms[2 * level + 1].bias.grad
+        found[f"level {level}"] = torch.zeros(norms[2 * level + 1].bias.shape) if gradient is None else gradient
+    return found
+
+
+def _judge_gradients(inputs: Any, output: Any) -> Verdict:
+    expected = hand_over(UNet, inputs, _gradients)
+    for level, wanted in expected.items():
+        given = as_tensor(output[level])
+        if given is not None and given.abs().max() < 1e-8:
+            hint = f"no gradient comes back through the skip of {level}: nothing may cut it (detach, .data, no_grad)"
+            return Verdict(False, hint, "a gradient of 0", "another")
+        verdict = close(output[level], wanted, atol=1e-3, rtol=1e-2, hint=_WRONG_LEVEL)
+        if not verdict.ok:
+            return verdict
+    return Verdict(True)
+
+
+def _draw_gradients(rng: torch.Generator) -> dict[str, Any]:
+    return {
+        "seed": whole(rng, 0, 10**6),
+        "width": whole(rng, 3, 5),
+        "depth": whole(rng, 3, 4),
+        "gray": torch.rand(2, 1, 16, 16, generator=rng),
+        "toward": torch.randn(2, 2, 16, 16, generator=rng),
+    }
+
+
+_CUT = "no gradient comes back through the skip of"
+
+UNET_GRADIENTS = Exercise(
+    id="04-unet-gradients",
+    title="The U-Net: a gradient through every skip",
+    points=2,
+    minutes=2,
+    level=4,
+    inputs=_draw_gradients,
+    call=_gradients,
+    reference=UNet,
+    judge=_judge_gradients,
+    wrong=(
+        Wrong("detached", _Detached, f"{_CUT} level 0"),
+        Wrong("zeros carried", _Zeros, f"{_CUT} level 0"),
+        Wrong("first skip only", _FirstSkipOnly, f"{_CUT} level 1"),
+        Wrong("skip from the wrong level", _WrongLevel, f"{_CUT} level 1"),
+    ),
+)
+
+
+# -------------------------------------------------------------------------------------------------- it trains
+
+
+def _train(answer: Any, inputs: Any) -> Any:
+    """Train the student's network to give luma and chroma of small scenes; return what it predicts for others."""
+    torch.manual_seed(inputs["seed"])
+    network = answer(3, width=8, depth=3).train()
+    steps, gray, target = inputs["steps"], inputs["gray"], inputs["target"]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=steps)
+    for _ in range(steps):
+        rows = torch.randperm(len(gray))[:8]
+        loss = (network(gray[rows]) - target[rows]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        return network.eval()(inputs["new gray"])
+
+
+# A right network leaves less than these fractions of the luma's variance and of the chroma: over 10 seeds .05 to .12
+# and .41 to .57 are left; without skips .59 and more of the luma's, with a last ReLU .78 and more of the chroma.
+LUMA_FLOOR, CHROMA_FLOOR = 0.35, 0.75
+_WEIGHTS = torch.tensor([[0.299, 0.587, 0.114], [0.701, -0.587, -0.114], [-0.299, -0.587, 0.886]])  # Y, R - Y, B - Y
+
+
+def _small_scenes(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
+    """Return gray (N, 1, 16, 16) of toyworld scenes at half size, and a target (N, 3, 16, 16): luma, R - Y and B - Y.
+
+    The luma is centered and three times as large, so that it is learned as fast as the colors.
+    """
+    images = F.avg_pool2d(toyworld.generate(count, seed=seed, split=split).images / 255, 2)
+    gray, chroma = torch.einsum("kc,nchw->nkhw", _WEIGHTS, images).split([1, 2], dim=1)
+    return gray, torch.cat([3 * (gray - 0.47), chroma], dim=1)
+
+
+def _draw_training(rng: torch.Generator) -> dict[str, Any]:
+    seed = whole(rng, 0, 10**6)
+    gray, target = _small_scenes(64, seed, "train")
+    new_gray, _ = _small_scenes(64, seed, "validation")
+    return {"seed": seed, "steps": 150, "gray": gray, "target": target, "new gray": new_gray}
+
+
+def left_over(inputs: Mapping[str, Any], output: Tensor) -> tuple[float, float]:
+    """Return the fractions of the luma's variance and of the chroma's mean square that a prediction leaves."""
+    _, truth = _small_scenes(len(inputs["new gray"]), inputs["seed"], "validation")
+    wrong = (output - truth).square()
+    luma = wrong[:, 0].mean() / truth[:, 0].var()
+    return float(luma), float(wrong[:, 1:].mean() / truth[:, 1:].square().mean())
+
+
+def _judge_training(inputs: Any, output: Any) -> Verdict:
+    given = as_tensor(output)
+    if given is None or given.shape != (len(inputs["new gray"]), 3, 16, 16):
+        return Verdict(False, "the network must predict 3 numbers for each pixel", describe(output))
+    luma, chroma = left_over(inputs, given.float())
+    said = f"{luma:.2f} of the luma's variance and {chroma:.2f} of the chroma are left after training"
+    floors = f"at most {LUMA_FLOOR} and {CHROMA_FLOOR}"
+    if bool((given >= 0).all()):
+        return Verdict(False, _LAST_RELU, said, floors)
+    if luma > LUMA_FLOOR:
+        return Verdict(False, "the luma comes out blurred: the first level's skip does not do its work", said, floors)
+    if chroma > CHROMA_FLOOR:
+        return Verdict(False, "the colors are not learned: look at the lower levels", said, floors)
+    return Verdict(True)
+
+
+UNET_TRAINS = Exercise(
+    id="04-unet-trains",
+    title="The U-Net: trained for a few seconds",
+    points=2,
+    minutes=3,
+    level=4,
+    inputs=_draw_training,
+    call=_train,
+    reference=UNet,
+    judge=_judge_training,
+    draws=1,
+    wrong=(
+        Wrong("ReLU at the end", _LastReLU, _LAST_RELU),
+        Wrong("zeros carried", _Zeros, "the luma comes out blurred: the first level's skip does not do its work"),
+    ),
+)
+# ------------------------------------------------------------------------------------------- the receptive field
+
+# layers [(kernel, stride), ...] -> side in pixels
 
 
 def receptive_field(layers: list[tuple[int, int]]) -> int:
@@ -360,6 +717,8 @@ RECEPTIVE_FIELD = Exercise(
     title="How far the bottleneck sees",
     points=2,
     minutes=8,
+    level=2,
+    core=False,
     asks_for=("labkit.models.patchgan.receptive_field",),
     inputs=lambda rng: telling(lambda: _draw_layers(rng), receptive_field, _FIELD_WRONG),
     reference=receptive_field,
@@ -367,100 +726,12 @@ RECEPTIVE_FIELD = Exercise(
     rtol=0.0,
     hint="keep two numbers: the field, which grows by (kernel - 1) * step, and the step, which grows by the stride",
     wrong=_FIELD_WRONG,
-)
-
-
-# The fair control: config of a U-Net, config of somebody's control -> config of a control that differs in skips only
-
-Config = dict[str, Any]
-DEFAULTS: Config = {name: parameter.default for name, parameter in signature(UNet).parameters.items()}
-SWAPS: dict[str, tuple[Any, Any]] = {  # what a careless control may have, and what the U-Net has
-    "up_convolutions": (1, None),
-    "convolutions": (1, 2),
-    "depth": (2, 3),
-    "width": (4, 8),
-    "up": ("transposed", "upsample"),
-    "normalization": ("none", "batch"),
-}
-
-
-def fair_control(unet: Config, control: Config) -> Config:
-    """Return the U-Net's config under the name of the network without skips."""
-    return {**unet, "name": "cnn"}
-
-
-_UNCHANGED = "the control still differs from the U-Net in {}: then nobody can say what made the difference"
-
-
-def _options(config: Config) -> Config:
-    """All options of the network that a config describes, defaults included."""
-    return DEFAULTS | config | ({"skips": False} if config["name"] == "cnn" else {})
-
-
-def _judge_control(inputs: dict[str, Config], output: Any) -> Verdict:
-    expected = "the config of a network without skips, equal to the U-Net in everything else"
-
-    def wrong(hint: str) -> Verdict:
-        return Verdict(False, hint, describe(output), expected)
-
-    if type(output) is not dict:
-        return wrong("return a dict, as the two configs are")
-    if any(type(value) not in (str, int, float, bool, type(None)) for pair in output.items() for value in pair):
-        return wrong("a config holds names, numbers and None only")
-    if output.get("name") not in ("cnn", "unet"):
-        return wrong('a config names its network, in "name": "unet" has skips, "cnn" has none')
-    if unknown := [name for name in output if name != "name" and name not in DEFAULTS]:
-        return wrong(f"no network has an option {unknown[0]!r}")
-    made, wanted = _options(output), _options(inputs["unet"])
-    if made["skips"]:
-        return wrong(_STILL_SKIPS)
-    if differ := [name for name in DEFAULTS if name != "skips" and made[name] != wanted[name]]:
-        return wrong(_UNCHANGED.format(", ".join(differ)))
-    return Verdict(True)
-
-
-_STILL_SKIPS = "this network has skips: the control is the network *without* them"
-_CONTROL_WRONG = (
-    Wrong("as it was", lambda unet, control: control, "the control still differs from the U-Net in"),
-    Wrong("the U-Net", lambda unet, control: unet, _STILL_SKIPS),
-    Wrong(
-        "the control's options with the U-Net's depth",
-        lambda unet, control: {**control, "depth": unet["depth"]},
-        "the control still differs from the U-Net in",
-    ),
-    Wrong(
-        "skips for the control",
-        lambda unet, control: {**control, "name": "unet"},
-        _STILL_SKIPS,
-    ),
-    Wrong("the name only", lambda unet, control: "cnn", "return a dict, as the two configs are"),
-    Wrong(
-        "wider, for equal parameters",
-        lambda unet, control: {**unet, "name": "cnn", "width": unet["width"] + 1},
-        "the control still differs from the U-Net in width",
+    hints=(
+        "Two numbers grow from layer to layer: the field, and how far apart neighbors are in input pixels.",
+        "A kernel of k adds (k - 1) steps to the field.",
+        "field, step = 1, 1; for each layer: field += (kernel - 1) * step, and only then step *= stride.",
     ),
 )
 
 
-def _draw_configs(rng: torch.Generator) -> dict[str, Config]:
-    """Draw a U-Net, and a control without skips that differs in two or three other things, never in depth alone."""
-    chosen = torch.randperm(len(SWAPS), generator=rng).tolist()[: whole(rng, 2, 3)]
-    shared = {"out_channels": whole(rng, 2, 3), "dropout": [0.0, 0.1, 0.2][whole(rng, 0, 2)]}
-    unet = {"name": "unet", **shared, **{option: own for option, (_, own) in SWAPS.items()}}
-    careless = {option: other for i, (option, (other, _)) in enumerate(SWAPS.items()) if i in chosen}
-    return {"unet": unet, "control": {**unet, "name": "cnn", **careless}}
-
-
-FAIR_CONTROL = Exercise(
-    id="04-fair-control",
-    title="A control that differs in one thing",
-    points=1,
-    minutes=4,
-    inputs=_draw_configs,
-    reference=fair_control,
-    judge=_judge_control,
-    wrong=_CONTROL_WRONG,
-)
-
-
-EXERCISES = (COUNT_PARAMETERS, UP_BLOCK, SKIP_PARAMETERS, FAIR_CONTROL, RECEPTIVE_FIELD)
+EXERCISES = (BLOCK, UP_BLOCK, UNET, UNET_GRADIENTS, UNET_TRAINS, RECEPTIVE_FIELD)

@@ -105,10 +105,17 @@ def start(
     out: Annotated[Path, typer.Option(help="Folder for your copies.")] = Path("work"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again; the old copy is kept beside it.")] = False,
 ) -> None:
-    """Make your own working copy of a lab, which a git pull leaves alone."""
+    """Make your own working copy of a lab, which a git pull leaves alone; or bring it up to a newer release.
+
+    Your answers and your own cells stay, and the copy as it was is kept. What you built is written to mine.py beside
+    it, for the labs that use it.
+    """
     from labkit.course.student import start as start_lab
 
-    print(start_lab(lab, out, fresh))
+    lines: list[str] = []
+    print(start_lab(lab, out, fresh, say=lines.append))
+    for line in lines:
+        print(line)
 
 
 @app.command()
@@ -117,7 +124,7 @@ def check(
     inputs: Annotated[str | None, typer.Option(help="The code on your feedback: the same inputs again.")] = None,
 ) -> None:
     """Say which exercises of a notebook are right, wrong or to be done. Exit status 1 if one is wrong."""
-    from labkit.grading.check import WRONG, check_notebook
+    from labkit.grading.check import WRONG, check_guesses, check_notebook
 
     failures: dict[str, str] = {}
     wrong = False
@@ -131,6 +138,11 @@ def check(
                     print(f"\n{result.id}: {result.message}")
             earned, highest = sum(r.points for r in results), sum(r.max_points for r in results)
             print(f"\nscore by the public checks: {earned} of {highest} points")
+            guesses = check_guesses(notebook)
+            if guesses.asked:
+                print(
+                    f"predictions, for no points: {guesses.right} right of {guesses.made} made ({guesses.asked} asked)"
+                )
             wrong = wrong or any(result.status == WRONG for result in results)
     if failures:
         raise SomeFailed(failures, len(notebooks))
@@ -174,8 +186,10 @@ def grade(
     out: Annotated[Path, typer.Option(help="Folder for gradebook.csv, feedback, summary.html.")] = Path("grades"),
     jobs: Annotated[int | None, typer.Option(min=1, help="Submissions graded at once.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Grade only what is missing, failed or changed.")] = False,
-    deadline: Annotated[str | None, typer.Option(help="Later ones are late: 2026-03-01T23:59, or a day.")] = None,
-    late: Annotated[str, typer.Option(help="What late ones lose: 10%/day, or none.")] = "none",
+    deadline: Annotated[
+        str | None, typer.Option(help="Submissions after it are late: 2026-03-01T23:59, or a day.")
+    ] = None,
+    late: Annotated[str, typer.Option(help="What late submissions lose: 10%/day, or none.")] = "none",
     attempts: Annotated[str, typer.Option(help="Of several notebooks of one student: one, last or best.")] = "one",
     roster: Annotated[Path | None, typer.Option(help="Who is in the class: CSV, or your LMS's export.")] = None,
     compare: Annotated[list[Path] | None, typer.Option(help="Folder of earlier grades to compare with.")] = None,
@@ -184,6 +198,9 @@ def grade(
     ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Makes all inputs follow from a number, to try.")] = None,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell or call may take.")] = 30,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Seconds that one submission may take in all; else 20 times --timeout.")
+    ] = None,
 ) -> None:
     """Grade a class: a gradebook, a page for each student, a page on the class. Overrides in the gradebook are kept."""
     from labkit.grading.grade import grade as grade_class
@@ -203,6 +220,7 @@ def grade(
             unsafe=unsafe,
             seed=seed,
             timeout=timeout,
+            limit=limit,
         )
     failures = {graded.student: graded.reason for graded in results if graded.status == "grader-error"}
     if failures:

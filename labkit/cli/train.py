@@ -32,7 +32,9 @@ def reproduce(
     names: Annotated[
         list[str], typer.Argument(metavar="PAPER|RECIPE|all...", help="See `labkit recipes`; a paper: all of its.")
     ],
-    profile: Annotated[str, typer.Option(help="test, quick, course, gpu or auto.")] = "auto",
+    profile: Annotated[
+        str, typer.Option(help="test, quick, course, gpu or auto; full-cpu: the papers' sizes, hours of a core.")
+    ] = "auto",
     seeds: Annotated[int, typer.Option(min=1, help="How many times each system is trained: seeds 0, 1, ...")] = 3,
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for models, measured rows, tables and the page.")] = Path(
@@ -51,7 +53,7 @@ def reproduce(
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured
         title = f"{recipe.name}, {outcome.profile}: {recipe.line}"
-        columns = ["system", "skill", *recipe.metrics, "oracle mse", "perfect mse", "seeds", "images", "seconds"]
+        columns = ["system", "skill", *recipe.metrics, "oracle mse", "perfect mse", "seeds", "images", "relative time"]
         print_data(title, means_table(recipe, rows), columns)
         table = printed_table(recipe, rows, outcome.failures)
         if printed := [row for row in table if row["published"] is not None]:
@@ -72,10 +74,18 @@ def recipes(
     measured: Annotated[
         bool, typer.Option("--measured", help="Print docs/results.md, made from data/measured.")
     ] = False,
+    figures: Annotated[Path | None, typer.Option(help="Draw the figures of docs/results.md into this folder.")] = None,
 ) -> None:
     """List the recipes of `labkit reproduce`, or what was measured with them."""
     from labkit.experiments.recipes import RECIPES
 
+    if figures:
+        from labkit.experiments.figures import write_figures
+        from labkit.experiments.results import all_measured
+
+        for path in write_figures(figures, all_measured()):
+            print(path)
+        return
     if measured:
         from labkit.experiments.results import results_page
 

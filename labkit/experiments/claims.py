@@ -27,10 +27,10 @@ from labkit.experiments.comparability import differences, why_not_comparable
 from labkit.experiments.intervals import benjamini_hochberg, bootstrap_variance, confidence_margin, p_value
 from labkit.experiments.measured import Measured, measured
 from labkit.experiments.recipes import find_recipes
-from labkit.experiments.schema import OWN, PROFILES, VALIDATION, Claim, Recipe
+from labkit.experiments.schema import EVERY_PROFILE, FLOORS, LEAKS, OWN, VALIDATION, Claim, Recipe
 from labkit.metrics import FID_NAME, KID_NAME
 
-LOWER_IS_BETTER = ("mse", "mae", KID_NAME, FID_NAME)
+LOWER_IS_BETTER = ("mse", "mae", KID_NAME, FID_NAME, *LEAKS, *FLOORS)
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_COMPARABLE = "supported", "contradicted", "undecided", "not comparable"
 FALSE_DISCOVERY_RATE = 0.05
 
@@ -155,7 +155,7 @@ def measured_claims(recipe: Recipe) -> list[ClaimResult]:
 
 def largest_profile(recipe: Recipe) -> list[Measured]:
     """Return what was measured of a recipe in its largest profile; empty: nothing yet."""
-    return next((rows for p in reversed(PROFILES[1:]) if (rows := measured(recipe.name, profile=p))), [])
+    return next((rows for p in reversed(EVERY_PROFILE[1:]) if (rows := measured(recipe.name, profile=p))), [])
 
 
 def claims_table(results: Iterable[ClaimResult]) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ colorfulness or KID. The annealed mean lies between mean and mode, and need not 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -32,16 +34,18 @@ def find_decoding(recipe: Recipe, name: str) -> tuple[System, Decoding]:
 
 
 def kind(recipe: Recipe, name: str) -> str:
-    """Return how a decoding makes colors: "regression", "GAN", "mode", "mean", "annealed" or "sample"."""
+    """Return how a decoding makes colors: "regression", "GAN", or a method of `Quantizer.decode`."""
     system, decoding = find_decoding(recipe, name)
-    if system.gan is not None:
+    if system.gan is not None and system.gan.get("lambda_gan", 1.0) > 0:
         return GAN
-    return _decode(system.representation, {**system.representation_options, **decoding.options}.get("decode"))
+    options = {**system.representation_options, **decoding.options}
+    return _decode(system.representation, options.get("quantizer"), options.get("decode"))
 
 
 @cache
-def _decode(representation: str, decode: str | None) -> str:
-    space = make_representation(representation, **({} if decode is None else {"decode": decode}))
+def _decode(representation: str, quantizer: str | None, decode: str | None) -> str:
+    options = {"quantizer": quantizer, "decode": decode}
+    space = make_representation(representation, **{name: value for name, value in options.items() if value})
     return space.method if isinstance(space, Classification) else REGRESSION
 
 
@@ -59,13 +63,22 @@ def configuration(recipe: Recipe, name: str, profile: str) -> dict[str, Any]:
         "test_classes": test.classes,
         "test_limit": test.limit,
     }
-    found["decoding"] = {"size": decoding.size, "flip_average": decoding.flip_average}
+    found["decoding"] = {name: getattr(decoding, name) for name in ("size", "flip_average", "coarse")}
     found["optimizer"] = "AdamW" if system.gan is None else "Adam"
     found["schedule"] = "one cycle" if system.gan is None else "constant, then linear to zero"
     if system.gan is not None:  # its settings replace those of the setup
         found["fit"] = {name: system.gan.get(name, value) for name, value in found["fit"].items()}
         found["gan"] = {name: value for name, value in system.gan.items() if name not in found["fit"]}
     return found
+
+
+def settings_digits(recipe: Recipe, name: str, profile: str) -> str:
+    """Return ten digits that tell the configuration of a decoding from others: those of a measured row say its own.
+
+    Rows whose recipe has changed since they were measured are found by them: they must not be read as its results.
+    """
+    text = json.dumps(configuration(recipe, name, profile), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def differences(recipe: Recipe, claim: Claim, profile: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from labkit.artifacts import course_data, write_text
 from labkit.errors import LabkitError
+from labkit.experiments.schema import LEAK_IMAGES, LEAKS
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Row:
     date: str  # UTC
     data: str  # which images, and how many
     command: str
+    settings: str = ""  # digits that tell the settings from others, see `comparability.settings_digits`
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:
@@ -75,6 +77,8 @@ class Measured:
     @property
     def images(self) -> int:
         """Return on how many images the metric was measured: the test images, or those held out of training."""
+        if self.metric in LEAKS:
+            return LEAK_IMAGES
         split = "validation" if self.metric.startswith("validation ") else "test"
         count = re.search(rf"(\d+) {split}", self.data)
         return int(count[1]) if count else 0

@@ -19,7 +19,15 @@ from labkit.errors import LabkitError
 from labkit.experiments import measured
 
 GRAY_MSE = "gray mse"  # the metric under which the gray baseline's MSE is kept, for skill
-MEANS = ("mse", "mae", "psnr_mean", "ssim", "colorfulness", "accuracy")  # metrics that are means over the images
+MEANS = (
+    "mse",
+    "mae",
+    "psnr_mean",
+    "ssim",
+    "colorfulness",
+    "accuracy",
+    "leak",
+)  # metrics that are means over the images
 Key = tuple[str, str, int]  # decoding, metric, seed
 Scores = dict[Key, NDArray[np.float64]]
 

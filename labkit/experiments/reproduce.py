@@ -27,14 +27,15 @@ from labkit import artifacts
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
 from labkit.data.dataset import resize
-from labkit.errors import check_integer, in_words
+from labkit.errors import LabkitError, check_integer, in_words
 from labkit.experiments import per_image, scores
+from labkit.experiments.comparability import settings_digits
 from labkit.experiments.images import ImageCache, Images
 from labkit.experiments.measured import Row, merge
 from labkit.experiments.page import write_page
 from labkit.experiments.recipes import find_recipes
 from labkit.experiments.runs import Outcome, Run
-from labkit.experiments.schema import Decoding, Recipe
+from labkit.experiments.schema import FLOORS, FULL_CPU, Decoding, Recipe
 from labkit.ledger import Entry, Ledger, now
 from labkit.metrics import skill
 from labkit.notebook.lab import resolve_profile
@@ -64,7 +65,7 @@ def reproduce(
 
     Args:
         names: recipes, papers or "all".
-        profile: test, quick, course, gpu or auto.
+        profile: test, quick, course, gpu or auto; full-cpu of the recipes that have it.
         seeds: how many; every system is trained with seed 0 before seed 1 begins.
         data_root: where data sets are; else LABKIT_DATA, else ./data.
         out: the folder of results.
@@ -80,7 +81,11 @@ def reproduce(
     """
     show_any_character()
     console = console or Console()
-    recipes, profile, out = find_recipes(names), resolve_profile(profile), Path(out)
+    recipes, out = find_recipes(names), Path(out)
+    profile = profile if profile == FULL_CPU else resolve_profile(profile)
+    if without := [recipe.name for recipe in recipes if profile not in recipe.profiles]:
+        having = [recipe.name for recipe in find_recipes("all") if profile in recipe.profiles]
+        raise LabkitError(f"no profile {profile} in {', '.join(without)}: expected one of {', '.join(having)}")
     seeds = check_integer("seeds", seeds, low=1)
     outcomes = [Outcome(recipe, profile) for recipe in recipes]
     cache, begun = ImageCache(data_root), set[str]()
@@ -132,7 +137,7 @@ def _run(
     """Train and score a run unless the ledger has it; return its rows, its scores by image and a few words on it."""
     ledger, folder, output = Ledger(out / "ledger.jsonl"), out / run.folder, out / "results" / f"{run.key}.json"
     if resume and (entry := ledger.done("reproduce", run.key, run.input_hash())) and entry.output:
-        rows = _rows_of(out / entry.output)
+        rows = _rows_of(out / entry.output, run)
         by_image = output.with_suffix(".npz")
         kept = per_image.read_file(by_image) if by_image.is_file() else {}  # labkit 0.1 kept none
         return rows, kept, f"done before, {_in_words(rows)}"
@@ -174,6 +179,10 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
     settings = replace(setup.fit, seed=run.seed)
     history: History
     held_out = images.validation
+
+    def watch() -> dict[str, float]:
+        return {} if held_out is None else scores.validation_scores(colorizer, held_out, run.recipe.kid).ours
+
     if run.system.gan is None:
         first = run.recipe.before(run.system, run.profile)
         spent = 0.0
@@ -185,7 +194,7 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
         history = colorizer.fit(
             images.train,
             validation=held_out,
-            watch=None if held_out is None else lambda: scores.validation_scores(colorizer, held_out).ours,
+            watch=watch,
             out=folder,
             resume=resume,
             progress=progress,
@@ -201,9 +210,12 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
             discriminator_for(colorizer.representation, seed=run.seed, **of_discriminator),
             colorizer.representation,
             images.train,
+            validation=held_out,
+            watch=watch,
             out=folder,
             resume=resume,
             progress=progress,
+            patience=settings.patience,
             **(loop | options),
         )
     metrics = score_and_save(
@@ -240,13 +252,18 @@ def _score(run: Run, images: Images, folder: Path, metrics: Mapping[str, Any]) -
         else:
             found = scores.score_decoding(how, test, run.recipe)
         if own and images.validation is not None:
-            gray = scores.validation_scores(trained, images.validation).gray
+            gray = scores.validation_scores(trained, images.validation, run.recipe.kid).gray
             epochs = scores.of_epochs(metrics["history"], gray)
             found = scores.Scores(found.ours | epochs.ours, found.gray | epochs.gray)
+        by_image = scores.image_scores(how, test, run.recipe)
+        if own:
+            more = scores.network_scores(trained, test, run.recipe)
+            by_image |= more
+            found.ours.update({name: float(values.mean()) for name, values in more.items()})
+            found.gray.update({name: found.gray["mse"] if name in FLOORS else 0.0 for name in more})
         bins = {} if decoding.size else oracle
         rows += _rows(run, decoding, found, bins, images.line, metrics)
-        for metric, values in scores.image_scores(how, test, run.recipe).items():
-            kept[decoding.name, metric, run.seed] = values
+        kept |= {(decoding.name, metric, run.seed): values for metric, values in by_image.items()}
     return rows, kept
 
 
@@ -277,6 +294,7 @@ def _rows(
             date=now(),
             data=data + (f", enlarged to {decoding.size} px" if decoding.size else ""),
             command=run.command,
+            settings=settings_digits(run.recipe, decoding.name, run.profile),
         )
 
 
@@ -288,8 +306,10 @@ def _enlarged(test: Dataset, decoding: Decoding) -> Dataset:
     return test.map_tensors(lambda part: resize(part, size) if part.ndim == 4 else part)
 
 
-def _rows_of(result: Path) -> list[Row]:
-    return [Row(**row) for row in json.loads(result.read_text(encoding="utf-8"))["rows"]]
+def _rows_of(result: Path, run: Run) -> list[Row]:
+    """Return the rows of a run that the ledger knows with the very settings of today."""
+    rows = [Row(**row) for row in json.loads(result.read_text(encoding="utf-8"))["rows"]]
+    return [replace(row, settings=settings_digits(run.recipe, row.system, run.profile)) for row in rows]
 
 
 def _in_words(rows: Sequence[Row]) -> str:

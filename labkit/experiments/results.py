@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from labkit import plots
 from labkit.experiments.claims import (
     CONTRADICTED,
     NOT_COMPARABLE,
@@ -21,6 +22,8 @@ from labkit.experiments.claims import (
     measured_claims,
 )
 from labkit.experiments.comparability import perfect_score
+from labkit.experiments.figures import draw_all
+from labkit.experiments.findings import FINDINGS, findings_text
 from labkit.experiments.measured import Measured
 from labkit.experiments.published import PAPERS, published
 from labkit.experiments.recipes import RECIPES
@@ -54,9 +57,14 @@ could by chance, and rounding. A printed gain of one system over another is *lar
 """
 
 
+def all_measured() -> dict[str, list[Measured]]:
+    """Return what was measured of each recipe in its largest profile, by its name; only of those that were."""
+    return {name: found for name, recipe in RECIPES.items() if (found := largest_profile(recipe))}
+
+
 def results_page() -> str:
     """Return docs/results.md."""
-    rows = {name: found for name, recipe in RECIPES.items() if (found := largest_profile(recipe))}
+    rows = all_measured()
     if not rows:
         return NOTHING
     results = {name: measured_claims(RECIPES[name]) for name in rows}
@@ -68,8 +76,9 @@ def results_page() -> str:
         "# Results",
         "Made by `labkit recipes --measured` from data/measured and data/published; do not edit by hand.",
         "## What was learned",
+        *_learned(rows, results),
+        "## How the claims fared",
         _counts(every, list(table.values())),
-        _bullets(_sentence(result) for result in every if result.claim.headline and not result.refused),
         "## How to read the tables",
         HOW_TO_READ.strip(),
     ]
@@ -80,6 +89,16 @@ def results_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _learned(rows: Mapping[str, list[Measured]], results: Mapping[str, list[ClaimResult]]) -> Iterator[str]:
+    """Yield the ten findings, each followed by its figure where there is one."""
+    drawn = draw_all(rows)
+    for number, (finding, text) in enumerate(zip(FINDINGS, findings_text(rows, results), strict=True), 1):
+        yield f"{number}. {text}"
+        if found := drawn.get(f"results-{finding.figure}.png"):
+            yield f"![{found.alt}](images/results-{finding.figure}.png)"
+            plots.close(found.figure)
+
+
 def _counts(results: Sequence[ClaimResult], table: Sequence[Mapping[str, Any]]) -> str:
     counts = Counter(result.verdict for result in results)
     parts = [f"{counts[verdict]} {verdict}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_COMPARABLE)]
@@ -87,11 +106,16 @@ def _counts(results: Sequence[ClaimResult], table: Sequence[Mapping[str, Any]]) 
     seeds_only = sum(not result.with_images for result in results)
     ours = sum(result.verdict == CONTRADICTED and result.claim.paper != OWN for result in results)
     in_paper = sum(result.verdict == CONTRADICTED and result.papers_setting for result in results)
+    if seeds_only == len(results):
+        intervals = "All intervals account for seeds only."
+    elif seeds_only == 0:
+        intervals = "All intervals account for seeds and test images."
+    else:
+        intervals = f"{seeds_only} intervals account for seeds only, the others for seeds and test images."
     return (
         f"{len(results)} claims were tested: {', '.join(parts)}. Of those decided, {lost} would not hold at a false "
         f"discovery rate of 5 % among all. Of the papers' claims {ours} are contradicted, {in_paper} of them in the "
-        f"paper's own setting. For {seeds_only} of the {len(results)} the interval accounts for seeds only. The main "
-        "findings:"
+        f"paper's own setting. {intervals}"
     )
 
 
@@ -204,20 +228,6 @@ def _open(
     for result in results:
         if result.verdict in (UNDECIDED, NOT_COMPARABLE):
             yield f"{result.better.recipe}: {_short(result)}"
-
-
-def _sentence(result: ClaimResult) -> str:
-    """Return a claim and its verdict with the numbers and the command behind it."""
-    claim, better, worse = result.claim, result.better, result.worse
-    name = WORDS.get(claim.metric, claim.metrics)
-    which = "held-out images" if name.startswith("validation ") else "test images"
-    if claim.better == claim.worse:
-        numbers = f"{name}: {better.mean:.4g} and {worse.mean:.4g} ({better.system})"
-    else:
-        numbers = f"{name} {better.mean:.4g} ({better.system}) against {worse.mean:.4g} ({worse.system})"
-    numbers += f", gray {better.gray:.4g}; gain {_gain(result.gain, result.margin)}; "
-    numbers += f"{result.seeds} seed{'s' * (result.seeds > 1)}, {better.images:,} {which}"
-    return f"{_short(result)} {numbers[0].upper()}{numbers[1:]}. `{better.command}`"
 
 
 def _short(result: ClaimResult) -> str:

@@ -12,7 +12,9 @@ from labkit import __version__
 from labkit.experiments import per_image
 from labkit.experiments.claims import ClaimResult, test_claim
 from labkit.experiments.measured import Measured, Row, summarize
-from labkit.experiments.schema import Recipe, System
+from labkit.experiments.schema import Decoding, Recipe, System
+
+FLAGS = ("kid", "by_class", "leakage", "floors", "psnr_caps")  # of a recipe, that add metrics
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ class Run:
         The version stands for the code: hours of training outlive an edit.
         """
         decodings = [
-            (one.name, dict(one.options), one.flip_average, *([one.size] if one.size else []))
+            (one.name, dict(one.options), one.flip_average, *([one.size] if one.size else []), *_coarse(one))
             for one in self.system.decodings
         ]
         parts = [self.identity(), decodings, self.recipe.thresholds, __version__]
-        parts += [name for name in ("kid", "by_class") if getattr(self.recipe, name)]  # False: as before they existed
+        parts += [name for name in FLAGS if getattr(self.recipe, name)]  # False: as before they existed
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -85,6 +87,10 @@ class Outcome:
         """Return the recipe's claims, tested on these rows."""
         found = (test_claim(self.recipe, claim, self.measured, self.scores) for claim in self.recipe.claims)
         return [result for result in found if result]
+
+
+def _coarse(decoding: Decoding) -> list[str]:
+    return [f"coarse {decoding.coarse}"] if decoding.coarse else []
 
 
 def _slug(name: str) -> str:

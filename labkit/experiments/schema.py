@@ -23,10 +23,17 @@ from labkit.options import FitSettings
 from labkit.representation import REPRESENTATIONS
 
 PROFILES = ("test", "quick", "course", "gpu")
+FULL_CPU = "full-cpu"  # a fifth profile, of few recipes: the papers' own sizes, as far as hours of one core go
+EVERY_PROFILE = (*PROFILES[:-1], FULL_CPU, PROFILES[-1])  # in order of size
 OWN = "labkit"  # the `paper` of our own recipes
 VALIDATION = "validation "  # begins the name of a metric that is measured after each epoch
 ALWAYS_SAID = ("dataset", "epochs", "batch_size", "learning_rate", "seed")
 NO_EFFECT = ("device", "checkpoint_seconds", "compile")  # settings that do not change the result
+LEAKS = ("leak of values", "leak of gradient")  # metrics that `Recipe.leakage` adds
+LEAK_IMAGES = 32  # test images that they are measured on
+FLOORS = ("floor of averages", "floor of best colors")  # and those that `Recipe.floors` adds
+PSNR_CAPS = (30, 100)  # dB; `Recipe.psnr_caps` adds "psnr capped at 30" and at 100, where nothing is cut in practice
+CAPPED = tuple(f"psnr capped at {cap}" for cap in PSNR_CAPS)
 BY_CLASS = ("skill", "a bias", "b bias")  # metrics that `Recipe.by_class` adds, the last two also for all images
 
 
@@ -113,19 +120,23 @@ class Decoding:
     """Describe one way to take color from a trained network; `name` is its row in every table.
 
     `options` replace options of the representation (decode="mean"); `flip_average` averages with the mirrored image's
-    prediction; `size` enlarges the test images to so many pixels a side, which a fully convolutional network allows.
+    prediction; `size` enlarges the test images to so many pixels a side, which a fully convolutional network allows;
+    `coarse` averages the predicted colors over so many pixels a side before they are upsampled again.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     flip_average: bool = False
     size: int | None = None
+    coarse: int | None = None
     printed: Printed | None = None
 
     def __post_init__(self) -> None:
-        """Check the size."""
+        """Check size and coarseness."""
         if self.size is not None:
             check_integer("size", self.size, low=1)
+        if self.coarse is not None:
+            check_integer("coarse", self.coarse, low=1)
 
 
 @dataclass(frozen=True)
@@ -172,7 +183,6 @@ class Claim:
     printed: PrintedGain | None = None
     varies: str = ""
     also: tuple[str, ...] = ()
-    headline: bool = False  # among what docs/results.md opens with
 
     @property
     def metrics(self) -> str:
@@ -202,6 +212,9 @@ class Recipe:
     thresholds: tuple[float, ...] = ()  # of pixel accuracy, where a paper reports it
     kid: bool = False  # measure the kernel distance of `labkit.metrics.features`, too
     by_class: bool = False  # measure skill and color bias by class of the test images, too
+    leakage: bool = False  # measure how far the gray values are that colors depend on, too
+    floors: bool = False  # measure, too, what any network of this output stride must lose
+    psnr_caps: bool = False  # measure PSNR with other caps than 50 dB, too
     claims: tuple[Claim, ...] = ()
     differs: str = ""  # from the paper
     paper_profiles: tuple[str, ...] = ()
@@ -250,18 +263,20 @@ class Recipe:
     def measures(self, metric: str) -> bool:
         """Return whether the recipe measures a metric in at least one profile."""
         accuracies = [f"accuracy {value:g}" for value in self.thresholds]
-        if match := re.fullmatch(VALIDATION + r"(mse|mae|right bins), epoch (\d+)", metric):
+        if match := re.fullmatch(rf"{VALIDATION}(mse|mae|right bins|{re.escape(KID_NAME)}), epoch (\d+)", metric):
             epochs = [setup.fit.epochs for setup in self.profiles.values() if setup.holds_out]
             return any(1 <= int(match[2]) <= count for count in epochs)
         if self.by_class and metric.startswith(BY_CLASS):  # a class name may follow: the images decide which there are
             return True
         if any(metric in (name, f"{name} red", f"{name} green", f"{name} blue") for name in accuracies):
             return True
+        if metric in (*LEAKS, *FLOORS, *CAPPED):
+            return self.leakage if metric in LEAKS else self.floors if metric in FLOORS else self.psnr_caps
         return metric in (*KEYS, "skill") or (self.kid and metric == KID_NAME)
 
     def _check_profiles(self) -> None:
         _one_of("paper", [self.paper], (*PAPERS, OWN))
-        _one_of("profile", (*self.profiles, *self.paper_profiles), PROFILES)
+        _one_of("profile", (*self.profiles, *self.paper_profiles), EVERY_PROFILE)
         for setup in self.profiles.values():
             _one_of("data set", (*setup.datasets, *setup.of_test().datasets), DATASETS)
 
@@ -269,7 +284,7 @@ class Recipe:
         for system in self.systems:
             _one_of("representation", [system.representation], REPRESENTATIONS)
             _one_of("network", [system.network], NETWORKS)
-            _one_of("profile", (*system.changes, *system.before), PROFILES)
+            _one_of("profile", (*system.changes, *system.before), EVERY_PROFILE)
             for profile in self.profiles:
                 self.training(system, profile, 0)  # TypeError for a change that neither Setup nor FitSettings has
         names = [decoding.name for decoding in self.decodings]
@@ -281,7 +296,7 @@ class Recipe:
     def _check_printed(self) -> None:
         for decoding in self.decodings:
             if printed := decoding.printed:
-                _one_of("profile", printed.not_comparable, PROFILES)
+                _one_of("profile", printed.not_comparable, EVERY_PROFILE)
                 if not published(self.paper, table=printed.table, system=printed.system):
                     raise LabkitError(f"no published row has table {printed.table!r} and system {printed.system!r}")
 
@@ -295,14 +310,14 @@ class Recipe:
             for metric in (claim.metric, claim.worse_metric or claim.metric):
                 self._check_metric(metric)
             if claim.printed:
-                _one_of("profile", claim.printed.not_comparable, PROFILES)
+                _one_of("profile", claim.printed.not_comparable, EVERY_PROFILE)
                 published(self.paper, system=claim.printed.system)
 
     def _check_metric(self, metric: str) -> None:
         if not self.measures(metric):
             raise LabkitError(
                 f"unknown metric {metric!r}: expected one of {', '.join((*KEYS, 'skill'))}, or one that thresholds=, "
-                "kid=, by_class= or hold_out= of this recipe add"
+                "kid=, by_class=, leakage=, floors=, psnr_caps= or hold_out= of this recipe add"
             )
 
 

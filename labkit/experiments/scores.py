@@ -3,7 +3,8 @@
 Always: the six of `labkit.metrics.evaluate`. Where a recipe asks: pixel accuracy ("accuracy 0.05", "accuracy 0.05
 red"), "KID (labkit features)", and by kind of object "skill CLASS", with "a bias" and "b bias" of all images and of
 each class. After each epoch, where images are held out: "validation mse", "validation mae" and, of a classifier,
-"validation right bins", the fraction of pixels whose likeliest bin is the nearest one.
+"validation right bins", the fraction of pixels whose likeliest bin is the nearest one. "leak of values" and "leak of
+gradient" say from how far away colors take their gray values.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
+from labkit.analysis.leakage import gradient_leakage
+from labkit.color import chroma_basis
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
 from labkit.experiments.per_image import GRAY_MSE, MEANS
-from labkit.experiments.schema import VALIDATION, Decoding, Recipe
+from labkit.experiments.schema import CAPPED, FLOORS, LEAK_IMAGES, LEAKS, PSNR_CAPS, VALIDATION, Decoding, Recipe
 from labkit.metrics import (
     KEYS,
     KID_NAME,
@@ -38,9 +42,11 @@ from labkit.metrics import (
     ssim,
 )
 from labkit.metrics.inputs import chunk_length
-from labkit.representation import Classification, make_representation
+from labkit.representation import Classification, LumaChroma, Representation, make_representation
+from labkit.training.batches import digest
 
 BATCH = 64  # images predicted at a time, fewer when they are large
+FLOOR_STEPS = 100  # of gradient descent
 
 
 class Scores(NamedTuple):
@@ -57,7 +63,17 @@ def decoded(trained: Colorizer, decoding: Decoding) -> Decoded:
     """Return a trained colorizer with the options of one decoding."""
     config = trained.representation.config() | dict(decoding.options)
     space = make_representation(str(config.pop("name")), **config).to(trained.device)
+    if decoding.coarse:
+        return partial(_coarse, Colorizer(space, trained.network), decoding.coarse)
     return partial(Colorizer(space, trained.network), flip_average=decoding.flip_average)
+
+
+@torch.no_grad()
+def _coarse(trained: Colorizer, side: int, rgb: Tensor) -> Tensor:
+    """Return pictures of predicted colors averaged over side x side pixels."""
+    space = trained.representation
+    gray = space.gray(rgb.to(trained.device))
+    return space.to_rgb(gray, F.avg_pool2d(space.colors(trained.predict(gray)), side))
 
 
 def oracle(trained: Colorizer) -> Decoded | None:
@@ -81,7 +97,7 @@ def score_decoding(how: Decoded, test: Dataset, recipe: Recipe) -> Scores:
 
 def asks_more(recipe: Recipe) -> bool:
     """Return whether a recipe asks for more than `labkit.metrics.evaluate` gives."""
-    return bool(recipe.thresholds or recipe.kid or recipe.by_class)
+    return bool(recipe.thresholds or recipe.kid or recipe.by_class or recipe.psnr_caps)
 
 
 def scores_kept(metrics: Mapping[str, Any]) -> Scores:
@@ -95,13 +111,65 @@ def image_scores(how: Decoded, test: Dataset, recipe: Recipe) -> dict[str, NDArr
     Only metrics that are means over images have them. The gray image's MSE comes along where a claim is about skill.
     """
     claimed = {metric for claim in recipe.claims for metric in (claim.metric, claim.worse_metric) if metric}
-    wanted = {"mse"} | {metric for metric in claimed if metric.split(" ")[0] in MEANS}
+    wanted = {"mse"} | {metric for metric in claimed if metric.split(" ")[0] in MEANS}  # leaks: `leak_scores`
     parts = [
         _of_images(pictures, true, wanted, recipe.thresholds) | ({GRAY_MSE: mse(gray_prediction(true), true)})
         for pictures, true in zip(_predicted(how, test.images), test.images.split(_batch(test.images)), strict=True)
     ]
     names = [name for name in parts[0] if name != GRAY_MSE or "skill" in claimed]
     return {name: torch.cat([part[name].double() for part in parts]).numpy() for name in names}
+
+
+def network_scores(trained: Colorizer, test: Dataset, recipe: Recipe) -> dict[str, NDArray[np.float64]]:
+    """Return by image what a recipe asks of the network itself, however it is decoded: leaks and floors."""
+    found: dict[str, NDArray[np.float64]] = {}
+    if recipe.leakage:
+        found |= leak_scores(trained, test)
+    if recipe.floors and trained.network.output_stride > 1:
+        found |= floor_scores(trained.representation.to("cpu"), trained.network.output_stride, test)
+    return found
+
+
+def leak_scores(trained: Colorizer, test: Dataset) -> dict[str, NDArray[np.float64]]:
+    """Return both leaks of `labkit.analysis.leakage.gradient_leakage`, of the first test images, (LEAK_IMAGES,) each.
+
+    Four pixels an image, at a quarter and three quarters of its sides. Chroma on the printed basis is measured in RGB.
+    """
+    few = test.images[:LEAK_IMAGES].to(trained.device)
+    height, width = few.shape[-2:]
+    pixels = [(i, j) for i in (height // 4, 3 * height // 4) for j in (width // 4, 3 * width // 4)]
+    space = trained.representation
+    to_color = chroma_basis(space.basis).T if isinstance(space, LumaChroma) else None
+    found = gradient_leakage(trained.network, space.gray(few), pixels, to_color)
+    return {name: leak.mean(dim=1).double().cpu().numpy() for name, leak in zip(LEAKS, found, strict=True)}
+
+
+def floor_scores(space: Representation, stride: int, test: Dataset) -> dict[str, NDArray[np.float64]]:
+    """Return the MSE that any network of this output stride must have, (N,) each: of averages, and of the best colors.
+
+    The true colors averaged over stride x stride pixels are what such a network learns, but bilinear upsampling blurs
+    them once more. The best colors undo that: they are found by gradient descent through the whole decoder.
+    """
+    key = digest(test.images), stride, repr(space.config())
+    if key not in _FLOORS:
+        parts = [_floors(space, stride, rgb) for rgb in test.images.split(BATCH)]
+        columns = zip(*parts, strict=True)
+        _FLOORS[key] = {name: torch.cat(column).double().numpy() for name, column in zip(FLOORS, columns, strict=True)}
+    return dict(_FLOORS[key])
+
+
+_FLOORS: dict[tuple[str, int, str], dict[str, NDArray[np.float64]]] = {}  # they take longer than a training
+
+
+def _floors(space: Representation, stride: int, rgb: Tensor) -> tuple[Tensor, Tensor]:
+    gray, averages = space.encode(rgb, stride)
+    best = averages.clone().requires_grad_()
+    optimizer = torch.optim.Adam([best], lr=0.02)  # with these steps, within 2 % of ten times as many on photographs
+    for _ in range(FLOOR_STEPS):
+        optimizer.zero_grad()
+        mse(space.decode(gray, best), rgb).sum().backward()
+        optimizer.step()
+    return mse(space.decode(gray, averages), rgb), mse(space.decode(gray, best.detach()), rgb)
 
 
 def _of_images(pred: Tensor, true: Tensor, wanted: set[str], thresholds: Sequence[float]) -> dict[str, Tensor]:
@@ -135,6 +203,9 @@ def _predicted(how: Decoded, images: Tensor) -> Iterator[Tensor]:
 def _more_scores(pictures: Tensor, test: Dataset, recipe: Recipe) -> dict[str, float]:
     accuracies = _accuracies(pictures, test.images, recipe.thresholds)
     found = {name: float(fractions.double().mean()) for name, fractions in accuracies.items()}
+    if recipe.psnr_caps:
+        decibels = -10 * mse(pictures, test.images).double().log10()
+        found |= {name: float(decibels.clamp(max=cap).mean()) for name, cap in zip(CAPPED, PSNR_CAPS, strict=True)}
     if recipe.kid:
         found[KID_NAME] = kid(pictures, test.images).mean
     if recipe.by_class:
@@ -154,16 +225,21 @@ def _named(bias: Tensor, what: str) -> dict[str, float]:
     return {f"a bias{what}": a, f"b bias{what}": b}
 
 
-def validation_scores(colorizer: Colorizer, images: Tensor) -> Scores:
+def validation_scores(colorizer: Colorizer, images: Tensor, with_kid: bool = False) -> Scores:
     """Return what is measured after each epoch, on images that are not trained on.
 
     Args:
         colorizer: as it is after the epoch.
         images: (N, 3, H, W) uint8.
+        with_kid: the kernel distance, too.
     """
     found = evaluate(colorizer, images)
     gray = found.pop("gray")
     ours, floor = ({VALIDATION + name: row[name] for name in ("mse", "mae")} for row in (found, gray))
+    if with_kid:
+        pictures = torch.cat(list(_predicted(colorizer, images)))
+        ours[VALIDATION + KID_NAME] = kid(pictures, images).mean
+        floor[VALIDATION + KID_NAME] = kid(gray_prediction(images), images).mean
     if isinstance(space := colorizer.representation, Classification):
         stride, bins = colorizer.network.output_stride, space.quantizer
         images = images.to(colorizer.device)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, WRONG, exercise_seed, find_exercise
-from labkit.course.labs import NAME, LabInfo, find_lab, read_notebook
+from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT, WRONG, exercise_seed, right_predictions
+from labkit.course.labs import NAME, LabInfo, find_lab
+from labkit.course.source import CheckCall
 from labkit.errors import LabkitError
 from labkit.grading.plan import CHECK, EXERCISE, SETUP, Plan, Step, make_plan, why_undefined
 from labkit.grading.submission import Notebook, Unreadable, parse
 from labkit.grading.template import Template, template_of_notebook
 from labkit.notebook.execute import execute
+from labkit.notebook.predictions import calls_in, guesses, matches
 
 TIMEOUT = 60  # seconds a cell may take
 LARGEST = 50_000_000  # bytes of a notebook that is read
@@ -57,13 +59,43 @@ def check_notebook(path: str | Path, root: Path | None = None, inputs: str | Non
     run = _run(info, template, plan, inputs)
     results = []
     for task in template.tasks:
-        exercise, answer = find_exercise(task.key), plan.answers[task.key]
+        answer = plan.answers[task.key]
         status, message, points = _outcome(task.key, run, plan, template)
         notes = [answer.note] if answer.cells else []
         notes += _errors(task.key, run) if status != WRONG else []
         message = "; ".join(filter(None, [message, *notes]))
-        results.append(ExerciseResult(task.key, exercise.title, status, message, points, exercise.points))
+        results.append(ExerciseResult(task.key, task.title, status, message, points, task.points))
     return results
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """How many predictions a lab has, how many of them have a guess, and how many of these were right."""
+
+    asked: int
+    made: int
+    right: int
+
+
+def check_guesses(path: str | Path, root: Path | None = None) -> Guesses:
+    """Compare a student's guesses with what came out: those in predictions.json beside the notebook, and in its cells.
+
+    Args:
+        path: the notebook.
+        root: the course's folder.
+
+    Raises:
+        LabkitError: if the file is no notebook, or no lab of this course.
+    """
+    path = Path(path)
+    notebook = _read(path)
+    number = _lab_of(path, notebook, root).number
+    right = {id: answer for id, answer in right_predictions().items() if id.startswith(f"{number}-")}
+    made = guesses(path.parent)
+    for cell in notebook.cells:
+        made |= {id: guess for id, guess in calls_in(cell.source).items() if guess is not None}
+    known = {id: guess for id, guess in made.items() if id in right}
+    return Guesses(len(right), len(known), sum(matches(guess, right[id]) for id, guess in known.items()))
 
 
 def _read(path: Path) -> Notebook:
@@ -106,15 +138,13 @@ def _run(info: LabInfo, template: Template, plan: Plan, inputs: str | None) -> R
     """Run the lab's set-up, the plan's cells and the lab's checks; again without a cell that ended the kernel."""
     import nbformat
 
-    checks = {cell.id: cell.source for cell in read_notebook(info.path).cells if cell.id.startswith("check-")}
-    if inputs is not None:
-        for task in template.tasks:
-            calls = (f'check("{c.id}", {c.answer}, seed={exercise_seed(inputs, c.id)})' for c in task.checks)
-            checks[f"check-{task.key}"] = "\n".join(calls)
-    steps = [Step(SETUP, "", template.setup), *plan.steps]
-    sources = [checks[f"check-{step.key}"] if step.kind == CHECK else step.source for step in steps]
+    checks = {task.key: [_call(call, inputs) for call in task.checks] for task in template.tasks}
+    steps = [Step(SETUP, "", template.setup)]
+    for step in plan.steps:  # one cell for each step of a check, so that all are judged, as in grading
+        steps += [replace(step, source=call) for call in checks[step.key]] if step.kind == CHECK else [step]
     cells = [
-        nbformat.v4.new_code_cell(text if text.strip() else "pass", id=f"cell-{n}") for n, text in enumerate(sources)
+        nbformat.v4.new_code_cell(step.source if step.source.strip() else "pass", id=f"cell-{number}")
+        for number, step in enumerate(steps)
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
     ended: dict[str, str] = {}
@@ -137,14 +167,25 @@ def _blame(step: Step) -> str:
     return "" if step.kind == SETUP else step.key or step.name
 
 
+def _call(call: CheckCall, inputs: str | None) -> str:
+    seed = f", seed={exercise_seed(inputs, call.id)}" if inputs is not None else ""
+    return f'check("{call.id}", {call.answer}{seed})'
+
+
 def _outcome(key: str, run: Run, plan: Plan, template: Template) -> tuple[str, str, int]:
-    """Return status, message and points of one exercise."""
+    """Return status, message and points of one exercise; status and message are of the first step that is not right."""
     answer = plan.answers[key]
     if not answer.cells:
         return MISSING, answer.note, 0
     if key in run.ended:
         return WRONG, f"the answer could not be run: {run.ended[key]}", 0
-    [(_, check)] = run.of(CHECK, key)
+    outcomes = [_said(key, check, run, plan, template) for _, check in run.of(CHECK, key)]
+    status, message, _ = next((outcome for outcome in outcomes if outcome[0] != RIGHT), outcomes[0])
+    return status, message, sum(points for _, _, points in outcomes)
+
+
+def _said(key: str, check: Any, run: Run, plan: Plan, template: Template) -> tuple[str, str, int]:
+    """Return status, message and points that one step of a check put out."""
     said = [o.data[CHECK_MIME] for o in check.outputs if CHECK_MIME in o.get("data", {})]
     points = int(said[-1].get("points", 0)) if said else 0
     for output in check.outputs:

@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -51,10 +51,14 @@ if TYPE_CHECKING:  # Windows does not have it
     from multiprocessing.context import ForkServerContext
 
 TIMEOUT = 30.0  # seconds that one cell, or one call of an answer, may take
+OVERALL = 20  # times that: a whole submission, if nothing else is said
+SPARE = 240  # seconds more, until a worker that says nothing is given up: for its judge, which has limits of its own
 MEMORY = 4 << 30  # bytes that a process which reads and judges a submission may use
 SETTINGS = "grading.json"
 UNPACKED = "unpacked"  # folder in ``out``
 ATTEMPTS = ("one", "last", "best")
+# What every worker would import for itself, when it asks what a kernel has said and when pytest begins.
+IMPORTED_LATE = ("IPython.display", "pdb", "_pytest.helpconfig", "_pytest.skipping", "_pytest.warnings")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Options:
         unsafe: grade even where this machine cannot keep hostile code apart.
         seed: makes the inputs follow from a number; else they follow from a secret that is kept in the results.
         timeout: seconds that one cell, or one call of an answer, may take.
+        limit: seconds that all cells and calls of a submission may take together; `OVERALL` times ``timeout`` if None.
     """
 
     jobs: int | None = None
@@ -84,6 +89,12 @@ class Options:
     unsafe: bool = False
     seed: int | None = None
     timeout: float = TIMEOUT
+    limit: float | None = None
+
+    @property
+    def overall(self) -> float:
+        """The seconds that a submission may take."""
+        return self.limit if self.limit is not None else OVERALL * self.timeout
 
 
 def grade(
@@ -245,7 +256,8 @@ class Run:
         """Return the grade of each submission, in their order; each is in the ledger as soon as it is known."""
         ledger = Ledger(self.out / "ledger.jsonl")
         checks = os.environ.get("LABKIT_CHECKS", "")
-        settings = (self.secret, self.options.timeout, self.tier.name, self.options.attempts)
+        options = self.options
+        settings = (self.secret, options.timeout, options.overall, self.tier.name, options.attempts)
         common = _hash(asdict(self.template), package_hash(), _checks_hash(checks), *settings)
         contents = {one.student: _hash(_content(one)) for one in found}
         hashes = {one.student: _hash(common, contents[one.student]) for one in found}
@@ -271,17 +283,17 @@ class Run:
         )
         if len(one.files) > 1:
             one = replace(one, files=tuple(sorted(one.files, key=_time)))  # the last one last
-        timeout, attempts = self.options.timeout, self.options.attempts
-        return Job(one, self.template, code, hidden_code, timeout, "", {}, checks, attempts)
+        options = self.options
+        times = (options.timeout, options.overall)
+        return Job(one, self.template, code, hidden_code, *times, "", {}, checks, options.attempts)
 
     def _results(self, jobs: list[Job], hashes: dict[str, str], show: Any) -> Iterator[tuple[Worker, Graded]]:
         """Yield each result as it comes; one whose time others had taken is graded once more, alone."""
-        tasks, timeout = len(self.template.tasks), self.options.timeout
-        life = kernel_life(self.template, draw_inputs(self.template, ""), timeout)
-        limits = Limits(seconds=life, output=(8 << 20) * (tasks + 2))
-        # When an answer ends its kernel, the others run again without it, and so for the hidden checks.
-        patience = 2 * (life + 20) * (tasks + 1)
-        show.say(f"time: {timeout:g} s for a cell or a call, so at most {patience / 60:.0f} min for a submission")
+        timeout, overall = self.options.timeout, self.options.overall
+        # A kernel's own limit comes after that of the submission, so that no exercise is lost for it.
+        limits = Limits(seconds=overall + 60, output=(8 << 20) * (len(self.template.tasks) + 2))
+        patience = overall + SPARE
+        show.say(f"time: {timeout:g} s for a cell or a call, {overall:g} s for a submission")
         private = [*self.private, *_folder_of_all([job.submission for job in jobs])]
         context = _context()  # whose first process imports while the kernels' server does
         running: list[Worker] = []
@@ -338,17 +350,9 @@ def _checked(options: Options) -> Options:
     """Refuse numbers that are none, or too small."""
     jobs = None if options.jobs is None else check_integer("jobs", options.jobs, low=1)
     seed = None if options.seed is None else check_integer("seed", options.seed, low=0)
-    return replace(options, jobs=jobs, seed=seed, timeout=check_number("timeout", options.timeout, above=0))
-
-
-def kernel_life(template: Template, inputs: Mapping[str, Sequence[str]], timeout: float) -> float:
-    """Return the seconds that a kernel may live: as long as every cell and every call takes all of its own time.
-
-    So no exercise is lost since others were slow, each within its limit. Of a student with more cells than exercises,
-    what was found when the time is over stays, and the rest gets another kernel.
-    """
-    calls = sum(len(inputs[call.id]) for task in template.tasks for call in task.checks)
-    return timeout * (1 + len(template.tasks) + calls) + 30
+    timeout = check_number("timeout", options.timeout, above=0)
+    limit = None if options.limit is None else check_number("limit", options.limit, above=0)
+    return replace(options, jobs=jobs, seed=seed, timeout=timeout, limit=limit)
 
 
 def _private_places(submissions: Path, out: Path, root: Path | None) -> list[Path]:
@@ -377,7 +381,7 @@ def _context() -> ForkServerContext:
     """Return what forks processes from one that has imported what grading takes: importing is what is slow."""
     context = multiprocessing.get_context("forkserver")
     modules = [f"labkit.checks.{module.name}" for module in pkgutil.iter_modules(labkit.checks.__path__)]
-    context.set_forkserver_preload(["labkit.grading.nbval_grader", *modules])
+    context.set_forkserver_preload(["labkit.grading.nbval_grader", *IMPORTED_LATE, *modules])
     forkserver.ensure_running()
     return context
 

@@ -158,6 +158,7 @@ def _row(
         "inputs": graded.code,
         "flags": "",
         "file": graded.file,
+        "upload": submission.upload if submission else "",
     }
 
 

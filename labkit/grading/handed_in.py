@@ -39,6 +39,7 @@ class Submission:
         other: names of what is none, with the reason where there is one.
         time: when, as far as it is known.
         late: whether the download says so.
+        upload: the name that Canvas gave the upload, with its numbers, without its ending.
     """
 
     student: str
@@ -46,6 +47,7 @@ class Submission:
     other: tuple[str, ...] = ()
     time: datetime | None = None
     late: bool = False
+    upload: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class _Group:
     items: list[Item] = field(default_factory=list)
     late: bool = False
     clone: bool = False  # whose files have the time of the download
+    upload: str = ""  # of Canvas
 
 
 def find_submissions(place: Path, scratch: Path) -> HandedIn:
@@ -188,6 +191,8 @@ def _groups(items: Sequence[Item], place: str) -> tuple[dict[str, _Group], list[
             student = Path(name).stem
         group = groups.setdefault(student, _Group())
         group.late |= bool(named and named.groupdict().get("late"))
+        if CANVAS.fullmatch(name):
+            group.upload = Path(name).stem
         if item.parts[1:] == (".git",):
             group.clone = True
         else:
@@ -218,7 +223,7 @@ def _of_groups(groups: dict[str, _Group]) -> list[Submission]:
             names = [*names[:MOST_OTHER], f"and {len(names) - MOST_OTHER} more"]
         time = None if group.clone else _modified(notebooks)
         paths = tuple(item.path for item in notebooks[:MOST_FILES] if item.path)
-        found.append(Submission(student, paths, tuple(names), time, group.late))
+        found.append(Submission(student, paths, tuple(names), time, group.late, printable(group.upload)))
     return found
 
 

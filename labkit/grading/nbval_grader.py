@@ -19,6 +19,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -47,11 +48,11 @@ from labkit.grading.handed_in import Submission
 from labkit.grading.inputs import decode_inputs, draw_inputs, tell_inputs
 from labkit.grading.plan import CARRIED, CHECK, EXERCISE, SETUP, Plan, Step, make_plan, why_undefined
 from labkit.grading.reader import handlers, judged, read_notebook
-from labkit.grading.results import GRADER_ERROR, MISSING, PARTLY, ExerciseGrade, Graded, Status
+from labkit.grading.results import GRADER_ERROR, MISSING, OVERALL, PARTLY, ExerciseGrade, Graded, Status
 from labkit.grading.sandbox.kernels import register_provisioner
 from labkit.grading.template import Task, Template
 from labkit.grading.usage import beyond
-from labkit.grading.watch import BROKEN, Ended, Watched
+from labkit.grading.watch import BROKEN, STARVED, Ended, Watched
 from labkit.notebook.answer import RAISED, VALUE_MIME, Outcome, clean_text, request
 
 LONGEST_MESSAGE = 4000  # characters
@@ -75,6 +76,7 @@ class Job:
         code: of which the inputs of public checks follow; the student gets to know it.
         hidden_code: the same for hidden checks; nobody gets to know it.
         timeout: seconds that one cell, or one call of an answer, may take.
+        limit: seconds that all of it may take.
         kernel: name of the kernelspec.
         environment: in which that name is known.
         checks: files of more exercises (LABKIT_CHECKS).
@@ -86,6 +88,7 @@ class Job:
     code: str
     hidden_code: str
     timeout: float
+    limit: float
     kernel: str
     environment: Mapping[str, str]
     checks: str = ""
@@ -100,17 +103,18 @@ def grade_one(job: Job) -> Graded:
     torch.set_num_threads(1)
     inputs = draw_inputs(job.template, job.code, job.hidden_code)
     files = job.submission.files
+    until = time.monotonic() + job.limit
     with Bounded(handlers(job.template, inputs)) as reader:
         if job.attempts != "best" or len(files) < 2:
-            return _grade(job, inputs, reader)
+            return _grade(job, inputs, reader, until)
         alone = (replace(job, submission=replace(job.submission, files=(file,))) for file in files)
-        each = [_grade(one, inputs, reader) for one in alone]
+        each = [_grade(one, inputs, reader, until) for one in alone]
     best = max(each, key=lambda graded: -1 if graded.score is None else graded.score)
     tried = "; ".join(f"{one.file or file.name}: {one.score} points" for one, file in zip(each, files, strict=True))
     return best.model_copy(update={"reason": "; ".join(filter(None, [best.reason, f"the best of {tried}"]))})
 
 
-def _grade(job: Job, inputs: Mapping[str, Sequence[str]], reader: Bounded) -> Graded:
+def _grade(job: Job, inputs: Mapping[str, Sequence[str]], reader: Bounded, until: float) -> Graded:
     student = job.submission.student
     try:
         said = reader.ask(
@@ -123,7 +127,7 @@ def _grade(job: Job, inputs: Mapping[str, Sequence[str]], reader: Bounded) -> Gr
     if "status" in said:
         return Graded(student=student, status=said["status"], reason=said["reason"])
     plan = make_plan(read_notebook(said), job.template, lambda source: _plain(reader, source))
-    runs = Runs(job, plan, inputs, reader)
+    runs = Runs(job, plan, inputs, reader, until)
     exercises = runs.exercises()
     status, reasons = _overall(exercises)
     reasons += [f"{e.id}: {e.note}" for e in exercises if e.note] + ([said["note"]] if said["note"] else [])
@@ -150,7 +154,7 @@ def _plain(reader: Bounded, source: str) -> bool:
 
 def _overall(exercises: list[ExerciseGrade]) -> tuple[Status, list[str]]:
     """Return the status of the first exercise that could not be graded, with reasons; the others count."""
-    known = ("timeout", "kernel-died", "memory", "output-limit", GRADER_ERROR)
+    known = ("timeout", OVERALL, "kernel-died", "memory", "output-limit", GRADER_ERROR)
     bad = [exercise for exercise in exercises if exercise.status in known]
     status: Any = bad[0].status if bad else "graded"
     return status, [f"{exercise.id}: {exercise.message}" for exercise in bad]
@@ -165,17 +169,20 @@ class Runs:
     """The runs that one submission takes: one for the public checks, one for the hidden ones, more when a kernel ends.
 
     A cell that ends a kernel is left out (``blanked``) and the rest runs again, so that it costs no other exercise.
+    When the time for the whole submission is over (``until``, as `time.monotonic` counts), what was judged stays.
     """
 
     job: Job
     plan: Plan
     inputs: Mapping[str, Sequence[str]]
     reader: Bounded
+    until: float
     blanked: dict[str, Ended] = field(default_factory=dict)  # by exercise, or by the name of a carried cell
     results: dict[str, dict[str, Result]] = field(default_factory=dict)  # by exercise, then by check
     errors: dict[int, str] = field(default_factory=dict)  # by the cell's number
     uses: dict[str, set[str]] = field(default_factory=dict)
     hidden_ends: dict[str, Ended] = field(default_factory=dict)
+    computed: float = 0.0  # seconds, of the kernels that had to be ended
 
     def exercises(self) -> list[ExerciseGrade]:
         """Run everything; return each exercise's grade."""
@@ -207,11 +214,23 @@ class Runs:
                 _pytest(grader, Path(folder), self.job)
             if grader.fault or grader.ended is None:
                 return grader.fault
+            if grader.ended.overall:
+                self._leave_the_rest(hidden, blanked)
+                return ""
             if not grader.at:
                 return f"the lab's own set-up cell ended: {grader.ended.reason}"
             if grader.ended.life and sum(map(len, self.results.values())) > before:
                 continue  # it was the kernel's own limit: what was found stays, and the rest gets a fresh one
             blanked[grader.at] = grader.ended
+
+    def _leave_the_rest(self, hidden: bool, blanked: dict[str, Ended]) -> None:
+        """Let every exercise without its results share the fate of the whole."""
+        reason = f"all exercises together took more than {self.job.limit:g} s; this one was not judged by then"
+        rest = Ended(OVERALL, reason, starved=self.computed < STARVED * self.job.limit)
+        for task in self.job.template.tasks:
+            wanted = {call.id for call in task.checks if call.hidden == hidden}
+            if wanted - set(self.results.get(task.key, {})):
+                blanked.setdefault(task.key, rest)
 
     def _not_gradable(self, task: Task, fault: str) -> ExerciseGrade:
         message = clean_text(f"the grader failed, which is not the student's fault: {fault}"[:LONGEST_MESSAGE])
@@ -245,8 +264,8 @@ class Runs:
             status = PARTLY
         if faults := [r.message for r in results.values() if r.status == GRADER_ERROR]:
             return self._not_gradable(task, faults[0])
-        if (ended := self.hidden_ends.get(task.key)) and hidden:
-            message += f"\nA further check, which is not shown: {ended.reason}"
+        if task.key in self.hidden_ends and hidden:  # not how: an exit status can be chosen, and tell the input
+            message += "\nA further check, which is not shown, could not be run to its end"
         if hint := why_undefined(message, self.plan, self.job.template.setup):
             message += f"\n  where:    {hint}"
         compared = self._compared(task) if status != NOT_ATTEMPTED else {}
@@ -281,7 +300,8 @@ def _pytest(grader: Grader, folder: Path, job: Job) -> None:
     (folder / "skeleton.ipynb").write_text(json.dumps(grader.skeleton()), encoding="utf-8")
     before = Path.cwd()
     arguments = ["skeleton.ipynb", "--nbval-lax", f"--nbval-kernel-name={job.kernel}", "--noconftest", "-c", os.devnull]
-    arguments += ["--rootdir=.", "-q", "--color=no", "--tb=no", "--capture=no"]
+    # Without confcutdir pytest looks into every folder above, and at all that lies in the machine's /tmp.
+    arguments += ["--rootdir=.", "--confcutdir=.", "-q", "--color=no", "--tb=no", "--capture=no"]
     arguments += [f"-pno:{plugin}" for plugin in UNUSED]
     arguments += [f"--nbval-cell-timeout={job.timeout}"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
@@ -352,7 +372,7 @@ class Grader:
         self.seen += 1
         item.options.update(skip=False, check=False, check_exception=False)  # comments in an answer change nothing
         item.output_timeout = self.job.timeout  # on a busy machine the last message may come late
-        kernel = Watched(item.parent.kernel, self.job.timeout)
+        kernel = Watched(item.parent.kernel, self.job.timeout, self.runs.until)
         result = None
         try:
             with contextlib.suppress(nbval.plugin.NbCellError):
@@ -374,6 +394,7 @@ class Grader:
 
     def _end(self, kernel: Watched, step: Step, ended: Ended) -> None:
         self.ended, self.at = ended, _id(step)
+        self.runs.computed += kernel.processor_time()
         kernel.end()
 
     def _note(self, step: Step, error: str) -> None:

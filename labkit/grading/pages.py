@@ -32,6 +32,7 @@ IN_WORDS = {
     "invalid": "what was handed in could not be read",
     "wrong-lab": "what was handed in is another lab",
     "timeout": "an exercise took too long and was ended; the others were graded",
+    "overall-timeout": "all exercises together took too long; those that were judged by then count",
     "kernel-died": "an exercise ended Python; the others were graded",
     "memory": "an exercise used too much memory and was ended; the others were graded",
     "output-limit": "an exercise printed or displayed too much and was ended; the others were graded",

@@ -153,14 +153,15 @@ def _answer(notebook: Notebook, task: Task, free: Sequence[Cell]) -> Answer:
     code = [cell for cell in own if cell.is_code]
     if own and not code:
         return Answer((), "the exercise's cell is no code cell any more: make it one, or take it from a fresh copy")
-    elsewhere = [cell for cell in free if defines(cell, task.name)]
     changed = [cell for cell in code if cell.source.split() != task.stub.split() and cell.source.strip()]
+    elsewhere = _elsewhere(notebook, task, free, changed or code)
     if changed:
         notes = []
         if len(changed) > 1:
             notes.append(f"{len(changed)} cells carry this exercise's id: they were run in their order")
-        if elsewhere and any(defines(cell, task.name) for cell in changed):
-            notes.append(f"another cell defines {task.name} as well: the exercise's cell counts")
+        if any(defines(cell, task.name) for cell in changed):
+            if any(defines(cell, task.name) for cell in free):
+                notes.append(f"another cell defines {task.name} as well: the exercise's cell counts")
         elif elsewhere:
             notes.append(f"the exercise's cell does not define {task.name}: another cell that does counts as well")
             changed = sorted([*changed, *elsewhere], key=lambda cell: cell.number)
@@ -175,15 +176,36 @@ def _answer(notebook: Notebook, task: Task, free: Sequence[Cell]) -> Answer:
     return Answer((), "no cell for this exercise: copy it from a fresh copy of the lab")
 
 
-def _judged_after(notebook: Notebook, task: Task, answer: Answer, taken: set[int]) -> int:
-    """Return the number of the cell after which a task is judged."""
-    last = max(cell.number for cell in answer.cells)
+def _elsewhere(notebook: Notebook, task: Task, free: Sequence[Cell], own: Sequence[Cell]) -> list[Cell]:
+    """Return the cells of no exercise that define what is asked: those before its check, as in Jupyter.
+
+    Those behind it count where there is nothing else: then no cell before the check even mentions the name.
+    """
+    found = [cell for cell in free if defines(cell, task.name)]
+    check = _check_after(notebook, task, max((cell.number for cell in own), default=0))
+    if check is None:
+        return found
+    before = [cell for cell in found if cell.number < check]
+    name = re.compile(rf"\b{re.escape(task.name)}\b")
+    if before or any(name.search(cell.source) for cell in own if cell.source.split() != task.stub.split()):
+        return before
+    return found
+
+
+def _check_after(notebook: Notebook, task: Task, last: int) -> int | None:
+    """Return the number of the first check of a task behind a cell, None if there is none."""
     found = [cell.number for cell in notebook.cells if cell.key == f"check-{task.key}"]
     if not found:  # without metadata and ids
         call = re.compile(rf"""^check\(\s*["']{re.escape(task.key)}["']""", re.MULTILINE)
         found = [cell.number for cell in notebook.cells if cell.is_code and call.search(cell.source)]
-    if found and max(found) > last:
-        return min(number for number in found if number > last)
+    return min((number for number in found if number > last), default=None)
+
+
+def _judged_after(notebook: Notebook, task: Task, answer: Answer, taken: set[int]) -> int:
+    """Return the number of the cell after which a task is judged."""
+    last = max(cell.number for cell in answer.cells)
+    if (check := _check_after(notebook, task, last)) is not None:
+        return check
     after = [cell.number for cell in notebook.cells if cell.number > last]
     until = next((number for number in after if number in taken), None)
     return until - 1 if until is not None else max([last, *after])

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-PARTLY, MISSING, GRADER_ERROR = "partly right", "missing", "grader-error"
+PARTLY, MISSING, GRADER_ERROR, OVERALL = "partly right", "missing", "grader-error", "overall-timeout"
 Status = Literal[
-    "graded", "missing", "invalid", "wrong-lab", "timeout", "kernel-died", "memory", "output-limit", "grader-error"
-]
+    "graded", "missing", "invalid", "wrong-lab", "timeout", "overall-timeout", "kernel-died", "memory", "output-limit",
+    "grader-error",
+]  # fmt: skip
 
 
 class ExerciseGrade(BaseModel):
@@ -17,7 +18,7 @@ class ExerciseGrade(BaseModel):
 
     Attributes:
         status: right, partly right, wrong, not attempted, missing, or why it could not be graded (timeout,
-            kernel-died, memory, output-limit, grader-error).
+            overall-timeout, kernel-died, memory, output-limit, grader-error).
         note: what had to be decided to find the answer.
         parts: whether each part is right.
         hidden: titles of hidden checks, and whether they passed.

@@ -20,6 +20,11 @@ ID_COLUMNS = ("student_id", "id", "identifier", "sis user id", "sid", "student n
               "sis login id", "github_username", "roster_identifier", "email", "email address")  # fmt: skip
 LOGIN_COLUMNS = ("username", "login", "sis login id", "github_username", "roster_identifier", "email",
                  "email address", "sis user id", "sid", "student_id", "id number")  # fmt: skip
+FIRST_COLUMNS, LAST_COLUMNS = (
+    ("first name", "firstname", "given name"),
+    ("last name", "lastname", "surname", "family name"),
+)
+STAFF = ("instructor", "ta", "reader", "teacher", "teaching assistant")  # in Gradescope's column "Role"
 NAME_COLUMNS = ("name", "full name", "student", "student name")
 
 
@@ -42,10 +47,17 @@ class Person:
 
 @dataclass(frozen=True)
 class Roster:
-    """A class; ``kind`` says whose export it is: canvas, moodle, classroom or csv."""
+    """A class.
+
+    Attributes:
+        kind: whose export it is: canvas, moodle, gradescope, classroom or csv.
+        people: the students.
+        points: of Canvas's assignments, by the name of their column, as Canvas writes them.
+    """
 
     kind: str
     people: tuple[Person, ...]
+    points: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -66,17 +78,23 @@ def read_roster(path: Path) -> Roster:
     table = read_table(path)
     kind = _kind({column.strip().casefold() for column in table.columns})
     id_column = table.column(*(("id",) if kind == "canvas" else ()), *ID_COLUMNS)
-    first, last = table.column("first name", "given name"), table.column("last name", "surname", "family name")
+    first, last = table.column(*FIRST_COLUMNS), table.column(*LAST_COLUMNS)
+    role = table.column("role")
     name_column = table.column(*NAME_COLUMNS)
     if not id_column and not name_column and not (first and last):
         raise LabkitError(f"{path}: expected a column with ids (student_id, ID, Identifier, Email address) or names")
     people = []
+    points: Mapping[str, str] = {}
     for line, row in table.rows:
+        if role and row[role].strip().casefold() in STAFF:
+            continue
         name = row[name_column].strip() if name_column else f"{row.get(first, '')} {row.get(last, '')}".strip()
         own = row[id_column].strip() if id_column else name
         if kind == "moodle":
             own = re.sub(r"\D", "", own) or own  # "Participant 1234"
-        if kind == "canvas" and (name.strip() in ("Points Possible", "Student, Test") or not own):
+        if kind == "canvas" and "Points Possible" in "".join(row.values()):
+            points = row
+        if kind == "canvas" and (name in ("Points Possible", "Student, Test") or not own):
             continue
         own = own or name
         if not own:
@@ -90,14 +108,16 @@ def read_roster(path: Path) -> Roster:
         raise LabkitError(f"{path}: {twice[0]} is there twice: each person needs an id of her own")
     if not people:
         raise LabkitError(f"{path}: nobody is in it")
-    return Roster(kind, tuple(people))
+    return Roster(kind, tuple(people), points)
 
 
 def _kind(columns: set[str]) -> str:
-    if {"student", "id"} <= columns and ("section" in columns or "sis login id" in columns):
+    if "id" in columns and columns & {"student", "lastname"} and ("section" in columns or "sis login id" in columns):
         return "canvas"
     if "identifier" in columns and ("full name" in columns or "email address" in columns):
         return "moodle"
+    if {"first name", "last name", "sid", "email"} <= columns:
+        return "gradescope"
     return "classroom" if "github_username" in columns else "csv"
 
 
@@ -118,11 +138,13 @@ def join_roster(students: Sequence[str], roster: Roster | None) -> Students:
     for student in students:
         person = _person(student, by_key, by_name)
         if person is None and _letters(_name_of(student)) in namesakes:
-            notes.append(f"{student}: more than one person has this name; hand it in under an id")
+            notes.append(
+                f"{student}: more than one person on the roster has this name: name the submission by the person's id"
+            )
         elif person is None:
             notes.append(f"{student}: not on the roster")
         elif other := next((one for one, theirs in people.items() if theirs == person), ""):
-            notes.append(f"{student}: is {person.name} ({person.id}) as well, as {other} is")
+            notes.append(f"{student}: {other} is {person.name} ({person.id}) on the roster already")
         else:
             people[student] = person
     present = set(people.values())

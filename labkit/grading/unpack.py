@@ -107,7 +107,7 @@ class _Found:
     def lines(self) -> list[str]:
         """Return lines on what was left aside."""
         hidden = ", ".join(f"{name} ({count})" for name, count in sorted(self.hidden.items()))
-        return [*self.notes, *([f"left aside, as nobody hands them in: {hidden}"] if hidden else [])]
+        return [*self.notes, *([f"ignored, as no part of a submission: {hidden}"] if hidden else [])]
 
     def add(self, parts: tuple[str, ...], path: Path, depth: int = 0) -> None:
         """Add a file; a zip by what it holds."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections import deque
 from queue import Empty
 from typing import Any
+
+from labkit.grading.results import OVERALL
 
 POLL = 0.2  # seconds between two looks at whether the kernel lives
 STARVED = 0.5  # fraction of its time: a cell that computed for less of it may have waited for others to
@@ -17,13 +20,14 @@ LARGEST_OUTPUT = 8 << 20  # characters of output that are read
 class Ended(Exception):
     """The kernel ended, or had to be ended: the status, a reason that follows "cell: ", and whether it was starved.
 
-    ``life`` says that it was the kernel's own limit, which many cells may have used up together.
+    ``life`` says that it was the kernel's own limit, which many cells may have used up together; ``overall`` that the
+    time for the whole submission is over.
     """
 
-    def __init__(self, status: str, reason: str, starved: bool = False, life: bool = False):
+    def __init__(self, status: str, reason: str, starved: bool = False, *, life: bool = False, overall: bool = False):
         """Keep the status of the exercise and a reason for people."""
         super().__init__(reason)
-        self.status, self.reason, self.starved, self.life = status, reason, starved, life
+        self.status, self.reason, self.starved, self.life, self.overall = status, reason, starved, life, overall
 
 
 BROKEN = "what it sent to the grader is no Jupyter message: it writes into the kernel's own channels, and was ended"
@@ -35,9 +39,15 @@ class Watched:
     nbval itself waits for a dead kernel until the time is over, and for a cell that cannot be interrupted for ever.
     """
 
-    def __init__(self, kernel: Any, timeout: float):
-        """Take over a kernel's messages, with ``timeout`` seconds from now."""
-        self.kernel, self.timeout = kernel, timeout
+    def __init__(self, kernel: Any, timeout: float, until: float = math.inf):
+        """Take over a kernel's messages.
+
+        Args:
+            kernel: of nbval.
+            timeout: seconds that a cell, or a call, may take.
+            until: when (as `time.monotonic` counts) the time for the whole submission is over.
+        """
+        self.kernel, self.timeout, self.until = kernel, timeout, until
         self.provisioner: Any = getattr(getattr(kernel, "km", None), "provisioner", None)
         self.begin()
         self.said = 0
@@ -48,10 +58,10 @@ class Watched:
 
     def begin(self) -> None:
         """Let the time run from now."""
-        self.deadline = time.monotonic() + self.timeout
-        self.computed = self._processor_time()
+        self.deadline = min(time.monotonic() + self.timeout, self.until)
+        self.computed = self.processor_time()
 
-    def _processor_time(self) -> float:
+    def processor_time(self) -> float:
         """Return the seconds that the kernel has computed; 0 for an ordinary one, which is not known."""
         return float(self.provisioner.processor_time()) if hasattr(self.provisioner, "processor_time") else 0.0
 
@@ -64,7 +74,9 @@ class Watched:
         wait_until = min(self.deadline, time.monotonic() + (timeout if timeout is not None else self.timeout))
         while True:
             if time.monotonic() > self.deadline:  # first: a flood must not put it off
-                starved = self._processor_time() - self.computed < STARVED * self.timeout
+                if self.deadline == self.until:
+                    raise Ended(OVERALL, "the time for the whole submission was over", overall=True)
+                starved = self.processor_time() - self.computed < STARVED * self.timeout
                 raise Ended("timeout", f"it took more than {self.timeout:g} s, and was ended", starved)
             if stream == "iopub" and self.published:
                 return self.published.popleft()
@@ -164,7 +176,12 @@ class Watched:
             return Ended("output-limit", "it printed or displayed too much, and was ended", life=True)
         if reason == "processes":
             return Ended("kernel-died", "it started more processes or threads than are allowed, and was ended")
-        return Ended("kernel-died", f"it ended Python itself ({reason or 'it exited'}), as sys.exit or a crash does")
+        # A SIGKILL that is none of ours comes from Linux when the machine is out of memory, perhaps for others' sake.
+        return Ended(
+            "kernel-died",
+            f"it ended Python itself ({reason or 'it exited'}), as sys.exit or a crash does",
+            starved=reason.endswith("signal 9"),
+        )
 
     def end(self) -> None:
         """End the kernel."""

@@ -73,6 +73,8 @@ class SLRHybrid(Network):
         out_channels: numbers to predict at each pixel.
         kernels: which of ``KERNELS`` to use. One that is left out takes its coefficients with it. Without
             ``identity`` all kernels are zero-mean, and the output is exactly 0 wherever a 3x3 neighborhood is flat.
+        bias: add one more feature, which is 1 everywhere: the learned bias that the paper proposes in section 4.5,
+            because mixing fixed features alone is "restricted and flawed" (section 4.4). The baseline is a bias alone.
         width: as in `SLRBaseline`.
     """
 
@@ -81,18 +83,22 @@ class SLRHybrid(Network):
 
     kernels: Tensor
 
-    def __init__(self, out_channels: int, *, kernels: Sequence[str] = tuple(KERNELS), width: int = 32) -> None:
+    def __init__(
+        self, out_channels: int, *, kernels: Sequence[str] = tuple(KERNELS), bias: bool = False, width: int = 32
+    ) -> None:
         """Build the layers; the class lists the arguments."""
         super().__init__()
         names = [kernels] if isinstance(kernels, str) else list(kernels)
         if not names or len(set(names)) < len(names) or not set(names) <= set(KERNELS):
             raise LabkitError(f"wrong kernels: got {names}, expected one or more of {', '.join(KERNELS)}, each once")
-        self.out_channels, self.width, self.kernel_names = out_channels, width, names
-        self.cnn = SLRBaseline(out_channels * len(names), width=width)
+        self.out_channels, self.width, self.kernel_names, self.bias = out_channels, width, names, bias
+        self.cnn = SLRBaseline(out_channels * (len(names) + bias), width=width)
         self.register_buffer("kernels", torch.tensor([KERNELS[name] for name in names], dtype=torch.float32))
 
     def features(self, gray: Tensor) -> Tensor:
         """Return z, the cross-correlation of each kernel with the gray image: ``(N, 1, H, W) -> (N, m, H, W)``.
+
+        With a bias, 1 everywhere comes as the last of the m.
 
         The border is repeated outward, so that a flat image is flat at its border too. With zeros around it, every
         picture would have a frame of edges.
@@ -103,7 +109,8 @@ class SLRHybrid(Network):
         # <K, window> = <K, window - center> + sum(K) * center. The left side is shorter, but it rounds: where the
         # window is flat, a zero-mean kernel would give 1e-7 instead of 0.
         edges = torch.einsum("nshw,ks->nkhw", window - gray, self.kernels.flatten(1))
-        return edges + self.kernels.sum(dim=(1, 2)).view(-1, 1, 1) * gray
+        found = edges + self.kernels.sum(dim=(1, 2)).view(-1, 1, 1) * gray
+        return torch.cat([found, torch.ones_like(gray)], dim=1) if self.bias else found
 
     def terms(self, gray: Tensor) -> Tensor:
         """Return what each kernel contributes to each output: ``(N, 1, H, W) -> (N, out_channels, m, H, W)``.
@@ -125,6 +132,7 @@ class SLRHybrid(Network):
             "name": self.name,
             "out_channels": self.out_channels,
             "kernels": self.kernel_names,
+            "bias": self.bias,
             "width": self.width,
         }
 

@@ -26,7 +26,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "down": get_args(Down),
     "up": get_args(Up),
 }
-COUNTS = ("out_channels", "width", "depth", "max_width", "convolutions", "up_convolutions")  # 1 or more, or None
+# 1 or more, or None
+COUNTS = ("out_channels", "in_channels", "width", "depth", "max_width", "convolutions", "up_convolutions")
 OUTPUT_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
@@ -62,6 +63,7 @@ class UNet(Network):
         skips: without them this is the encoder-decoder of equal depth.
         output_stride: 2 folds each 2x2 pixels of the input into 4 channels and predicts at half resolution:
             chroma needs no more (as in JPEG 4:2:0), and everything runs on a quarter of the pixels.
+        in_channels: 1 is the gray image; a GAN's generator may be given planes of noise as well.
     """
 
     name = "unet"
@@ -82,6 +84,7 @@ class UNet(Network):
         up: Up = "upsample",
         skips: bool = True,
         output_stride: int = 1,
+        in_channels: int = 1,
     ) -> None:
         """Build the layers; the class lists the arguments."""
         super().__init__()
@@ -100,6 +103,8 @@ class UNet(Network):
             "skips": skips,
             "output_stride": output_stride,
         }
+        if in_channels != 1:  # cards of models that are given gray alone stay as they are
+            self.options["in_channels"] = in_channels
         _check(self.options)
         self.skips = skips
         self.output_stride = output_stride
@@ -108,7 +113,7 @@ class UNet(Network):
         widths = [width * 2**level for level in range(depth)]
         if max_width is not None:
             widths = [min(wide, max_width) for wide in widths]
-        channels = output_stride**2  # of the unshuffled gray image
+        channels = in_channels * output_stride**2  # of the unshuffled image
         self.encoder = nn.ModuleList()
         self.downs = nn.ModuleList()
         for level, wide in enumerate(widths):
@@ -148,7 +153,7 @@ class UNet(Network):
 def _check(options: Mapping[str, Any]) -> None:
     for name, allowed in CHOICES.items():
         check_choice(name, options[name], allowed)
-    check_counts(**{name: options[name] for name in COUNTS})
+    check_counts(**{name: options.get(name) for name in COUNTS})
     check_integer("output_stride", options["output_stride"], low=1, high=2)
     if check_number("dropout", options["dropout"], low=0, high=1) == 1:
         raise LabkitError("dropout must be below 1: nothing would be left to predict from. Got 1")

@@ -39,6 +39,7 @@ WATCHED = ("labkit", "skimage", "kornia")  # packages whose use by an answer is 
 MOST_USES = 50  # names
 MOST_EVENTS = 300_000  # calls and returns after which recording ends, for it is slow
 LARGEST_EMPTY = 10**7  # size of an array that holds no value, in any dimension
+CALL_FILE = "<call>"  # as which an exercise's `call` is compiled
 _LATER = "from __future__ import annotations\n"  # annotations may name what is not there
 # Outcomes of a call
 VALUE, RAISED, UNATTEMPTED, OFF, NO_FUNCTION = "value", "raised", "not attempted", "switched off", "no function"
@@ -150,9 +151,10 @@ def _takes(answer: Callable[..., Any], inputs: Mapping[str, Any]) -> bool:
 
 def _own_line(answer: Callable[..., Any], error: BaseException) -> str:
     """Where in the student's own code an error comes from, as " in line 3: its text"."""
-    code = getattr(inspect.unwrap(answer), "__code__", None)
+    parts = vars(answer).values() if isinstance(answer, type) else [inspect.unwrap(answer)]  # of a class its methods
+    files = {part.__code__.co_filename for part in parts if isinstance(part, FunctionType)}
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
+    own = [frame for frame in frames if frame.filename in files]
     if not own:
         return ""
     source = linecache.getline(own[-1].filename, own[-1].lineno or 0).strip()
@@ -258,6 +260,8 @@ def recorded(found: set[str]) -> Iterator[None]:
         module = str(frame.f_globals.get("__name__", ""))
         if module == own or module.partition(".")[0] not in WATCHED:
             return
+        if frame.f_back and frame.f_back.f_code.co_filename == CALL_FILE:
+            return  # the exercise's own `call` uses it, not the answer
         caller = str(frame.f_back.f_globals.get("__name__", "")) if frame.f_back else ""
         if caller == own or caller.partition(".")[0] not in WATCHED:
             name = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
@@ -335,7 +339,7 @@ def respond(answer: Any, text: str) -> Response:
     call = None
     if asked["call"] is not None:
         space: dict[str, Any] = {"math": math, "np": np, "torch": torch}
-        exec(compile(_LATER + asked["call"], "<call>", "exec"), space)
+        exec(compile(_LATER + asked["call"], CALL_FILE, "exec"), space)
         call = [value for value in space.values() if isinstance(value, FunctionType)][-1]
     with torch.random.fork_rng(devices=[]):
         for seed in (random.seed, np.random.seed, torch.manual_seed):  # an answer with random numbers: the same twice

@@ -63,7 +63,8 @@ def upload_panel(own: OwnPhotograph) -> Any:
     """Make the upload button, with a line that says which photograph is used; an upload changes ``own``."""
     import ipywidgets
 
-    button = ipywidgets.FileUpload(accept="image/*", multiple=False, description="Your photograph")
+    wide = ipywidgets.Layout(width="auto", max_width="16em")
+    button = ipywidgets.FileUpload(accept="image/*", multiple=False, description="Your photograph", layout=wide)
     said = ipywidgets.Label(_used(own))
 
     def take(change: Mapping[str, Any]) -> None:

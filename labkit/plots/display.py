@@ -15,6 +15,7 @@ from labkit.plots.theme import DISPLAY_DPI, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+STORED_DPI = 140  # of a PNG
 MAX_BYTES = 110_000  # of a picture; a notebook stores it in base64, a third larger, and that must stay under 150 kB
 
 
@@ -73,10 +74,10 @@ def to_image(figure: Figure, max_bytes: int = MAX_BYTES) -> tuple[str, bytes, in
         LabkitError: if even the smallest form is larger than `max_bytes`.
     """
     max_bytes = check_integer("max_bytes", max_bytes, low=1)
-    pixels = _render(figure, 140)
+    pixels = _render(figure, STORED_DPI)
     content = _encoded(pixels, "PNG", optimize=True)
     if len(content) <= max_bytes:
-        return "image/png", content, round(pixels.shape[1] * DISPLAY_DPI / 140)
+        return "image/png", content, round(pixels.shape[1] * DISPLAY_DPI / STORED_DPI)
     for dpi in (140, 110, 90, 70, 50):
         pixels = _render(figure, dpi)
         for quality in (93, 88, 83):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from labkit.color import to_uint8
 from labkit.errors import LabkitError, check_number
-from labkit.plots.display import in_notebook, show
+from labkit.plots.display import STORED_DPI, in_notebook, show
 from labkit.plots.theme import MAX_WIDTH, blank, panel, style
 
 if TYPE_CHECKING:
@@ -103,6 +103,9 @@ def _grid(
     if cell < MIN_CELL:
         most = int((MAX_WIDTH - label_width) / (MIN_CELL + GAP))
         raise LabkitError(f"too many images in a row: got {count}, expected at most {most}. Show fewer: images[:8].")
+    sides = {side for row in pictures.values() for picture in row for side in picture.shape[:2]}
+    if len(sides) == 1 and (pixels := sides.pop()) <= min(PIXEL_ART, cell * STORED_DPI):
+        cell = int(cell * STORED_DPI / pixels) * pixels / STORED_DPI  # every pixel the same whole number of pixels wide
     row_height = aspect * cell
     heads = [textwrap.wrap(text, max(3, int(cell / 0.072))) or [""] for text in columns or []]
     top = (0.16 * max(len(lines) for lines in heads) + 0.06 if heads else 0.0) + (0.26 if title else 0.0)

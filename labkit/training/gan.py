@@ -11,7 +11,7 @@ CVPR 2017. LSGAN is Mao et al., Least squares generative adversarial networks, I
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from labkit.errors import LabkitError, check_seed
 from labkit.models import Network, NoisyUNet, PatchGAN, evaluation_mode, make_network
 from labkit.options import GanLoss, GanSettings, make_options, takes
 from labkit.representation import LAB, Regression, Representation, upsample
-from labkit.training.batches import training_images
+from labkit.training.batches import dataset_loss, digest, training_images
 from labkit.training.session import History, Session
 
 LOW_LOSS = 0.1  # times `uninformed_loss`: a discriminator below separates real from generated
@@ -109,6 +109,8 @@ def fit_gan(
     representation: Representation,
     images: Tensor | HasImages,
     *,
+    validation: Tensor | HasImages | None = None,
+    watch: Callable[[], Mapping[str, float]] | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -127,6 +129,9 @@ def fit_gan(
             shown the enlarged colors.
         representation: a regression.
         images: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
+        validation: images on which the representation's own loss, without an adversary, is recorded each epoch. With
+            ``patience`` training stops when it no longer falls, and the generator of the best epoch is kept.
+        watch: is called after each epoch for more numbers, which join the epoch's row.
         out: folder of the checkpoint, as in `labkit.training.fit`.
         resume: continue from it. On a CPU the result is bit-identical to that of an uninterrupted run.
         progress: show a progress bar on standard error, and warnings of collapse.
@@ -142,6 +147,9 @@ def fit_gan(
     """
     settings = make_options(GanSettings, options)
     images = training_images(images)
+    held_out = None if validation is None else training_images(validation, "validation")
+    if settings.patience is not None and held_out is None:
+        raise LabkitError("patience needs validation images. Pass validation=, or patience=None")
     _check_pair(discriminator, representation)
     session = Session(
         settings,
@@ -152,8 +160,15 @@ def fit_gan(
         resume=resume,
         progress=progress,
         tensorboard=tensorboard,
+        fingerprint={} if held_out is None else {"validation images": digest(held_out)},
+        patience=settings.patience,
     )
-    _learn(session, settings, generator, discriminator, representation)
+
+    def after_epoch() -> dict[str, float]:
+        lost = {} if held_out is None else {"validation_loss": dataset_loss(generator, representation, held_out)}
+        return lost | dict(watch() if watch else {})
+
+    _learn(session, settings, generator, discriminator, representation, after_epoch)
     return session.history
 
 
@@ -163,6 +178,7 @@ def _learn(
     generator: Network,
     discriminator: PatchGAN,
     representation: Representation,
+    after_epoch: Callable[[], dict[str, float]],
 ) -> None:
     rate, betas, fused = settings.learning_rate, settings.betas, session.device.type != "mps"
     optimizer_g = torch.optim.Adam(generator.parameters(), rate, betas, fused=fused)
@@ -198,7 +214,7 @@ def _learn(
                 fake_scores = discriminator(gray, generated)
             loss_g, l1 = generator_loss(fake_scores.float(), gan_loss), F.l1_loss(prediction, target)
             optimizer_g.zero_grad(set_to_none=True)
-            scaler.scale(loss_g + settings.lambda_l1 * l1).backward()
+            scaler.scale(settings.lambda_gan * loss_g + settings.lambda_l1 * l1).backward()
             scaler.step(optimizer_g)
             discriminator.requires_grad_(True)
             scaler.update()
@@ -209,7 +225,7 @@ def _learn(
             if session.epoch_ended:
                 row = _epoch_row(session.means())
                 session.warn(collapse_warnings(row, gan_loss))
-                session.end_epoch(row | {"learning_rate": rate})
+                session.end_epoch(row | {"learning_rate": rate} | after_epoch())
 
 
 def _epoch_row(means: dict[str, float]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labkit import color
+from labkit import LabkitError, color
 from labkit.analysis import leakage
 from labkit.models import Network, SLRHybrid, make_network
 
@@ -144,6 +144,55 @@ def test_a_network_that_listens_to_nothing_leaks_nothing() -> None:
     zero = torch.zeros(1, 2, 2, 8, 8)
     assert leakage.leakage_index(zero, [(1, 1), (2, 2)]).tolist() == [[0, 0]]
     assert leakage.profile(zero, [(1, 1), (2, 2)]).fraction.sum() == 0
+
+
+def test_leak_of_colors_and_of_their_gradient() -> None:
+    """A color that is the image's mean plus something local: it leaks, its gradient does not."""
+
+    class Global(Network):
+        name = "global"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.some = nn.Parameter(torch.ones(()))
+
+        def predict(self, gray: Tensor) -> Tensor:
+            return self.some * gray.mean(dim=(2, 3), keepdim=True) * 100 + gray.repeat(1, 2, 1, 1)
+
+        def config(self) -> dict[str, object]:
+            return {"name": self.name}
+
+    pixels = [(3, 4), (10, 12)]
+    gray = torch.rand(2, 1, 16, 16)
+    of_colors, of_gradient = leakage.gradient_leakage(Global(), gray, pixels)
+    assert of_colors.shape == of_gradient.shape == (2, 2)
+    assert (of_colors > 0.9).all() and (of_gradient < 1e-3).all()
+    inner = torch.tensor([0.0, 1, 1, 1, 0])
+    near = Filter(torch.randn(2, 1, 5, 5) * inner.outer(inner))
+    assert all((leak == 0).all() for leak in leakage.gradient_leakage(near, gray, pixels))
+    far = Filter(torch.randn(2, 1, 5, 5))
+    expected = leakage.leakage_index(leakage.jacobian(far, gray, pixels), pixels)
+    torch.testing.assert_close(leakage.gradient_leakage(far, gray, pixels)[0], expected)
+
+
+def test_leaks_do_not_depend_on_the_basis() -> None:
+    """The same colors on a crooked basis have the same leaks once they are colors."""
+    straight, crooked = color.chroma_basis(), color.chroma_basis("printed")
+    weight = torch.randn(2, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+    change = straight @ torch.linalg.pinv(crooked)  # coordinates -> coordinates on u1, u2
+    other = torch.einsum("cd,cikl->dikl", change, weight)
+    gray, pixels = torch.rand(1, 1, 16, 16), [(5, 5)]
+    one = leakage.gradient_leakage(Filter(weight), gray, pixels, straight.T)
+    two = leakage.gradient_leakage(Filter(other), gray, pixels, crooked.T)
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_a_leak_of_the_gradient_needs_neighbors() -> None:
+    with pytest.raises(LabkitError, match="output stride must be 1, got 2"):
+        leakage.gradient_leakage(network("unet-half"), torch.rand(1, 1, 16, 16), [(2, 2)])
+    with pytest.raises(LabkitError, match="pixel outside the output"):
+        leakage.gradient_leakage(network("unet"), torch.rand(1, 1, 16, 16), [(15, 2)])
 
 
 # -------------------------------------------------------------------------------------------------- flat regions

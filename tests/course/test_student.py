@@ -233,6 +233,37 @@ def test_a_set_up_that_fails_is_said_once_and_not_as_wrong_answers(course: Path)
         check_notebook(path, course)
 
 
+def test_every_step_is_judged_and_points_are_added(course: Path) -> None:
+    lab = course / "notebooks" / "90_tiny.ipynb"
+    notebook = nbformat.read(lab, as_version=4)
+    [check] = [cell for cell in notebook.cells if cell.id == "check-90-double"]
+    check.source += '\ncheck("90-total", lambda values: double(values.sum()))\ncheck("90-double", double)'
+    nbformat.write(notebook, lab)
+    first, _ = check_notebook(edited(course, answer("90-double", RIGHT)), course)
+    assert (first.status, first.points, first.max_points) == ("wrong", 4, 5) and "The sum is not right" in first.message
+
+
+def test_guesses_are_counted(course: Path) -> None:
+    from labkit.grading.check import Guesses, check_guesses
+
+    with open(course / "checks.py", "a") as file:
+        file.write('\nPREDICTIONS = {"90-letter": "b", "90-number": (24.0, 25.0), "90-none": "a", "91-other": "a"}\n')
+    from labkit.checks import load_file
+
+    load_file.cache_clear()
+
+    def guess(notebook: Any) -> None:
+        cell = nbformat.v4.new_code_cell('predict("90-letter", "?", ["x", "y"], guess="b")')
+        notebook.cells.append(cell)
+
+    path = edited(course, guess)
+    assert check_guesses(path, course) == Guesses(asked=3, made=1, right=1)
+    (course / "predictions.json").write_text('{"90-number": 24.5, "90-letter": "a", "91-other": "a"}')
+    assert check_guesses(path, course) == Guesses(asked=3, made=2, right=2)  # what stands in the cell counts
+    (course / "predictions.json").write_text('{"90-number": "many"}')
+    assert check_guesses(path, course) == Guesses(asked=3, made=2, right=1)
+
+
 def test_metadata_of_another_kind_do_no_harm(course: Path) -> None:
     def spoil(notebook: Any) -> None:
         notebook.metadata.labkit = 3

@@ -10,6 +10,7 @@ from scipy import stats
 
 from labkit import LabkitError
 from labkit.experiments import measured as package
+from labkit.experiments.comparability import settings_digits
 from labkit.experiments.measured import COLUMNS, measured, merge, read, summarize
 from labkit.experiments.recipes import RECIPES
 
@@ -67,7 +68,7 @@ def test_what_was_measured_is_found_by_its_names(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("skips,x", "line 2: 17 fields expected, got 2"),
+        ("skips,x", "line 2: 18 fields expected, got 2"),
         ("a,b,mse,quick,0,high,1,,1,1,cpu,1,t,l,d,x,c", "line 2: could not convert string to float: 'high'"),
         ("a,b,mse,quick,zero,1,1,,1,1,cpu,1,t,l,d,x,c", "line 2: invalid literal"),
         ("a,b,mse,quick,0,nan,1,,1,1,cpu,1,t,l,d,x,c", "line 2: value must be finite"),
@@ -92,3 +93,22 @@ def test_committed_rows_belong_to_recipes() -> None:
         assert row.system in names and row.profile in recipe.profiles and row.profile != "test"
         assert row.command.startswith(f"labkit reproduce {row.recipe} --profile {row.profile}")
         assert row.metric != "mse" or 0 < row.mean < 1
+
+
+def test_every_row_says_how_it_was_made() -> None:
+    """Its command measures it again: with the settings that the recipe has now, and not those of an older one."""
+    place = package.folder()
+    assert place is not None
+    stale, digits = set(), {}
+    for file in sorted(place.glob("*.csv")):
+        for row in read(file):
+            assert file.name == f"{row.recipe}.{row.profile}.csv"
+            assert row.command.startswith(f"labkit reproduce {row.recipe} --profile {row.profile} --seeds ")
+            assert row.seed < int(row.command.split()[-1])
+            assert row.device and row.torch and row.labkit and row.data and row.date[:2] == "20" and row.threads > 0
+            key = (row.recipe, row.system, row.profile)
+            if key not in digits:
+                digits[key] = settings_digits(RECIPES[row.recipe], row.system, row.profile)
+            if row.settings != digits[key]:
+                stale.add(key)
+    assert not stale, "measure them again, or remove their rows"

@@ -34,7 +34,7 @@ from labkit.experiments.tables import means_table, printed_table
 from labkit.ledger import Ledger
 from labkit.metrics import color_bias, evaluate, gray_prediction, kid, mse, score
 from labkit.options import FitSettings
-from labkit.representation import Classification
+from labkit.representation import Classification, make_representation
 from labkit.training.checkpoint import Checkpoint
 
 QUICKLY = replace(TOY, limit=16, test_limit=8, fit=FitSettings(epochs=2, batch_size=8, device="cpu"))
@@ -478,6 +478,68 @@ def test_more_that_a_recipe_can_ask_for(tmp_path: Path, monkeypatch: pytest.Monk
     assert result.gain == pytest.approx(sum(gains) / 2)
     page = (tmp_path / "reproduce.html").read_text()
     assert "Measured after each epoch on held-out images" in page and "right bins" in page
+
+
+def test_what_a_recipe_can_ask_of_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = replace(TOY, limit=16, test_limit=40, fit=FitSettings(epochs=1, batch_size=8, device="cpu"))
+    asking = replace(
+        TINY,
+        name="asking",
+        systems=(
+            System("full", "luma-chroma", "unet", more=(Decoding("full, averaged", coarse=2),)),
+            System("half", "luma-chroma", "unet", network_options={"output_stride": 2}),
+        ),
+        profiles={"test": held, "quick": held},
+        floors=True,
+        psnr_caps=True,
+        thresholds=(),
+        claims=(Claim("averaging costs", "full", "full, averaged"),),
+    )
+    leaking = replace(asking, name="leaking", systems=asking.systems[:1], floors=False, leakage=True)
+    monkeypatch.setattr(recipes, "RECIPES", {"asking": asking, "leaking": leaking})
+    outcome, leaks = reproduce(["asking", "leaking"], profile="test", seeds=1, out=tmp_path)
+    rows = {(row.system, row.metric): row for row in outcome.rows}
+
+    # the floors of half resolution: what no network can do better, and what it is taught
+    best, averages = (rows["half", f"floor of {what}"].value for what in ("best colors", "averages"))
+    assert 0 < best < 0.8 * averages < rows["half", "mse"].gray and rows["half", "floor of averages"].gray > averages
+    assert ("full", "floor of averages") not in rows
+    test = load("toyworld", "test", limit=40)
+    space = make_representation("luma-chroma")
+    gray, coarse = space.encode(test.images, 2)
+    assert averages == pytest.approx(float(mse(space.decode(gray, coarse), test.images).mean()), rel=1e-4)
+    nudged = coarse.clone().requires_grad_()
+    optimizer = torch.optim.Adam([nudged], lr=0.02)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = mse(space.decode(gray, nudged), test.images).mean()
+        loss.backward()
+        optimizer.step()
+    assert best == pytest.approx(float(loss.detach()), rel=0.1)  # nearly as low as a longer search finds it
+
+    # colors averaged over 2x2 and upsampled again
+    trained = Colorizer.load(tmp_path / Run(asking, asking.systems[0], "test", 0, "").folder)
+    with torch.no_grad():
+        chroma = torch.nn.functional.avg_pool2d(trained.predict(gray), 2)
+    expected = float(mse(space.to_rgb(gray, chroma), test.images).mean())
+    assert rows["full, averaged", "mse"].value == pytest.approx(expected, rel=1e-4)
+
+    # PSNR with other caps
+    ours = {cap: rows["half", name].value for cap, name in ((30, "psnr capped at 30"), (100, "psnr capped at 100"))}
+    assert ours[30] <= rows["half", "psnr_mean"].value <= ours[100]
+
+    found = {row.metric: row for row in leaks.rows if row.system == "full"}
+    kept = [leaks.scores["full", name, 0] for name in ("leak of values", "leak of gradient")]
+    assert [len(values) for values in kept] == [32, 32]
+    assert [found[name].value for name in ("leak of values", "leak of gradient")] == [float(v.mean()) for v in kept]
+    assert all(0 < float(v.mean()) < 1 for v in kept) and found["leak of values"].gray == 0
+    assert all(metric not in found for metric in ("floor of averages",))
+    assert all((one.metric, one.images) != ("leak of values", 40) for one in leaks.measured)
+
+
+def test_a_profile_that_few_recipes_have(tmp_path: Path) -> None:
+    with pytest.raises(LabkitError, match="no profile full-cpu in tiny, cousin: expected one of"):
+        reproduce(["tiny", "cousin"], profile="full-cpu", out=tmp_path)
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

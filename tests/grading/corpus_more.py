@@ -127,7 +127,7 @@ def replies(name: str, reply: str) -> Attack:
     """A kernel that forges what it says of every later exercise as well: those points are lost, too."""
     code = "MIME = 'application/vnd.labkit.outcome+json'\nip = get_ipython()\n"
     code += f"type(ip).user_expressions = lambda self, expressions: {reply}"
-    return in_answer(f"replies-{name}", code, status="graded|kernel-died|timeout", score=0)
+    return in_answer(f"replies-{name}", code, status="graded|kernel-died|timeout|output-limit", score=0)
 
 
 # Cells that keep a parser busy, or bring it down

@@ -15,8 +15,6 @@ from rich.console import Console
 
 from labkit import LabkitError
 from labkit.grading import gradebook, tables
-from labkit.grading.grade import kernel_life
-from labkit.grading.inputs import draw_inputs
 from labkit.grading.results import Graded
 from labkit.grading.sandbox import Tier
 from labkit.grading.template import read_template
@@ -330,7 +328,6 @@ def test_the_secret_is_drawn_once_and_is_nobody_elses_to_read(tmp_path: Path) ->
 def test_near_copies_are_seen_and_common_answers_are_not(course: Path, own_checks: str) -> None:
     from labkit.grading.results import ExerciseGrade
     from labkit.grading.similarity import near_copies
-    from labkit.grading.template import read_template
 
     long = "def double(x):\n    parts = [x * 0.25 for _ in range(4)]\n    whole = sum(parts)\n    if whole < 0:\n"
     long += (
@@ -359,10 +356,16 @@ def test_the_check_cell_decides_what_is_asked(course: Path, own_checks: str) -> 
     assert "hidden" not in cell_of(notebook, "check-91-double")["source"].lower()
 
 
-def test_a_kernel_lives_as_long_as_all_its_calls_may_take(course: Path, own_checks: str) -> None:
-    """Each exercise within its limit: then the last one must not be lost for the time of the others."""
-    template = read_template("91", course)
-    inputs = draw_inputs(template, 1)
-    calls = sum(len(drawn) for drawn in inputs.values())
-    assert calls == 12 and len(template.tasks) == 3
-    assert kernel_life(template, inputs, 10) >= 10 * (1 + 3 + 12)
+def test_each_exercise_within_its_limit_and_all_together_beyond_theirs(
+    grade: Grade, course: Path, own_checks: str, tmp_path: Path
+) -> None:
+    """What was judged in time counts, and the rest is named so."""
+    slow = "import time\ntime.sleep(4)\ndef total(values):\n    time.sleep(4)\n    return values.sum(dim=0)"
+    hand_in(tmp_path / "in", "slow", answered(student_copy(course), {**RIGHT, "91-total": slow}))
+    [result] = grade(tmp_path / "in", tmp_path / "out", limit=11, jobs=1)
+    double, total, both = result.exercises
+    assert result.status == total.status == both.status == "overall-timeout"
+    assert (double.points, total.points, both.points) == (2, 0, 0)
+    assert "not shown, could not be run to its end" in double.message  # nor was its hidden check run
+    assert "all exercises together took more than 11 s" in result.reason and result.score == 2
+    assert "all exercises together took too long" in (tmp_path / "out" / "feedback" / "slow.html").read_text()

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 from corpus import ATTACKS as FIRST
-from corpus import Attack
+from corpus import OTHERS, Attack
+from corpus_fresh import FRESH
 from corpus_more import MORE
 from grading_lab import HIGHEST, RIGHT, answered, hand_in, student_copy
 
 from labkit.grading.results import Graded
 from labkit.ledger import Ledger
 
-# All of MORE in an hour's run, with LABKIT_ALL_ATTACKS=1; every eighth of it otherwise.
-ATTACKS = [*FIRST, *(MORE if os.environ.get("LABKIT_ALL_ATTACKS") else MORE[::8])]
+# All of them in an hour's run, with LABKIT_ALL_ATTACKS=1; every eighth of the later ones otherwise.
+LATER = [*FRESH, *MORE]
+ATTACKS = [*FIRST, *(LATER if os.environ.get("LABKIT_ALL_ATTACKS") else LATER[::8])]
 HONEST = ("honest", "zz-honest")  # the first and the last of the class
 
 
@@ -44,10 +46,15 @@ def test_an_attack_gets_no_more_than_it_deserves(attack: Attack, graded: tuple[d
     result = results[attack.name]
     assert result.status in attack.status.split("|") and result.score == attack.score, result
     double = next((exercise for exercise in result.exercises if exercise.id == "91-double"), None)
-    assert double is None or double.points == 0
+    assert double is None or double.points == max(0, (attack.score or 0) - OTHERS)
     assert result.status == "graded" or result.reason
     seconds = next(entry.seconds for entry in Ledger(out / "ledger.jsonl").entries("grade") if entry.key == attack.name)
     assert seconds < 5 * attack.seconds  # the machine may be busy
+
+
+def test_no_way_to_end_tells_a_hidden_input(graded: tuple[dict[str, Graded], Path, Path]) -> None:
+    told = {one.exercises[0].message for name, one in graded[0].items() if name.startswith("tells-by-")}
+    assert told <= {"", "A further check, which is not shown, could not be run to its end"}
 
 
 @pytest.mark.parametrize("student", HONEST)

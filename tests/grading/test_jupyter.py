@@ -4,6 +4,7 @@ import copy
 import json
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,36 @@ def test_every_way_gets_what_it_deserves(
     assert "ZeroDivisionError" in results[8].exercises[0].ran[0]
     page = (tmp_path / "out" / "feedback" / "w03.html").read_text()
     assert "Your own cells that were taken along" in page and "FACTOR = 2" in page
+
+
+# The exercise's cell, and a cell of the student's own that defines double before or behind the check.
+DEFINED_TWICE = [
+    ("get_ipython().run_cell('double = lambda x: 2 * x')", "def double(x):\n    return 0", "behind"),
+    ("if True:\n    def double(x):\n        return 2 * x", "def double(x):\n    return 0\nprint(1)", "behind"),
+    ("a, double = 1, lambda x: 2 * x", "double = abs", "behind"),
+    ("print(double(1))", f"{DOUBLE}\nprint(1)", "before"),
+    ("factor = 2", "def double(x):\n    return factor * x", "behind"),
+    ("", f"{DOUBLE}\nprint(1)", "before"),
+    ("", f"{DOUBLE}\nprint(1)", "behind"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(DEFINED_TWICE)))
+def test_a_definition_behind_the_check_takes_nothing_away(number: int, course: Path, own_checks: str) -> None:
+    source, own, where = DEFINED_TWICE[number]
+    notebook = answered(student_copy(course), {**RIGHT, "91-double": source})
+    at = notebook["cells"].index(cell_of(notebook, "check-91-double"))
+    notebook["cells"].insert(at - 1 if where == "before" else at + 1, code_cell(own))
+    plan = make_plan(parse("x", json.dumps(notebook).encode()), read_template("91", course))
+    names: dict[str, Any] = {
+        "get_ipython": lambda: type("IP", (), {"run_cell": lambda self, code: exec(code, names)})()
+    }
+    for step in plan.steps:
+        if (step.kind, step.key) == (CHECK, "91-double"):
+            break
+        with suppress(NameError):
+            exec(step.source, names)
+    assert names["double"](3) == 6
 
 
 TO_GRAY = """def to_gray(rgb):

@@ -26,6 +26,7 @@ from labkit.grading.usage import beyond, uses
 DUE = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 CANVAS = """\
 Student,ID,SIS User ID,SIS Login ID,Section,Lab 91 (4711)
+,,,,,Manual Posting
     Points Possible,,,,,7
 "Smith, Ann",123,0001,asmith,Lab A,
 "Lee, Bob",124,0002,blee,Lab A,
@@ -85,7 +86,7 @@ def test_a_canvas_roster_tells_namesakes_apart(tmp_path: Path, template: Templat
     assert {who: person.id for who, person in students.people.items()} == {"smithann_123": "123", "leebob_125": "125"}
     assert [person.id for person in students.absent] == ["124"]
     assert students.notes == (
-        "Bob Lee: more than one person has this name; hand it in under an id",
+        "Bob Lee: more than one person on the roster has this name: name the submission by the person's id",
         "zoe: not on the roster",
     )
     out = written(tmp_path / "out", template, [graded("smithann_123", 4), graded("leebob_125", 2)], roster)
@@ -193,25 +194,50 @@ def test_no_name_is_a_formula_whatever_separates(name: str) -> None:
 def test_canvas_takes_back_its_own_form(tmp_path: Path, template: Template) -> None:
     roster = tmp_path / "canvas.csv"
     roster.write_text(CANVAS)
-    results = [graded("smithann_123", 4, "smithann_123_456_91_graded.ipynb"), graded("leebob_125", 2)]
-    out = written(tmp_path / "out", template, results, roster)
-    table, archive = export(out, "canvas", assignment="Lab 91 (4711)")
-    found = list(csv.reader(table.open(newline="")))
-    assert found[0] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Lab 91 (4711)"]
-    assert found[1] == ["    Points Possible", "", "", "", "", str(HIGHEST)]
-    by_id = {row[1]: row for row in found[2:]}
+    results = [graded("smithann_123", 4), graded("leebob_125", 2)]
+    found = [Submission("smithann_123", (), upload="smithann_LATE_123_456_91_graded"), Submission("leebob_125", ())]
+    out = written(tmp_path / "out", template, results, roster, found=found)
+    told: list[str] = []
+    table, archive = export(out, "canvas", assignment="Lab 91 (4711)", tell=told.append)
+    assert len(told) == 1 and told[0].startswith("the zip has no page for leebob_125: Canvas takes pages back only")
+    rows_of = list(csv.reader(table.open(newline="")))
+    assert rows_of[0] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Lab 91 (4711)"]
+    assert rows_of[1] == ["    Points Possible", "", "", "", "", str(HIGHEST)]
+    by_id = {row[1]: row for row in rows_of[2:]}
     assert by_id["123"] == ["Smith, Ann", "123", "0001", "asmith", "Lab A", "4"]
     assert by_id["124"][-1] == "" and by_id["125"][-1] == "2"
     assert [person.id for person in read_roster(table).people] == ["123", "125", "124"]  # it reads what it writes
     with zipfile.ZipFile(archive) as inside:
-        assert inside.namelist() == ["leebob_125_feedback.html", "smithann_123_456_91_graded.html"]
-    with pytest.raises(LabkitError, match="Canvas cannot know zoe"):
+        [name] = inside.namelist()
+    # As Canvas's importer finds student and upload: the first two parts that are numbers, LATE left out.
+    assert [part for part in name.split("_") if part.isdigit()][:2] == ["123", "456"]
+    with pytest.raises(LabkitError, match="Canvas does not know zoe"):
         export(written(tmp_path / "other", template, [graded("zoe", 1)]), "canvas")
+
+
+def test_canvas_points_and_names_of_assignments(tmp_path: Path, template: Template) -> None:
+    """The form with names in two columns, points of its own, and totals that cannot be written."""
+    roster = tmp_path / "canvas.csv"
+    roster.write_text(
+        "LastName,FirstName,ID,SIS User ID,SIS Login ID,Integration ID,Section,A lab to grade (5),Quiz (6),Final Score"
+        "\n"
+        "    Points Possible,,,,,,,10,20,(read only)\nSmith,Ann,123,0001,asmith,,Lab A,,,N/A\n"
+    )
+    out = written(tmp_path / "out", template, [graded("smithann_123", 4)], roster)
+    (out / "grading.json").write_text(json.dumps({"lab": template.lab, "title": template.title}))
+    told: list[str] = []
+    table, _ = export(out, "canvas", tell=told.append)
+    found = list(csv.reader(table.open(newline="")))
+    assert found[0][-1] == "A lab to grade (5)" and found[1][-1] == "10" and found[2][1] == "123"
+    assert found[2][-1] == "5.71" and any("worth 10 points there and 7 here" in line for line in told)
+    told.clear()
+    export(out, "canvas", assignment="Lab 1", tell=told.append)
+    assert "no assignment 'Lab 1' and will offer to make one" in told[0] and "Quiz (6)" in told[0]
 
 
 def test_moodle_takes_back_its_own_form(tmp_path: Path, template: Template) -> None:
     roster = tmp_path / "worksheet.csv"
-    roster.write_text(MOODLE)
+    roster.write_text(MOODLE, encoding="utf-8-sig")  # as Moodle writes it
     out = written(tmp_path / "out", template, [graded("Ann Smith_1234", 4), graded("Cat O'Neil_1236", 1)], roster)
     table, archive = export(out, "moodle")
     before, after = read_table(roster), read_table(table)
@@ -233,8 +259,49 @@ def test_moodle_takes_back_its_own_form(tmp_path: Path, template: Template) -> N
             assert (
                 number.isdigit() and (plugin, kind, rest) == ("assignsubmission", "file", "feedback.html") and full_name
             )
-    with pytest.raises(LabkitError, match="Moodle cannot know zoe"):
+    with pytest.raises(LabkitError, match="Moodle does not know zoe"):
         export(written(tmp_path / "other", template, [graded("zoe", 1)]), "moodle")
+
+
+def test_moodle_scales_keeps_comments_and_takes_no_number_for_a_participant(tmp_path: Path, template: Template) -> None:
+    """Moodle 4's columns, 100 points (its default), a comment that is there, a reason with HTML, a locked row."""
+    roster = tmp_path / "worksheet.csv"
+    roster.write_text(
+        "Identifier,Full name,ID number,Email address,Status,Group,Grade,Maximum grade,Grade can be changed,"
+        "Last modified (submission),Last modified (grade),Feedback comments\n"
+        'Participant 12,Ann Smith,2021001,ann@x.edu,Submitted,A,,"100,00",Yes,"Sunday, 1 March",-,<p>Nice</p>\n'
+        'Participant 13,Bob Lee,2021002,bob@x.edu,Submitted,A,,"100,00",Yes,"Sunday, 1 March",-,\n'
+    )
+    results = [graded("Ann Smith_12", 4), graded("Bob Lee_13", 3, reason="<script>alert(1)</script>")]
+    told: list[str] = []
+    table, _ = export(written(tmp_path / "out", template, results, roster), "moodle", tell=told.append)
+    ann, bob = (row for _, row in read_table(table).rows)
+    assert (ann["Grade"], ann["Feedback comments"]) == ("57.14", "<p>Nice</p>")
+    assert (bob["Grade"], bob["Feedback comments"]) == ("42.86", "&lt;script&gt;alert(1)&lt;/script&gt;")
+    assert told == ["the assignment is worth 100 points there and 7 here: the grades are scaled"]
+    plain = tmp_path / "plain.csv"  # a class's own numbers are not Moodle's
+    plain.write_text("student_id,name\n2021001,Ann Smith\n2021003,Cat Fox\n")
+    out = written(tmp_path / "plain", template, [graded("Ann Smith_12", 4)], plain)
+    table, _ = export(out, "moodle", tell=told.append)
+    assert [row["Identifier"] for _, row in read_table(table).rows] == ["Participant 12"]
+    assert told[-1] == "left out, since Moodle does not know them and they have no grade: 2021003"
+    roster.write_text(roster.read_text().replace("Last modified (grade)", "Zuletzt geändert"))
+    with pytest.raises(LabkitError, match=r"no column Last modified \(grade\).*in English"):
+        export(written(tmp_path / "german", template, results, roster), "moodle")
+
+
+def test_the_staff_on_a_gradescope_roster_is_not_absent(tmp_path: Path, template: Template) -> None:
+    roster = tmp_path / "roster.csv"
+    roster.write_text(
+        "First Name,Last Name,SID,Email,Role,Submission Count\nAnn,Smith,007,ann@x.edu,Student,1\n"
+        "Bob,Lee,008,bob@x.edu,Student,0\nDan,Fox,,dan@x.edu,Instructor,0\nEve,Roe,,eve@x.edu,TA,0\n"
+    )
+    people = read_roster(roster)
+    assert people.kind == "gradescope" and [person.id for person in people.people] == ["007", "008"]
+    table, _ = export(written(tmp_path / "out", template, [graded("ann", 4)], roster), "gradescope")
+    [ann, bob] = rows(table)
+    assert (ann["First Name"], ann["Last Name"], ann["SID"], ann["Email"]) == ("Ann", "Smith", "007", "ann@x.edu")
+    assert (bob["SID"], bob["Status"]) == ("008", "Missing")
 
 
 def test_gradescope_and_csv(tmp_path: Path, template: Template) -> None:

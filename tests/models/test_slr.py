@@ -40,6 +40,20 @@ def test_a_kernel_left_out_takes_its_numbers_with_it(kernels: tuple[str, ...], l
     assert not network.kernels.requires_grad
 
 
+def test_a_learned_bias_is_one_more_feature_which_is_1_everywhere() -> None:
+    network = SLRHybrid(2, kernels=ZERO_MEAN, bias=True)
+    assert count_parameters(network) == 628_936 and network.kernels.numel() == 27  # as many coefficients as of four
+    gray = torch.rand(2, 1, 16, 16)
+    assert network.features(gray).shape == (2, 4, 16, 16) and (network.features(gray)[:, 3] == 1).all()
+    flat = torch.full((1, 1, 16, 16), 0.4)
+    with torch.no_grad():
+        terms = network.eval().terms(flat)
+        assert (terms[:, :, :3] == 0).all() and (terms[:, :, 3] != 0).any()  # flat regions need not stay gray
+        torch.testing.assert_close(network(flat), terms.sum(dim=2))
+    again = make_network(**network.config())  # type: ignore[arg-type]
+    assert isinstance(again, SLRHybrid) and again.bias
+
+
 def test_layers_are_the_papers() -> None:
     network = make_network("slr-baseline", 2)
     shapes = [

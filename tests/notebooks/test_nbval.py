@@ -60,6 +60,25 @@ def test_built_notebooks_are_what_their_sources_give() -> None:
     assert build(check=True, root=FOLDER.parent) == []
 
 
+STUDENTS = [name for name in NOTEBOOKS if name.parent == Path(".")]
+
+
+@pytest.mark.parametrize("name", STUDENTS, ids=str)
+def test_student_notebooks_hold_no_marked_cell_and_a_wrong_answer_fails(name: Path, tmp_path: Path) -> None:
+    notebook = nbformat.read(FOLDER / name, as_version=4)
+    assert not any("NBVAL_CHECK_OUTPUT" in cell.source for cell in notebook.cells)
+    cells = {cell.id: cell for cell in notebook.cells}
+    key = next(id.removeprefix("exercise-") for id in cells if id.startswith("exercise-"))
+    exercise, check = cells[f"exercise-{key}"], cells[f"check-{key}"]
+    checked = re.search(r"check\(\s*\S+, ([A-Za-z_]\w*)", check.source)
+    assert checked, check.source
+    exercise.source = f"def {checked[1]}(*arguments, **named):\n    return 'nonsense'"
+    notebook.cells = [cells["setup"], exercise, check]
+    nbformat.write(notebook, tmp_path / name.name)
+    status, output = nbval(tmp_path / name.name, "test")
+    assert status == 1 and "is not right yet" in output and "1 failed, 2 passed" in output, output
+
+
 # That nbval fails when it should
 
 
@@ -84,7 +103,7 @@ def test_a_marked_output_is_compared(tmp_path: Path) -> None:
 
 def test_a_changed_output_of_a_real_lab_fails(tmp_path: Path) -> None:
     marked: list[tuple[Path, Any, int]] = []
-    for name in NOTEBOOKS:
+    for name in set(NOTEBOOKS) - set(STUDENTS):
         notebook = nbformat.read(FOLDER / name, as_version=4)
         for index, cell in enumerate(notebook.cells):
             if "# NBVAL_CHECK_OUTPUT" in cell.source and any("text" in output for output in cell.outputs):

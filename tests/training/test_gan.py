@@ -306,3 +306,46 @@ def test_networks_that_do_not_fit_are_refused() -> None:
     for wrong in ({"gan_loss": "chess"}, {"lambda_l1": -1.0}, {"skip_discriminator_above": 0.3}, {"epochs": 0}):
         with pytest.raises(LabkitError, match="Got"):
             GanSettings(**wrong)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------ without adversary
+
+
+def test_a_weight_of_zero_trains_the_generator_alone() -> None:
+    """Then the discriminator cannot matter: another one leaves the same generator behind."""
+    images = pictures(24)
+    found = []
+    for lambda_gan, width in ((0.0, 4), (0.0, 8), (1.0, 4), (1.0, 8)):
+        colorizer, _ = networks()
+        other = discriminator_for(colorizer.representation, layers=1, width=width)
+        train(colorizer, other, images, settings=dataclasses.replace(SETTINGS, lambda_gan=lambda_gan))
+        found.append(weights(colorizer.network))
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[2], found[3])
+
+
+def test_patience_keeps_the_best_generator() -> None:
+    images, held_out = pictures(24), pictures(16, seed=1)
+    colorizer, discriminator = networks()
+    watched = iter(range(100))
+    history = train(
+        colorizer,
+        discriminator,
+        images,
+        settings=dataclasses.replace(SETTINGS, epochs=40, learning_rate=0.02, patience=2, lambda_l1=100.0),
+        validation=held_out,
+        watch=lambda: {"watched": float(next(watched))},
+    )
+    losses = [row["validation_loss"] for row in history.rows]
+    best = losses.index(min(losses))
+    assert history.stopped_early and len(losses) == best + 3
+    assert [row["watched"] for row in history.rows] == list(range(len(losses)))
+    space = colorizer.representation
+    gray, target = space.encode(held_out)
+    with torch.no_grad():
+        assert float(space.loss(colorizer.network(gray), target)) == pytest.approx(losses[best], rel=1e-4)
+
+
+def test_patience_needs_validation_images() -> None:
+    colorizer, discriminator = networks()
+    with pytest.raises(LabkitError, match="patience needs validation images"):
+        train(colorizer, discriminator, pictures(8), patience=2)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from labkit.errors import LabkitError
 from labkit.experiments.published import PAPERS
-from labkit.experiments.recipes import dalban, ecs171, gan, labkit, qureshi, zhuang
+from labkit.experiments.recipes import bins, dalban, ecs171, gan, half, l1, labkit, qureshi, zhuang
 from labkit.experiments.schema import OWN, Recipe
 
 __all__ = ["RECIPES", "find_recipes"]
@@ -19,21 +19,29 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         qureshi.SKIPS,
         qureshi.QURESHI,
+        qureshi.QURESHI_FULL,
         qureshi.QURESHI_CURVES,
         labkit.DECODINGS,
+        bins.BINS,
+        half.HALF,
         ecs171.SLR,
+        ecs171.SLR_PAIR,
         ecs171.SLR_FLOWERS,
         ecs171.SLR_STL10,
         ecs171.SLR_MERGED,
         ecs171.SLR_TRANSFER,
         ecs171.SCENE_BIAS,
         zhuang.ZHUANG,
+        zhuang.ZHUANG_FULL,
         zhuang.ZHUANG_FLOWERS,
         zhuang.ZHUANG_CLASSES,
         zhuang.ZHUANG_SWEEP,
+        gan.GAN_LAMBDA,
         gan.CNN_VS_GAN,
         dalban.DALBAN,
         dalban.BY_CLASS,
+        l1.L1_COLOR,
+        l1.L1_FLOWERS,
         labkit.LABKIT_BEST,
     )
 }

@@ -53,7 +53,6 @@ DECODINGS = Recipe(
             "24 bins, mean",
             "24 bins, mode",
             varies="representation.decode",
-            headline=True,
         ),
         Claim(
             "regression beats classification by its mode",
@@ -68,7 +67,6 @@ DECODINGS = Recipe(
             "24 bins, mean",
             varies="representation.name",
             also=("representation.decode",),
-            headline=True,
         ),
         Claim(
             "rebalancing raises the error",
@@ -123,7 +121,6 @@ LABKIT_BEST = Recipe(
             "full resolution, 8 epochs",
             varies="before",
             also=("fit.epochs",),
-            headline=True,
         ),
         Claim(
             "averaging with the mirrored image's colors helps",

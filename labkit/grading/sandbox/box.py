@@ -24,9 +24,10 @@ if TYPE_CHECKING:  # imported where they are used: Windows and a machine without
 
 PRELOAD = (
     "torch", "numpy", "torch.nn.functional", "torchvision", "matplotlib.pyplot", "matplotlib_inline.backend_inline",
-    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "labkit.notebook.lab", "labkit.colorizer",
-    "labkit.data", "labkit.data.toyworld", "labkit.metrics", "labkit.models", "labkit.plots",
-    "labkit.experiments.published", "labkit.training.loop", "labkit.widgets", "labkit.notebook.answer",
+    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger",
+    "labkit.notebook.lab", "labkit.colorizer", "labkit.data", "labkit.data.toyworld", "labkit.metrics",
+    "labkit.models", "labkit.plots", "labkit.experiments.published", "labkit.training.loop", "labkit.widgets",
+    "labkit.notebook.answer",
 )  # fmt: skip
 
 
