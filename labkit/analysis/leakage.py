@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
@@ -61,6 +61,29 @@ def jacobian(network: Network, gray: Tensor, pixels: Pixels, chunk_size: int = 3
     with evaluation_mode(network), torch.no_grad():  # no gradient of the gradient; jacrev takes the one it needs
         found = torch.func.jacrev(chosen, chunk_size=chunk_size)(gray)  # (C, P, N, 1, H, W)
     return found.squeeze(3).permute(2, 1, 0, 3, 4)
+
+
+def chroma_jacobian(network: nn.Module, gray: Tensor, pixel: tuple[int, int], change: bool = False) -> Tensor:
+    """Return the derivatives of the chroma at one pixel of one image; lab 05 writes this again.
+
+    Args:
+        network: in evaluation mode.
+        gray: ``(H, W)``.
+        pixel: (row, column).
+        change: differentiate how much the chroma changes from the pixel to its right neighbor instead.
+
+    Returns:
+        ``(2, H, W)``.
+    """
+    row, column = pixel
+
+    def chosen(image: Tensor) -> Tensor:
+        chroma = network(image[None, None])[0]  # (2, H, W)
+        here: Tensor = chroma[:, row, column]
+        return chroma[:, row, column + 1] - here if change else here
+
+    found: Tensor = torch.func.jacrev(chosen)(gray)
+    return found
 
 
 def magnitude(jacobian: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def checkerboard(model: Colorizes, size: int = 64) -> float:
         size: of the image, in pixels a side; 8 at each border are left out.
 
     Returns:
-        The standard deviation of the means of the four classes of pixels (even or odd row, even or odd column), averaged
+        The standard deviation of the means of four classes of pixels (even or odd row, even or odd column), averaged
         over R, G and B, in steps of 1/255.
     """
     inner = model.colorize(torch.full((1, 1, size, size), 0.5))[..., 8:-8, 8:-8].cpu()

@@ -479,7 +479,7 @@ def _modules() -> Iterator[ModuleType]:
         yield load_file(path)
     names = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     for name in names:
-        if name not in ("framework", "values"):
+        if name not in ("framework", "modules", "values"):
             yield importlib.import_module(f"labkit.checks.{name}")
 
 

@@ -723,8 +723,9 @@ def _two_color_world(rng: torch.Generator) -> dict[str, Any]:
 
 
 NEAR, BOTH = 0.8, 0.25  # fractions of generated colors: near a true one at least, of each true one at least
-_COMMITS = "most generated colors are near none of the true ones: does the generator's loss reach the generator?"
-_AWAY = "the discriminator's labels are swapped somewhere: the generator moves away from the real colors"
+_COMMITS = (
+    "most generated colors are near none of the true ones: is the generator moved, by a loss with the right labels?"
+)
 _ONE = "nearly all generated colors are the same: what of the adversary reaches the generator?"
 
 
@@ -762,7 +763,7 @@ GAN_COLORS = Exercise(
     reference=train_gan,
     wrong=(
         Wrong("the generator stands", _loop_with(step=_step_with(move_g=False)), _COMMITS),
-        Wrong("labels swapped", _loop_with(step=_step_with(exchanged=True)), _AWAY),
+        Wrong("labels swapped", _loop_with(step=_step_with(exchanged=True)), _COMMITS),
         Wrong("no adversary", _loop_with(step=_step_with(weight=1e6)), _ONE),
     ),
 )

@@ -674,6 +674,16 @@ class _Uphill(_Bins):
         return -super().loss(prediction, target)
 
 
+class _Nothing(_Bins):
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return (prediction - prediction.detach()).square().mean()
+
+
+class _GrayForgotten(_Bins):
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return super().to_rgb(0 * gray + 0.5, colors)
+
+
 def _images_and_logits(rng: torch.Generator) -> dict[str, Any]:
     bins = whole(rng, 6, 8)
     return {
@@ -751,7 +761,7 @@ CLASSIFIER = Exercise(
 # It trains: within a second it must know far more than how frequent the bins are
 
 SCENES, HELD_OUT, BINS = 48, 12, 10
-MOST_NATS = 1.2  # ten seeds of the reference: .7 to .9; the frequencies of the bins alone: 1.8 to 2
+MOST_NATS = 1.2  # ten seeds of the reference: .53 to .75; the frequencies of the bins alone: 1.6 to 2.05
 
 
 def _scenes(seed: int) -> tuple[toyworld.ToyWorld, toyworld.ToyWorld]:
@@ -819,10 +829,10 @@ CLASSIFIER_TRAINS = Exercise(
     judge=_judge_training,
     wrong=(
         Wrong("uphill", _Uphill, "it did not learn: the loss must fall when the target's bins become more probable"),
-        Wrong("viewed", _Viewed, "it did not learn: reshaping (N, C, H, W) to (-1, C) mixes pixels and channels"),
         Wrong(
-            "softmax over the pixels", _OverPixels, "it did not learn: the softmax ran over the pixels, not the bins"
+            "no target", _Nothing, "it did not learn: the loss must fall when the target's bins become more probable"
         ),
+        Wrong("gray forgotten", _GrayForgotten, "the luma that was given is not kept"),
     ),
 )
 

@@ -1,10 +1,9 @@
 """The exercises of lab 04, U-Net skips: a U-Net in three pieces, and the receptive field.
 
-The pieces are modules, and the contract names none of their parts. So `_run` fills the layers with numbers in the order
-in which they *run*: two networks that compute the same thing then give the same output, however they are written.
+The pieces are modules, and the contract names none of their parts: `labkit.checks.modules` says how they are compared.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, hand_over, telling, whole
+from labkit.checks.modules import judge_modules, run_modules
 from labkit.data import toyworld
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
@@ -23,78 +23,6 @@ PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "04-sizes": "b",
     "04-half": "b",
 }
-
-
-def _run(answer: Any, inputs: Any) -> Any:
-    """Build the module of each case, fill its layers in the order in which they run, and run it.
-
-    Args:
-        answer: makes the module.
-        inputs: case -> what the answer is called with, images, a seed, and whether only the shape is wanted.
-
-    Returns:
-        Case -> number of parameters, shape, and (unless only the shape is wanted) the output in training mode and in
-        evaluation mode.
-    """
-
-    def fill(layers: Any, seed: int) -> None:
-        random = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for layer in dict.fromkeys(layers):  # each once
-                if layer.weight.dim() == 1:  # a batch norm
-                    layer.weight.copy_(0.7 + 0.6 * torch.rand(layer.weight.shape, generator=random))
-                    layer.running_mean.copy_(0.3 * torch.randn(layer.bias.shape, generator=random))
-                    layer.running_var.copy_(0.5 + torch.rand(layer.bias.shape, generator=random))
-                else:
-                    fan_in = layer.weight[0].numel()
-                    numbers = torch.randn(layer.weight.shape, generator=random) * (2 / fan_in) ** 0.5
-                    layer.weight.copy_(numbers)
-                if layer.bias is not None:
-                    layer.bias.copy_(0.3 * torch.randn(layer.bias.shape, generator=random))
-
-    found = {}
-    for case, given in inputs.items():
-        torch.manual_seed(given["seed"])
-        module = answer(*given["arguments"], **given.get("options", {})).train()
-        ran: list[Any] = []
-        kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.BatchNorm2d)
-        layers = [layer for layer in module.modules() if isinstance(layer, kinds)]
-        hooks = [layer.register_forward_pre_hook(lambda layer, _, ran=ran: ran.append(layer)) for layer in layers]
-        out = module(*given["images"])
-        for hook in hooks:
-            hook.remove()
-        count = sum(p.numel() for p in module.parameters() if p.requires_grad)
-        found[case] = {"parameters": count, "shape": list(out.shape)}
-        if given.get("values", True):
-            fill(ran, given["seed"])
-            with torch.no_grad():
-                found[case]["training"] = module(*given["images"])
-                fill(ran, given["seed"])  # the running statistics have moved
-                found[case]["evaluation"] = module.eval()(*given["images"])
-    return found
-
-
-def _judge_modules(reference: Any, hint: str = "") -> Callable[[Any, Any], Verdict]:
-    """Return a judge that compares, case by case, shapes, then numbers of parameters, then values."""
-
-    def judge(inputs: Any, output: Any) -> Verdict:
-        expected = hand_over(reference, inputs, _run)
-        if type(output) is not dict or set(output) != set(expected):
-            return Verdict(False, "return a module: a class (or function) that makes one", describe(output))
-        for key in ("shape", "parameters", "training", "evaluation"):
-            for case, values in expected.items():
-                if key not in values:
-                    continue
-                verdict = close(output[case].get(key), values[key], atol=1e-4)
-                if not verdict.ok:
-                    given, wanted = (describe(one.get(key)) for one in (output[case], values))
-                    in_mode = f"{key} mode: " if key in ("training", "evaluation") else f"{key} "
-                    of_values = key in ("training", "evaluation")
-                    given, wanted = (verdict.given, verdict.expected) if of_values else (given, wanted)
-                    return Verdict(False, hint, f"{case}: {in_mode}{given}", f"{in_mode}{wanted}", form=not of_values)
-        return Verdict(True)
-
-    return judge
 
 
 # ------------------------------------------------------------------------------------------------------ the block
@@ -188,9 +116,9 @@ BLOCK = Exercise(
     minutes=8,
     level=2,
     inputs=_draw_block,
-    call=_run,
+    call=run_modules,
     reference=block,
-    judge=_judge_modules(block, "a block is convolution, batch norm, ReLU, and the same once more"),
+    judge=judge_modules(block, "a block is convolution, batch norm, ReLU, and the same once more"),
     wrong=_BLOCK_WRONG,
     hints=(
         "Three layers, twice. The first convolution changes the number of channels, the second keeps it.",
@@ -336,9 +264,9 @@ UP_BLOCK = Exercise(
     minutes=10,
     level=3,
     inputs=_draw_up,
-    call=_run,
+    call=run_modules,
     reference=UpBlock,
-    judge=_judge_modules(UpBlock, "enlarge x, stack x and the skip along the channels, run your block on the stack"),
+    judge=judge_modules(UpBlock, "enlarge x, stack x and the skip along the channels, run your block on the stack"),
     wrong=_UP_WRONG,
     hints=(
         "Three steps: enlarge what comes from below, stack the skip beside it, convolve. Only the last one learns.",
@@ -516,9 +444,9 @@ UNET = Exercise(
     level=4,
     asks_for=("labkit.models.unet.UNet.predict",),
     inputs=_draw_unet,
-    call=_run,
+    call=run_modules,
     reference=UNet,
-    judge=_judge_modules(UNet, "compare with the picture: block, pool, block, ..., and the same levels back up"),
+    judge=judge_modules(UNet, "compare with the picture: block, pool, block, ..., and the same levels back up"),
     wrong=_UNET_WRONG,
     draws=2,
     hints=(

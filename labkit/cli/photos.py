@@ -140,3 +140,35 @@ def serve(
         asyncio.run(forever())
     except KeyboardInterrupt:
         print("ended")
+
+
+@app.command()
+def score(
+    model: Model = None,
+    dataset: Annotated[str, typer.Option(help="Whose images; `folder` for your own.")] = "tiny-imagenet",
+    split: Annotated[str, typer.Option(help="validation to choose by; test for the final score.")] = "validation",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many images.")] = 500,
+    size: Annotated[int | None, typer.Option(min=11, help="Resize them to this many pixels.")] = None,
+    style: Annotated[list[str] | None, typer.Option(help="Can be repeated; all of the model's if not given.")] = None,
+    working_size: Annotated[list[int] | None, typer.Option(min=0, help="Can be repeated; 0: the images' own.")] = None,
+    hints: Annotated[list[int] | None, typer.Option(min=0, max=1000, help="Simulated hints; can be repeated.")] = None,
+    strength: Annotated[float, typer.Option(min=0, max=4, help="How strong the colors are.")] = 1.0,
+    data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
+) -> None:
+    """Score the colors of photographs by skill, PSNR, balanced hue accuracy and colorfulness."""
+    from labkit.app.scoring import score_table
+    from labkit.cli.shared import print_data
+    from labkit.colorizer import Colorizer
+    from labkit.data import load
+
+    colorizer = Colorizer.load(model) if model else Colorizer.starter()
+    images = load(dataset, split, limit=limit, size=size, root=data_root).images
+    rows = score_table(
+        colorizer,
+        images,
+        styles=style or colorizer.styles,
+        working_sizes=working_size or [0],
+        hints=hints or [0],
+        strength=strength,
+    )
+    print_data(f"{len(images)} images of {dataset}, {split}", rows, list(rows[0]))

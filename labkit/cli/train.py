@@ -53,7 +53,7 @@ def reproduce(
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured
         title = f"{recipe.name}, {outcome.profile}: {recipe.line}"
-        columns = ["system", "skill", *recipe.metrics, "oracle mse", "perfect mse", "seeds", "images", "seconds"]
+        columns = ["system", "skill", *recipe.metrics, "oracle mse", "perfect mse", "seeds", "images", "relative time"]
         print_data(title, means_table(recipe, rows), columns)
         table = printed_table(recipe, rows, outcome.failures)
         if printed := [row for row in table if row["published"] is not None]:

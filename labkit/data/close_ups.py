@@ -6,6 +6,7 @@ network give to the thing, how often, and how near does it come to one of them?
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,7 +18,7 @@ from labkit.data.toyworld import MATERIALS, ToyWorld, generate, material
 from labkit.errors import LabkitError, check_integer, check_seed
 
 _SMALLEST = 6  # pixels: below, a thing is mostly outline
-_SCENES = 500  # painted at a time
+_SCENES = 1.6  # to paint for a thing that fits; more where that is not enough
 _NUMBER = {entry.name: index for index, entry in enumerate(MATERIALS)}
 
 
@@ -77,8 +78,9 @@ class CloseUps(ToyWorld):
         Args:
             rgb: ``(N, 3, H, W)`` in [0, 1].
         """
-        distance = float(self.choices(rgb)[1].median())
-        return {"distance, of 255": distance, "total variation": total_variation(self.frequencies(rgb), self.odds)}
+        chosen, distance = self.choices(rgb)
+        often = torch.bincount(chosen, minlength=len(self.palette)) / len(self)
+        return {"distance, of 255": float(distance.median()), "total variation": total_variation(often, self.odds)}
 
     def most_likely(self) -> Tensor:
         """Return the pictures with the likeliest of its possible colors in each pixel: rgb in [0, 1]."""
@@ -139,13 +141,13 @@ def close_ups(count: int, seed: int = 0, split: str = "train", kind: str = "ball
     count, size = check_integer("count", count, low=1), check_integer("size", size, low=12, high=32)
     if len(material(kind).colors) < 2:
         raise LabkitError(f"a {kind} has one color: choose a ball, striped ball, balloon or kite")
-    scenes = _SCENES
-    while True:  # a thing in every second scene or so: scenes of a larger count begin with those of a smaller one
+    scenes = math.ceil(_SCENES * count)
+    while True:  # scenes of a larger count begin with those of a smaller one
         world = generate(scenes, seed, split=split)
         places = _places(world, kind, size)
         if len(places) >= count:
             return _cut(world, places[:count], kind, size)
-        scenes = int(1.1 * scenes * count / max(len(places), 1)) + _SCENES
+        scenes *= 2
 
 
 def _places(world: ToyWorld, kind: str, size: int) -> list[tuple[int, int, int, np.ndarray]]:

@@ -57,13 +57,10 @@ def draw_bins(n: Numbers) -> Drawn:
             for count in counts[space]:
                 name = bins_name(f"{space}{count}")
                 price = costs(n, name, regression)
-                steps = {
-                    "regression": n(regression),
-                    "mean instead": price.learning,
-                    "quantization": price.quantization,
-                    "commitment": price.commitment,
-                }
-                _stack(axes, len(names), steps, with_labels=not names)
+                prices = {"quantization": price.quantization, "commitment": price.commitment}
+                _stack(axes, len(names), {"mean of the bins": n(f"{name}, mean")} | prices, with_labels=not names)
+                label = None if names else "regression"
+                axes.plot(n(regression), len(names), linestyle="", marker="D", markersize=6, color=INK, label=label)
                 names.append(name.removesuffix(" bins"))
                 parts.append(f"{name} {price.quantization:.5f} and {price.commitment:.5f}")
         axes.set_yticks(range(len(names)), names)
@@ -75,12 +72,12 @@ def draw_bins(n: Numbers) -> Drawn:
 
 
 def _stack(axes: Any, y: int, steps: Mapping[str, float], with_labels: bool) -> None:
-    """Draw one bar of several prices; one that is negative is left out and shortens nothing."""
+    """Draw one bar of several steps; one that is negative lies over the one before."""
     left = 0.0
     for i, (label, value) in enumerate(steps.items()):
         axes.barh(
             y,
-            max(0.0, value),
+            value,
             left=left,
             height=0.7,
             color="#DDDDDD" if i == 0 else PALETTE[i],
@@ -89,7 +86,7 @@ def _stack(axes: Any, y: int, steps: Mapping[str, float], with_labels: bool) -> 
             hatch=HATCHES[i],
             label=label if with_labels else None,
         )
-        left += max(0.0, value)
+        left += value
 
 
 def draw_slr(n: Numbers) -> Drawn:
@@ -138,7 +135,7 @@ def draw_gan(n: Numbers) -> Drawn:
     names = ["classification, by mean", "classification", "classification, by mode"]
     names += ["classification, rebalanced", "C-DCGAN", "generator alone, L1"]
     points = {name: (n(name), n(name, "colorfulness"), n(name, KID_NAME)) for name in names}
-    best, gray = min(mse for mse, _, _ in points.values()), n.gray("C-DCGAN")
+    best, gray = min(points[name][0] for name in (names[0], names[-1])), n.gray("C-DCGAN")  # of those that average
     figure, axes = plots.subplots(height=3.2)
     with plots.style():
         for i, (name, (mse, colors, _)) in enumerate(points.items()):

@@ -90,11 +90,14 @@ def scored_systems(recipe: Recipe, rows: Sequence[Measured]) -> Iterator[tuple[s
 def means_table(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]]:
     """Return the means over seeds for a narrow screen: a row a decoding, a column a metric, gray first.
 
-    "perfect mse" is what a perfect sampler, or a mode that always takes the nearest bin, would score.
+    "perfect mse" is what a perfect sampler, or a mode that always takes the nearest bin, would score. "relative time"
+    is that of training, as a multiple of the first system's.
     """
     table: list[dict[str, Any]] = []
+    first: float | None = None
     for name, found, other_images in scored_systems(recipe, rows):
         mse = found["mse"]
+        first = first or mse.seconds
         shown = [metric for metric in recipe.metrics if metric in found]
         if other_images:
             floor = {metric: found[metric].gray for metric in shown}
@@ -103,5 +106,6 @@ def means_table(recipe: Recipe, rows: Sequence[Measured]) -> list[dict[str, Any]
         row |= {metric: found[metric].mean for metric in shown}
         row |= {"oracle mse": mse.oracle, "perfect mse": perfect_score(recipe, mse, rows)}
         row |= {"seeds": len(mse.seeds), "images": mse.images}
-        table.append(row | {"parameters": mse.parameters, "seconds": round(mse.seconds)})
+        relative = round(mse.seconds / first, 2) if first else None  # other work on the machine falsifies seconds
+        table.append(row | {"parameters": mse.parameters, "relative time": relative})
     return table

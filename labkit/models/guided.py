@@ -42,18 +42,11 @@ class GuidedUNet(UNet):
             deepest: Any = self.encoder[-1]
             self.dropout = nn.Sequential(_Summary(deepest[0].out_channels, context), self.dropout)
 
-    def forward(self, gray: Tensor) -> Tensor:
-        """Predict for images of any size.
-
-        Args:
-            gray: (N, 1, H, W) in [0, 1], or (N, 1 + hint_planes, H, W) with hints.
-
-        Returns:
-            (N, out_channels, ceil(H / s), ceil(W / s)), s = output_stride.
-        """
+    def predict(self, gray: Tensor) -> Tensor:
+        """Predict as `UNet.predict`, from gray ``(N, 1, H, W)``, or with hints ``(N, 1 + hint_planes, H, W)``."""
         if gray.shape[1] == 1 and self.hint_planes:
             gray = F.pad(gray, (0, 0, 0, 0, 0, self.hint_planes))
-        return super().forward(gray)
+        return super().predict(gray)
 
     def config(self) -> dict[str, object]:
         """Return the arguments that make this network again."""

@@ -17,6 +17,8 @@ KINDS = [
     ("unet", {"depth": 4, "max_width": 32, "convolutions": 1}),
     ("cnn", {"up_convolutions": 1}),
     ("cnn-plain", {"depth": 3}),
+    ("unet-guided", {"depth": 3}),
+    ("unet-guided", {"depth": 2, "context": 0, "hint_planes": 0}),
     ("slr-baseline", {}),
     ("slr-hybrid", {}),
     ("slr-hybrid", {"kernels": ["sobel-x", "laplacian"]}),
@@ -183,4 +185,13 @@ def test_outputs_are_counted_too() -> None:
 
 
 def test_names() -> None:
-    assert list(NETWORKS) == ["cnn", "cnn-plain", "unet", "unet-half", "unet-noise", "slr-baseline", "slr-hybrid"]
+    assert list(NETWORKS) == [
+        "cnn",
+        "cnn-plain",
+        "unet",
+        "unet-half",
+        "unet-noise",
+        "unet-guided",
+        "slr-baseline",
+        "slr-hybrid",
+    ]

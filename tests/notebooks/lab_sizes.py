@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labkit.course.source import LabSource, exercises_by_id, read_source, regions
+from labkit.course.source import LabSource, exercises_by_id, minutes_of, read_source, regions
 from labkit.notebook.predictions import calls_in
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "src"
@@ -45,7 +45,7 @@ def sizes(lab: LabSource) -> Sizes:
         if cell.kind == "exercise":
             inside = {n for first, last in regions(cell.text, "SOLUTION") for n in range(first + 2, last + 1)}
             found.students[cell.key] = len(lines & inside)
-            found.minutes += exercises[cell.key].minutes if exercises[cell.key].core else 0
+            found.minutes += minutes_of(lab.cells, cell.key, exercises) if exercises[cell.key].core else 0
             lines -= inside
         found.ours += len(lines)
         found.drawing[cell.where] = drawing_lines(cell.text)

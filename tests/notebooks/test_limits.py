@@ -80,7 +80,7 @@ def test_every_prediction_has_its_right_answer(lab: LabSource) -> None:
     asked = [id for cell in lab.cells if cell.kind == "code" for id in calls_in(cell.text)]
     assert sorted(asked) == sorted(right), "every prediction once, and none without a right answer"
     assert all(id[:3] == f"{lab.name[:2]}-" for id in asked)
-    for call in calls(lab, "predict"):
+    for call in (one for one in calls(lab, "predict") if isinstance(one.func, ast.Name)):  # no network.predict(gray)
         [id, _, *options] = call.args
         assert isinstance(id, ast.Constant)
         answer = right[id.value]
@@ -100,10 +100,11 @@ def test_the_first_of_everything_stands_in_time(lab: LabSource) -> None:
 
 
 def tables(lab: LabSource) -> list[dict[str, Any]]:
+    """The tables in the built solution, if it was built from this source."""
     path = Path(FOLDER.parent / "solutions" / f"{lab.name}.ipynb")
-    if not path.exists():
-        return []
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
+    if [cell["id"] for cell in cells] != [cell.id for cell in lab.cells]:
+        pytest.skip("the solution is not built from this source")
     found = [out.get("data", {}).get(RESULTS_MIME) for cell in cells for out in cell.get("outputs", [])]
     return [one["table"] for one in found if one and "table" in one]
 

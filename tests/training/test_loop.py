@@ -14,7 +14,7 @@ from labkit.colorizer import Colorizer
 from labkit.device import pick_device
 from labkit.options import FitSettings
 from labkit.training import checkpoint as checkpoint_module
-from labkit.training.batches import epoch_plan, rotated, take_batch
+from labkit.training.batches import enlarged, epoch_plan, rotated, take_batch
 from labkit.training.checkpoint import CHECKPOINT_FILE, CHECKPOINT_FORMAT
 from labkit.training.loop import fit
 from labkit.training.session import History
@@ -269,3 +269,17 @@ def test_devices_that_compute_nothing_are_refused() -> None:
         with pytest.raises(LabkitError) as caught:
             pick_device("mps")
         assert len(str(caught.value)) < 300  # torch lists its two hundred backends here
+
+
+def test_zoom_enlarges_a_part_of_each_image() -> None:
+    images = torch.zeros(8, 3, 16, 16, dtype=torch.uint8)
+    images[..., 8:] = 200  # dark on the left, bright on the right
+    parts = torch.tensor([[1.0, 0.5, 0.5], [2.0, 0.0, 0.0], [2.0, 0.0, 1.0], [4.0, 1.0, 0.5]])
+    shown = enlarged(images[:4], parts)
+    assert torch.equal(shown[0], images[0])
+    assert (shown[1][..., :15] == 0).all() and (shown[2][..., 1:] == 200).all()  # the left half, the right half
+    assert (shown[3][..., :6] == 0).all() and (shown[3][..., 10:] == 200).all()  # the middle
+    settings = FitSettings(zoom=2.0, batch_size=8, flips=False)
+    plan = epoch_plan(0, 8, settings, torch.device("cpu"))
+    assert (plan[3][:, 0] >= 1).all() and (plan[3][:, 0] <= 2).all()
+    assert torch.equal(take_batch(images, plan, 0, settings), enlarged(images[plan[0]], plan[3]))

@@ -46,7 +46,7 @@ def same_gray(image: Tensor) -> None:
     gray = luma.expand(3, -1, -1)
     plots.show(
         plots.image_grid(
-            {"": tiles[:3], " ": [tiles[7], gray, tiles[3]], "  ": [tiles[6], tiles[5], tiles[4]]}, scale=2
+            {"": tiles[:3], " ": [tiles[7], gray, tiles[3]], "  ": [tiles[6], tiles[5], tiles[4]]}, scale=1.6
         ),
         alt="One photograph nine times, three by three. In the middle it is gray. Around it are eight copies in "
         f"other colors, each turned by 45 degrees against its neighbor. Their luma differs by at most {apart:.1g}.",

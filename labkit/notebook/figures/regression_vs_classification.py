@@ -82,7 +82,7 @@ def bin_maps(lists: Mapping[str, Tensor | Quantizer]) -> None:
             lab = torch.cat([torch.full((len(centers), 1), 65.0), centers], dim=1)
             shown = color.scale_lab_to_gamut(lab.T[:, :, None])[..., 0].T.clamp(0, 1)
             panel.scatter(*centers[~reached].T, s=7, marker="x", color=plots.FAINT, linewidths=0.6)
-            size = 16 if len(centers) > 100 else 60
+            size = 16 if len(centers) > 100 else 22
             panel.scatter(*centers[reached].T, c=shown[reached].tolist(), s=size, marker="s", edgecolors="none")
             panel.plot(0, 0, "+", color=plots.INK, markersize=9)
             panel.set(title=counts[-1], aspect="equal", xlabel="a (green to red)", xlim=(-130, 130), ylim=(-130, 130))
