@@ -69,10 +69,10 @@ def test_what_was_measured_is_found_by_its_names(tmp_path: Path, monkeypatch: py
     ("line", "message"),
     [
         ("skips,x", "line 2: 18 fields expected, got 2"),
-        ("a,b,mse,quick,0,high,1,,1,1,cpu,1,t,l,d,x,c", "line 2: could not convert string to float: 'high'"),
-        ("a,b,mse,quick,zero,1,1,,1,1,cpu,1,t,l,d,x,c", "line 2: invalid literal"),
-        ("a,b,mse,quick,0,nan,1,,1,1,cpu,1,t,l,d,x,c", "line 2: value must be finite"),
-        ("a,b,mse,quick,0,1,1,,1,1,cpu,1,t,l,d,x,c\na,b,mse,quick,0,2,1,,1,1,cpu,1,t,l,d,x,c", "stand there twice"),
+        ("a,b,mse,quick,0,high,1,,1,1,cpu,1,t,l,d,x,c,s", "line 2: could not convert string to float: 'high'"),
+        ("a,b,mse,quick,zero,1,1,,1,1,cpu,1,t,l,d,x,c,s", "line 2: invalid literal"),
+        ("a,b,mse,quick,0,nan,1,,1,1,cpu,1,t,l,d,x,c,s", "line 2: value must be finite"),
+        ("a,b,mse,quick,0,1,1,,1,1,cpu,1,t,l,d,x,c,s\na,b,mse,quick,0,2,1,,1,1,cpu,1,t,l,d,x,c,s", "stand there twice"),
     ],
 )
 def test_a_faulty_file_is_named(tmp_path: Path, line: str, message: str) -> None:
