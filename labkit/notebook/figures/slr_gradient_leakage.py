@@ -54,7 +54,7 @@ def jacobians(gray: Tensor, pixel: tuple[int, int], maps: Mapping[str, tuple[Ten
     from matplotlib.colors import LogNorm
 
     largest = max(float(one.max()) for pair in maps.values() for one in pair)
-    figure, panels = plots.subplots(2, 1 + len(maps), height=3.6)
+    figure, panels = plots.subplots(2, 1 + len(maps), height=2.9)
     with style():
         for row, what in enumerate(("the color", "its change")):
             panels[row, 0].imshow(gray, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -81,8 +81,8 @@ def jacobians(gray: Tensor, pixel: tuple[int, int], maps: Mapping[str, tuple[Ten
     plots.show(
         figure,
         alt=f"A gray scene with a cross at row {pixel[0]}, column {pixel[1]}, and maps of what the color there depends "
-        f"on (above) and its change to the right (below). Fraction outside the 3x3 neighborhood, of the color and of its "
-        f"change: {said}.",
+        f"on (above) and its change to the right (below). Fraction outside the 3x3 neighborhood, of the color and of "
+        f"its change: {said}.",
         caption="What the color at the cross depends on, and what its change depends on. One scale for all maps.",
     )
 
@@ -133,7 +133,8 @@ def kernel_sum(scene: Tensor, beside: Tensor, coefficients: Tensor, coefficients
             for row in range(3):
                 for column in range(3):
                     value = float(kernel[row, column])
-                    panels[0].text(column, row, f"{value:+.2f}", ha="center", va="center")
+                    ink = "white" if abs(value) > 0.5 else plots.INK
+                    panels[0].text(column, row, f"{value:+.2f}", ha="center", va="center", color=ink)
             panels[0].set_title(f"kernel, sum {total:.2f}")
             for axes, gray, mix, title in (
                 (panels[1], scene, coefficients, "a scene of flat areas"),
@@ -160,7 +161,7 @@ def kernel_sum(scene: Tensor, beside: Tensor, coefficients: Tensor, coefficients
         draw,
         name="sum_of_the_kernel",
         values=[round(step / 20, 2) for step in range(21)],
-        start=0.0,
+        start=0.5,
         alt=alt,
         caption="One kernel, the coefficients of a trained network. Drag the sum of the kernel's numbers from 0 to 1.",
     )
