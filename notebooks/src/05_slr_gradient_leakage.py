@@ -537,7 +537,7 @@ lab.record(validation_skill=score["skill"], changed_by_the_texture=float(moved))
 found = measured("slr", metric="mse", profile="quick")
 rows = [row("gray (no color)", run.gray, run.gray) for run in found[:1]]
 rows += [row(run.system, run.mean, run.gray) | {"sd": run.sd} for run in found]
-rows = rows or [{"system": "not measured yet: labkit reproduce slr"}]
+rows = rows or [{"network": "not measured yet: labkit reproduce slr"}]
 lab.table(
     rows,
     "Horses of CIFAR-10; systems that are not listed are not measured yet",
