@@ -755,7 +755,7 @@ REPRESENTATION = Exercise(
 # ---------------------------------------------------------------------------------------------- it trains
 
 SCENES, HELD_OUT = 48, 24
-LEAST_SKILL = 0.4  # ten seeds of the reference: .52 to .58; predicting nothing: 0
+LEAST_SKILL = 0.3  # ten seeds of the reference: .39 to .51; predicting nothing: 0
 
 
 def _scenes(seed: int) -> tuple[toyworld.ToyWorld, toyworld.ToyWorld]:

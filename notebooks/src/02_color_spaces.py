@@ -500,7 +500,7 @@ predict(
 )
 
 # %%
-count = lab.choose(test=64, quick=1000, course=20_000, gpu=45_000)
+count = lab.choose(test=64, quick=800, course=20_000, gpu=45_000)
 epochs = lab.choose(test=1, quick=4, course=8, gpu=20)
 width = lab.choose(test=4, quick=16, course=32, gpu=64)
 train = load(lab.dataset, "train", limit=count, seed=seed)
