@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from labkit.errors import LabkitError
 from labkit.notebook.built import Built, built, mine
 from labkit.notebook.parameters import Parameter, ParameterError, check_values, parse_code, parse_parameters
 from labkit.printing import show_any_character
@@ -191,7 +192,12 @@ class Lab:
 
         Numbers are shown to four significant digits, text as given, None and NaN as a dash. ``key`` is the
         table's name in the metrics.json that ``labkit run`` writes.
+
+        Raises:
+            LabkitError: if there are no rows.
         """
+        if not rows:
+            raise LabkitError(f"table {key!r} has no rows: got an empty list, expected one row or more")
         columns = list(dict.fromkeys(column for row in rows for column in row))
         cells = [[format_cell(row.get(column)) for column in columns] for row in rows]
         plain_rows = [{column: _plain(row.get(column)) for column in columns} for row in rows]
