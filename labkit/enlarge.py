@@ -37,7 +37,7 @@ def add_enlarged(gray: Tensor, difference: Tensor) -> Tensor:
         luma = gray[..., rows, :].clamp(0, 1)
         room = torch.where(chroma > 0, 1 - luma, luma)
         scale = (room / chroma.abs().clamp(min=1e-6)).amin(dim=1, keepdim=True).clamp(max=1)
-        out[..., rows, :] = torch.addcmul(luma, scale, chroma)
+        out[..., rows, :] = torch.addcmul(luma, scale, chroma).clamp_(0, 1)  # of rounding
     return out
 
 

@@ -452,7 +452,7 @@ def test_refusals_are_one_line(few: Quantizer) -> None:
         (LabkitError, "neighbors must be a whole number from 1 to 5. Got 6", lambda: few.soft_encode(colors, 6)),
         (LabkitError, "sigma must be a number above 0", lambda: few.soft_encode(colors, sigma=0)),
         (ValueError, r"logits \(N, 5, H, W\)", lambda: few.decode(torch.zeros(1, 4, 2, 2))),
-        (LabkitError, "mode, sample. Got 'median'", lambda: few.decode(logits, "median")),
+        (LabkitError, "mode, sample, rounded. Got 'median'", lambda: few.decode(logits, "median")),
         (LabkitError, "temperature .* must be a number above 0", lambda: few.decode(logits, temperature=0)),
     ]
     for kind, message, call in refusals:

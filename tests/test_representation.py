@@ -189,5 +189,5 @@ def test_refusals_are_one_line(name: str, options: dict[str, object], message: s
 def test_names_are_the_command_lines() -> None:
     assert list(REPRESENTATIONS) == [
         *("rgb", "lab", "yuv", "luma-chroma"),
-        *("ab676", "ab313", "rgb24", "classification"),
+        *("ab676", "ab313", "rgb24", "ab313-luma", "classification"),
     ]

@@ -164,11 +164,17 @@ def _judge_rates(given: Any, wanted: Tensor, highest: float, per_epoch: int) -> 
         hint = _CONSTANT
     elif float((rates[:per_epoch] - rates[0]).abs().max()) < 0.02 * highest:
         hint = _PER_EPOCH
-    elif float(rates[-1]) > 0.02 * highest:
+    elif float(rates[-1]) > 0.02 * highest or _steps_at_zero(rates) > _steps_at_zero(wanted) + 1:
         hint = _SHORT_CYCLE
-    elif not 0.9 < float(rates.max() / wanted.max()) < 1.25:
+    elif abs(float(rates[0] / wanted[0]) - 1) > 0.1:  # already the first step is of another size
         hint = _PEAK
     return Verdict(False, hint, f"changes of the weight: {shown}", f"changes of the weight: {expected}")
+
+
+def _steps_at_zero(rates: Tensor) -> int:
+    """Return how many steps at the end change almost nothing."""
+    moved = (rates.abs() > 0.02 * rates.abs().max()).nonzero()
+    return len(rates) - 1 - int(moved[-1])
 
 
 def one_cycle(highest: float, steps: int) -> Tensor:

@@ -124,7 +124,7 @@ def test_recipes_are_found_by_name_and_by_paper() -> None:
     assert [recipe.name for recipe in find_recipes("skips")] == ["skips"]
     of_paper = ["skips", "qureshi", "qureshi-full", "qureshi-curves"]
     assert [recipe.name for recipe in find_recipes("qureshi")] == of_paper  # the paper has a recipe's name, too
-    assert len(find_recipes(["skips", "qureshi", "skips"])) == 3
+    assert [recipe.name for recipe in find_recipes(["skips", "qureshi", "skips"])] == of_paper
     assert find_recipes("all") == list(RECIPES.values())
     with pytest.raises(LabkitError, match="unknown recipe 'skip': choose from recipes skips, qureshi"):
         find_recipes("skip")
@@ -144,6 +144,8 @@ def _once() -> list[object]:
 def test_twenty_steps_on_a_batch(recipe: Recipe, system: System) -> None:
     images = load("toyworld", "train", limit=8).images[..., ::2, ::2].contiguous()
     training = recipe.training(system, "test", 0)
+    if "150" in system.name:
+        pytest.skip("eight scenes have fewer than 150 colors")
     colorizer = make_colorizer(training, 0)
     loop = {"epochs": 20, "batch_size": 8, "flips": False, "device": "cpu", "precision": "float32"}
     if system.gan is None:

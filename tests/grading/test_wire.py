@@ -92,10 +92,10 @@ def across(exercise: Exercise, answer: Callable[..., Any]) -> Callable[[Any], Ou
 
 @every_exercise
 def test_the_reference_gets_all_points_and_each_mistake_is_refused(exercise: Exercise) -> None:
-    right = judge_calls(exercise, across(exercise, exercise.reference), draw(exercise, 5))
+    right = judge_calls(exercise, across(exercise, exercise.reference), draw(exercise, 5, exercise.draws))
     assert (right.status, right.points) == (RIGHT, exercise.points), right.message
     for wrong in exercise.wrong:
-        result = judge_calls(exercise, across(exercise, wrong.answer), draw(exercise, 5))
+        result = judge_calls(exercise, across(exercise, wrong.answer), draw(exercise, 5, exercise.draws))
         assert result.status == WRONG and result.points < exercise.points and wrong.hint in result.message
 
 
@@ -140,9 +140,11 @@ def test_the_stub_and_nothing(exercise: Exercise) -> None:
     def stub(*arguments: Any, **named: Any) -> Any:
         raise NotImplementedError(STUB)
 
-    assert judge_calls(exercise, across(exercise, stub), draw(exercise, 7)).status == "not attempted"
+    assert judge_calls(exercise, across(exercise, stub), draw(exercise, 7, exercise.draws)).status == "not attempted"
     for nonsense in (None, "text", object(), float("nan"), [], {}):
-        result = judge_calls(exercise, across(exercise, lambda *a, value=nonsense, **k: value), draw(exercise, 7))
+        result = judge_calls(
+            exercise, across(exercise, lambda *a, value=nonsense, **k: value), draw(exercise, 7, exercise.draws)
+        )
         assert (result.status, result.points) == (WRONG, 0)
 
 
