@@ -29,7 +29,6 @@ class Built:
     Attributes:
         piece: the function or class: the student's, else the library's.
         yours: whether it is the student's.
-        label: the same in words, for a table's row.
     """
 
     piece: Any
@@ -37,7 +36,7 @@ class Built:
 
     @property
     def label(self) -> str:
-        """Return "yours" or "library (yours is not built yet)"."""
+        """Return the same in words, for a table's row: "yours" or "library (yours is not built yet)"."""
         return YOURS if self.yours else NOT_BUILT
 
 

@@ -526,7 +526,7 @@ def test_what_a_recipe_can_ask_of_a_network(tmp_path: Path, monkeypatch: pytest.
 
     # PSNR with other caps
     ours = {cap: rows["half", name].value for cap, name in ((30, "psnr capped at 30"), (100, "psnr capped at 100"))}
-    assert ours[30] <= rows["half", "psnr_mean"].value <= ours[100]
+    assert ours[30] - 1e-5 <= rows["half", "psnr_mean"].value <= ours[100] + 1e-5  # single precision
 
     found = {row.metric: row for row in leaks.rows if row.system == "full"}
     kept = [leaks.scores["full", name, 0] for name in ("leak of values", "leak of gradient")]
