@@ -235,7 +235,9 @@ def tradeoff(points: Mapping[str, tuple[float, float]], line: Sequence[tuple[flo
         axes.plot(*zip(*line, strict=True), "-", color=FAINT, linewidth=3, label="from the mean to a draw", zorder=1)
         for n, (name, (x, y)) in enumerate(points.items()):
             axes.plot(x, y, MARKERS[n % len(MARKERS)], color=plots.PALETTE[n % len(plots.PALETTE)], markersize=8)
-            axes.annotate(name, (x, y), (7, 5 if n % 2 else -12), textcoords="offset points", size=8.5)
+            left, up = x > 1.8, n % 2 or y < 5  # away from the frame
+            place = (-8 if left else 8, 5 if up else -12)
+            axes.annotate(name, (x, y), place, textcoords="offset points", size=8.5, ha="right" if left else "left")
         axes.axvline(2, color=FAINT, linestyle=":")
         axes.set(
             xlabel="MSE / lowest possible MSE (1: the mean; 2: a draw)",
