@@ -187,7 +187,8 @@ world = toyworld.generate(lab.choose(test=40, quick=500), seed=seed, split="test
 
 def do_nothing(name: str, images: torch.Tensor) -> dict:
     """A table's row: the scores of the gray image, judged as a colorization."""
-    scores = metrics.score(metrics.gray_prediction(images), images)
+    gray = color.to_uint8(metrics.gray_prediction(images))
+    scores = metrics.score(gray, images)
     return {"images": name, "number": len(images), "PSNR of gray": scores["psnr_mean"]}
 
 
@@ -216,7 +217,7 @@ lab.table(
 figures.luma_and_chroma(true_photos, names)
 
 # %% [markdown]
-# From here on every table has a row for gray and a column for **skill**: the fraction of gray's error that a model removes. A perfect
+# From here on tables of scores have a row for gray and a column for **skill**: the fraction of gray's error that a model removes. A perfect
 # model has skill 1, the gray image 0, a model worse than gray less than 0.
 #
 # ### Exercise: skill (difficulty 1 of 5, core, 1 minute)

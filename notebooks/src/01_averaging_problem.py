@@ -14,9 +14,10 @@
 # painted them, so we know the probability of every color given the gray image. For photographs nobody knows it.
 
 # %% tags=["setup"]
+import math  # noqa: F401
 import torch
 from labkit import color, metrics, representation, training
-from labkit.checks import check
+from labkit.checks import check, hint  # noqa: F401
 from labkit.data import load, toyworld
 from labkit.experiments.claims import claims_of
 from labkit.experiments.measured import measured
@@ -85,7 +86,7 @@ figures.costs(squared, absolute, palette)
 #
 # *Why the median.* The slope of $E|c - X|$ is $P(X < c) - P(X > c)$. It changes its sign where half of the probability lies on either side.
 #
-# Look at the lower left curve: to the right of its lowest point it is nearly flat. The slope is the difference of two probabilities,
+# Look at the lower left curve: to the right of its lowest point it rises slowly. The slope is the difference of two probabilities,
 # and these are .58 and .42. A wrong color costs little there: a network will find this median slowly.
 
 # %% [markdown]
@@ -134,7 +135,7 @@ def median_color(colors: torch.Tensor, probabilities: torch.Tensor) -> torch.Ten
 check("01-median-color", median_color)
 
 # %% [markdown]
-# Each of these colors wins by its own measure:
+# Gray wins nowhere; each of the other three wins by its own measure:
 
 
 # %%
@@ -168,7 +169,7 @@ lab.table(rows, "A ball, predicted in four ways: expected cost", key="one_pixel"
 
 # %% [markdown]
 # The mean is **dull**: its distance from gray, the LAB chroma, is 12.5, where the red ball has 73, the green 87 and the blue 61. Yet the most probable color, exactly right more
-# often than any other, has a skill below 0: **worse than gray** by MSE, since it pays much when it is wrong.
+# often than any other, has a skill below 0, and so has the median: **worse than gray** by MSE, which punishes large errors most.
 #
 # Drag the odds. Which summary changes a little with every step, which one jumps, and where?
 
@@ -176,7 +177,7 @@ lab.table(rows, "A ball, predicted in four ways: expected cost", key="one_pixel"
 figures.odds(world, start=0.42)
 
 # %% [markdown]
-# The mean moves with every step. The median stays until a probability crosses 1/2, channel by channel. The mode jumps where red overtakes
+# The mean moves with every step. The median stays until a sum of probabilities crosses 1/2, channel by channel. The mode jumps where red overtakes
 # blue. A third loss, cross-entropy, needs no single color: it is minimized by the whole posterior. Lab 03 is about that.
 #
 # ## 2. What the rest of the image tells
@@ -272,7 +273,7 @@ figures.scenes(
 #
 # $$\operatorname{Var}(c) = \operatorname{Var}\bigl(E[c \mid g]\bigr) + E\bigl[\operatorname{Var}(c \mid g)\bigr].$$
 #
-# Knowing more moves error from the second term, which nobody can avoid, to the first. But the third colorizer pays, too: for balls,
+# Knowing more moves variance from the second term, the error that nobody can avoid, to the first. But the third colorizer pays, too: for balls,
 # balloons and kites the whole image leaves several colors. **Averaging hurts where context cannot tell**, and only there.
 
 # %% [markdown]
@@ -287,6 +288,8 @@ figures.scenes(
 # - In: `colors`, `torch.uint8`, shape $(N, K, 3, H, W)$, up to $K$ possible colors for each pixel; `probability`, shape $(N, K, H, W)$, 0 where a
 #   pixel has fewer than $K$.
 # - Out: one number: the variance under the posterior, averaged over images, pixels and channels, where white is 1.
+#
+# It differs a little from the table's last row: that was measured with the colors that were drawn, this is the expectation.
 
 
 # %% exercise="01-lowest-mse"
@@ -429,7 +432,7 @@ check("01-train-reaches", train)
 # ## 4. Does a network get there?
 #
 # Two U-Nets, alike but for the loss, learn from scenes with *one* true color for each ball. (A U-Net is a convolutional network; you build
-# one in lab 04.) We know the colors that they should arrive at. They do not.
+# one in lab 04.) We know which colors they should arrive at; nobody tells the networks.
 
 # %%
 predict(
@@ -489,6 +492,8 @@ lab.record(mse_excess=rows[1]["MSE / lowest"], l1_excess=rows[3]["L1 / lowest"])
 # %% [markdown] answer=true
 # **(b)** with the quick profile. By its own loss each network is the better of the two. The MSE network is within 5 % of the lowest. The L1
 # network, with the same scenes and the same rates, is not yet: its valley is flat (section 1), and it needs more steps.
+#
+# A curve of training may dip below 1: some batches are luckier than the expectation.
 
 # %%
 figures.scenes(
@@ -507,6 +512,7 @@ figures.colors(
 # **(a).** No scene ever showed these networks a mean or a median. They saw red, green and blue balls; the loss did the rest.
 #
 # A network that is close in *loss* need not be close in *color*: compare the L1 network's balls with the medians below them.
+# (This median is brown, that of section 1 was olive. Section 5 says why.)
 
 # %% [markdown]
 # ## 5. "We used L1" is half a description
@@ -595,7 +601,7 @@ print(
 # ## Open task
 #
 # Bring the MSE network as near to the optimum as you can in one minute: other rates, other batches, a flip of every second image, a wider
-# network. The floor is gray; ours has 1.03. Choose on these validation scenes.
+# network. Gray has 2.9, ours 1.02 to 1.03. Choose on these validation scenes.
 
 # %%
 held_out = toyworld.generate(

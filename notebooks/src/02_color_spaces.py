@@ -18,7 +18,7 @@ import torch
 from skimage.color import rgb2lab
 from torch.nn import functional as F
 from labkit import color, metrics
-from labkit.checks import check
+from labkit.checks import check, hint  # noqa: F401
 from labkit.colorizer import Colorizer
 from labkit.data import load
 from labkit.data.toyworld import best_scores, material, optimum

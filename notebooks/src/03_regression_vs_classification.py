@@ -17,7 +17,7 @@ import torch
 from scipy.cluster.vq import kmeans2
 from labkit import color, metrics
 from labkit.analysis.bin_costs import bin_costs
-from labkit.checks import check
+from labkit.checks import check, hint  # noqa: F401
 from labkit.colorizer import Colorizer
 from labkit.data import toyworld
 from labkit.experiments.claims import claims_of

@@ -17,7 +17,7 @@ import math
 
 import torch
 from labkit import metrics
-from labkit.checks import check
+from labkit.checks import check, hint  # noqa: F401
 from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
 from labkit.data.close_ups import close_ups
