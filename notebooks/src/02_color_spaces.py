@@ -629,9 +629,9 @@ for name in ("luma-chroma", f"YUV, {space.label}"):
 # And your photograph, by the network in your space. It has seen nothing but its training images; the starter has seen photographs.
 
 # %%
-show_on(
-    own.image, {"yours": colorizers[f"YUV, {space.label}"], "starter": Colorizer.starter()}
-)
+name = "yours" if space.yours else "library"
+yuv = colorizers[f"YUV, {space.label}"]
+show_on(own.image, {name: yuv, "starter": Colorizer.starter()})
 
 # %% [markdown]
 # ## What to remember
