@@ -9,6 +9,8 @@ from torch import Tensor
 
 from labkit import color
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, uniform, whole
+from labkit.checks.scenes import held_back_scenes, held_back_seed, training_scenes
+from labkit.checks.values import close_by_part
 from labkit.data import toyworld
 from labkit.representation import Representation
 
@@ -699,13 +701,7 @@ SPACE_PARTS = {
 
 def judge_space(inputs: Mapping[str, Any], output: Any) -> Verdict:
     """Compare each part with the reference's, in the order in which they are written."""
-    expected = use_space(_Space, inputs)
-    if type(output) is not dict:
-        return close(output, expected)
-    for part, hint in SPACE_PARTS.items():
-        if not (verdict := close(output.get(part), expected[part], atol=2e-4, hint=hint)).ok:
-            return verdict
-    return Verdict(True)
+    return close_by_part(output, use_space(_Space, inputs), SPACE_PARTS, atol=2e-4)
 
 
 REPRESENTATION = Exercise(
@@ -758,17 +754,11 @@ SCENES, HELD_OUT = 48, 24
 LEAST_SKILL = 0.3  # ten seeds of the reference: .39 to .51; predicting nothing: 0
 
 
-def _scenes(seed: int) -> tuple[toyworld.ToyWorld, toyworld.ToyWorld]:
-    """Return training scenes and held-out scenes of a seed."""
-    world = toyworld.generate(SCENES + HELD_OUT, seed=7919 * seed + 13)
-    return world.select(slice(0, SCENES)), world.select(slice(SCENES, None))
-
-
 def scenes_to_train_on(rng: torch.Generator) -> dict[str, Any]:
     """Draw a space, training scenes in color, and held-out scenes in gray."""
-    seed = whole(rng, 0, 10**5)
-    train, test = _scenes(seed)
-    return linear_space(rng) | {"seed": seed, "images": train.images, "gray": color.luma(test.images)}
+    made = linear_space(rng) | {"seed": whole(rng, 0, 10**5), "images": training_scenes(rng, SCENES).images}
+    made |= held_back_seed(rng)
+    return made | {"gray": color.luma(held_back_scenes(made, HELD_OUT).images)}
 
 
 def train_in_space(answer: Any, inputs: Mapping[str, Any]) -> Any:
@@ -794,7 +784,7 @@ def train_in_space(answer: Any, inputs: Mapping[str, Any]) -> Any:
 
 def judge_training(inputs: Mapping[str, Any], output: Any) -> Verdict:
     """Judge luma, which must be the given one, and skill, which must reach a floor and not pass what is possible."""
-    _, test = _scenes(inputs["seed"])
+    test = held_back_scenes(inputs, HELD_OUT)
     rgb = as_tensor(output)
     if rgb is None or rgb.shape != test.images.shape:
         return close(output, color.to_float(test.images))

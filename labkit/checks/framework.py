@@ -47,6 +47,7 @@ from labkit.notebook.answer import (
     attempt,
     copy_values,
     hand_over,
+    shown,
 )
 from labkit.notebook.answer import STUB as STUB
 from labkit.notebook.answer import SwitchedOff as SwitchedOff
@@ -91,7 +92,7 @@ class Exercise:
     Attributes:
         id: the key of its cells: lab number and words, "01-mean-color".
         inputs: makes fresh inputs from a seeded generator: a dict (arguments by name), a tuple (by place) or
-            one value.
+            one value. The judge alone gets what stands in a dict under `labkit.notebook.answer.HELD_BACK`.
         reference: a right answer, called as the student's is.
         call: (answer, inputs) -> output; hands the inputs over unless given. A def that uses nothing but its
             arguments, math, np and torch: grading sends it to the student's kernel as source.
@@ -335,7 +336,7 @@ def judge_calls(exercise: Exercise, run: Callable[[Any], Outcome], drawn: Iterab
         drawn: inputs, one after the other.
         again: how to see the same inputs again, for the message on a wrong answer.
     """
-    found = ((judge_outcome(exercise, inputs, run(inputs)), f"inputs:   {describe(inputs)}") for inputs in drawn)
+    found = ((judge_outcome(exercise, inputs, run(inputs)), f"inputs:   {describe(shown(inputs))}") for inputs in drawn)
     return conclude(exercise, found, again)
 
 
@@ -410,13 +411,13 @@ def exercise_seed(code: str, exercise_id: str) -> int:
 
 
 def example(exercise_id: str, seed: int, number: int = 1) -> Any:
-    """Return the inputs that ``check(exercise_id, ..., seed=seed)`` draws as its ``number``-th, from 1.
+    """Return the inputs that ``check(exercise_id, ..., seed=seed)`` hands over as its ``number``-th, from 1.
 
     Raises:
         LabkitError: if there is no such exercise.
     """
     drawn = draw(find_exercise(exercise_id), seed, number)
-    return list(drawn)[-1]
+    return shown(list(drawn)[-1])
 
 
 def telling(
@@ -479,8 +480,9 @@ def _modules() -> Iterator[ModuleType]:
         yield load_file(path)
     names = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     for name in names:
-        if name not in ("framework", "modules", "values"):
-            yield importlib.import_module(f"labkit.checks.{name}")
+        module = importlib.import_module(f"labkit.checks.{name}")
+        if hasattr(module, "EXERCISES"):  # the others are what several of them share
+            yield module
 
 
 @lru_cache

@@ -664,7 +664,7 @@ GAN_LOOP = Exercise(
 
 
 def two_colors(answer: Callable[..., Any], inputs: Any) -> Any:
-    """Train a small generator with a coin on flat images of two colors; return what it generates for other gray."""
+    """Train a small generator with a coin on flat images of two colors, three times; return what each generates."""
 
     class Generator(torch.nn.Module):
         def __init__(self):  # type: ignore[no-untyped-def]
@@ -699,11 +699,14 @@ def two_colors(answer: Callable[..., Any], inputs: Any) -> Any:
         def encode(self, images, stride=1):  # type: ignore[no-untyped-def]
             return images[:, :1] / 255, images[:, 1:] / 127.5 - 1
 
-    torch.manual_seed(inputs["seed"])
-    generator, discriminator = Generator(), Discriminator()
-    answer(generator, discriminator, Representation(), inputs["images"], 40, 16, 0.005, 0.3, seed=inputs["seed"])
-    with torch.no_grad():
-        return generator(inputs["gray"]).mean(dim=(2, 3))
+    generated = []
+    for seed in range(inputs["seed"], inputs["seed"] + 3):
+        torch.manual_seed(seed)
+        generator, discriminator = Generator(), Discriminator()
+        answer(generator, discriminator, Representation(), inputs["images"], 80, 16, 0.005, 0.3, seed=seed)
+        with torch.no_grad():
+            generated.append(generator(inputs["gray"]).mean(dim=(2, 3)))
+    return torch.stack(generated)
 
 
 def _two_color_world(rng: torch.Generator) -> dict[str, Any]:
@@ -739,14 +742,17 @@ def near_and_rarer(inputs: Any, output: Any) -> tuple[float, float]:
 
 
 def _judge_colors(inputs: Any, output: Any) -> Verdict:
-    if type(output) is not Tensor or output.shape != (len(inputs["gray"]), 2):
-        return Verdict(False, "", describe(output), f"shape ({len(inputs['gray'])}, 2)", form=True)
-    near, rarer = near_and_rarer(inputs, output.float())
+    """Judge the best of three trainings: a single one can miss a color by bad luck."""
+    shape = (3, len(inputs["gray"]), 2)
+    if type(output) is not Tensor or output.shape != shape:
+        return Verdict(False, "", describe(output), f"shape {shape}", form=True)
+    tries = [near_and_rarer(inputs, one) for one in output.float()]
+    if any(near >= NEAR and rarer >= BOTH for near, rarer in tries):
+        return Verdict(True)
+    near, rarer = sorted(tries)[1]  # the middle one: a color can be met by chance
     if not near >= NEAR:
         return Verdict(False, _COMMITS, f"{near:.0%} near a true color", f"at least {NEAR:.0%}")
-    if rarer < BOTH:
-        return Verdict(False, _ONE, f"the rarer color in {rarer:.0%}", f"in at least {BOTH:.0%}")
-    return Verdict(True)
+    return Verdict(False, _ONE, f"the rarer color in {rarer:.0%}", f"in at least {BOTH:.0%}")
 
 
 GAN_COLORS = Exercise(

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from labkit import color
-from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, telling, uniform, whole
+from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, telling, uniform, whole
+from labkit.checks.scenes import held_back_scenes, held_back_seed, training_scenes
+from labkit.checks.values import close_by_part
 from labkit.data import toyworld
 from labkit.quantize import Quantizer
 from labkit.representation import LAB, Classification, Representation
@@ -708,13 +710,7 @@ _CLASSIFIER_PARTS = {
 
 
 def _judge_classifier(inputs: Mapping[str, Any], output: Any) -> Verdict:
-    expected = use_classifier(_Bins, inputs)
-    if type(output) is not dict:
-        return close(output, expected)
-    for part, hint in _CLASSIFIER_PARTS.items():
-        if not (verdict := close(output.get(part), expected[part], atol=1e-3, hint=hint)).ok:
-            return verdict
-    return Verdict(True)
+    return close_by_part(output, use_classifier(_Bins, inputs), _CLASSIFIER_PARTS, atol=1e-3)
 
 
 CLASSIFIER = Exercise(
@@ -764,18 +760,12 @@ SCENES, HELD_OUT, BINS = 48, 12, 10
 MOST_NATS = 1.2  # ten seeds of the reference: .53 to .75; the frequencies of the bins alone: 1.6 to 2.05
 
 
-def _scenes(seed: int) -> tuple[toyworld.ToyWorld, toyworld.ToyWorld]:
-    """Return training scenes and held-out scenes of a seed."""
-    world = toyworld.generate(SCENES + HELD_OUT, seed=7919 * seed + 31)
-    return world.select(slice(0, SCENES)), world.select(slice(SCENES, None))
-
-
 def _scenes_to_train_on(rng: torch.Generator) -> dict[str, Any]:
-    seed = whole(rng, 0, 10**5)
-    train, test = _scenes(seed)
-    colors = _rows(110 * LAB().target(train.images))
+    images = training_scenes(rng, SCENES).images
+    colors = _rows(110 * LAB().target(images))
     start = colors[torch.randperm(len(colors), generator=rng)[:BINS]]
-    return {"seed": seed, "images": train.images, "gray": color.luma(test.images), "centers": kmeans(colors, start, 5)}
+    made = {"seed": whole(rng, 0, 10**5), "images": images, "centers": kmeans(colors, start, 5), **held_back_seed(rng)}
+    return made | {"gray": color.luma(held_back_scenes(made, HELD_OUT).images)}
 
 
 def train_classifier(answer: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -793,7 +783,7 @@ def train_classifier(answer: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _judge_training(inputs: Mapping[str, Any], output: Any) -> Verdict:
-    _, test = _scenes(inputs["seed"])
+    test = held_back_scenes(inputs, HELD_OUT)
     logits, rgb = (as_tensor(output.get(part)) for part in ("logits", "rgb"))
     if logits is None or logits.shape != (HELD_OUT, BINS, 32, 32) or rgb is None or rgb.shape != test.images.shape:
         return Verdict(False, "the network predicts one logit a bin: self.channels = len(centers)")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from labkit import color
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, hand_over, uniform, whole
 from labkit.checks.modules import judge_modules, run_modules
-from labkit.data import toyworld
+from labkit.checks.scenes import halved, held_back_scenes, held_back_seed, train_on_scenes, training_scenes
 from labkit.models.slr import KERNELS, SLRBaseline
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
@@ -572,45 +572,16 @@ HYBRID_FLAT = Exercise(
 CHROMA_FLOOR = 0.8
 
 
-def _train(answer: Any, inputs: Any) -> Any:
-    """Train the student's hybrid on small scenes; return what it predicts for others."""
-    torch.manual_seed(inputs["seed"])
-    network = answer(2, width=8).train()
-    steps, gray, target = inputs["steps"], inputs["gray"], inputs["target"]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
-    for _ in range(steps):
-        rows = torch.randperm(len(gray))[:8]
-        loss = (network(gray[rows]) - target[rows]).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        return network.eval()(inputs["new gray"])
-
-
-def _small_scenes(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
-    """Return gray (N, 1, 16, 16) and chroma on an orthonormal basis (N, 2, 16, 16) of toyworld scenes at half size."""
-    images = F.avg_pool2d(toyworld.generate(count, seed=seed, split=split).images / 255, 2)
-    return color.rgb_to_luma_chroma(images)
-
-
 def _draw_training(rng: torch.Generator) -> dict[str, Any]:
-    seed = whole(rng, 0, 10**6)
-    gray, target = _small_scenes(64, seed, "train")
-    return {
-        "seed": seed,
-        "steps": 120,
-        "gray": gray,
-        "target": target,
-        "new gray": _small_scenes(64, seed, "validation")[0],
-    }
+    gray, target = color.rgb_to_luma_chroma(halved(training_scenes(rng, 64)))
+    how = {"seed": whole(rng, 0, 10**6), "arguments": (2,), "options": {"width": 8}}
+    made = {**how, "steps": 120, "rate": 1e-2, "gray": gray, "target": target, **held_back_seed(rng)}
+    return made | {"new gray": color.rgb_to_luma_chroma(halved(held_back_scenes(made, 64)))[0]}
 
 
 def left_over(inputs: Any, output: Tensor) -> float:
     """Return the fraction of the chroma's mean square that a prediction leaves."""
-    _, truth = _small_scenes(len(inputs["new gray"]), inputs["seed"], "validation")
+    _, truth = color.rgb_to_luma_chroma(halved(held_back_scenes(inputs, len(inputs["new gray"]))))
     return float((output - truth).square().mean() / truth.square().mean())
 
 
@@ -631,7 +602,7 @@ HYBRID_TRAINS = Exercise(
     minutes=3,
     level=3,
     inputs=_draw_training,
-    call=_train,
+    call=train_on_scenes,
     reference=Hybrid,
     judge=_judge_training,
     draws=1,

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, hand_over, telling, whole
 from labkit.checks.modules import judge_modules, run_modules
+from labkit.checks.scenes import halved, held_back_scenes, held_back_seed, train_on_scenes, training_scenes
 from labkit.data import toyworld
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
@@ -542,50 +543,31 @@ UNET_GRADIENTS = Exercise(
 # -------------------------------------------------------------------------------------------------- it trains
 
 
-def _train(answer: Any, inputs: Any) -> Any:
-    """Train the student's network to give luma and chroma of small scenes; return what it predicts for others."""
-    torch.manual_seed(inputs["seed"])
-    network = answer(3, width=8, depth=3).train()
-    steps, gray, target = inputs["steps"], inputs["gray"], inputs["target"]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=steps)
-    for _ in range(steps):
-        rows = torch.randperm(len(gray))[:8]
-        loss = (network(gray[rows]) - target[rows]).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        return network.eval()(inputs["new gray"])
-
-
 # A right network leaves less than these fractions of the luma's variance and of the chroma: over 10 seeds .05 to .12
 # and .41 to .57 are left; without skips .59 and more of the luma's, with a last ReLU .78 and more of the chroma.
 LUMA_FLOOR, CHROMA_FLOOR = 0.35, 0.75
 _WEIGHTS = torch.tensor([[0.299, 0.587, 0.114], [0.701, -0.587, -0.114], [-0.299, -0.587, 0.886]])  # Y, R - Y, B - Y
 
 
-def _small_scenes(count: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
-    """Return gray (N, 1, 16, 16) of toyworld scenes at half size, and a target (N, 3, 16, 16): luma, R - Y and B - Y.
+def _encoded(world: toyworld.ToyWorld) -> tuple[Tensor, Tensor]:
+    """Return gray (N, 1, 16, 16) of scenes at half size, and a target (N, 3, 16, 16): luma, R - Y and B - Y.
 
     The luma is centered and three times as large, so that it is learned as fast as the colors.
     """
-    images = F.avg_pool2d(toyworld.generate(count, seed=seed, split=split).images / 255, 2)
-    gray, chroma = torch.einsum("kc,nchw->nkhw", _WEIGHTS, images).split([1, 2], dim=1)
+    gray, chroma = torch.einsum("kc,nchw->nkhw", _WEIGHTS, halved(world)).split([1, 2], dim=1)
     return gray, torch.cat([3 * (gray - 0.47), chroma], dim=1)
 
 
 def _draw_training(rng: torch.Generator) -> dict[str, Any]:
-    seed = whole(rng, 0, 10**6)
-    gray, target = _small_scenes(64, seed, "train")
-    new_gray, _ = _small_scenes(64, seed, "validation")
-    return {"seed": seed, "steps": 150, "gray": gray, "target": target, "new gray": new_gray}
+    gray, target = _encoded(training_scenes(rng, 64))
+    how = {"seed": whole(rng, 0, 10**6), "arguments": (3,), "options": {"width": 8, "depth": 3}}
+    made = {**how, "steps": 150, "rate": 2e-2, "gray": gray, "target": target, **held_back_seed(rng)}
+    return made | {"new gray": _encoded(held_back_scenes(made, 64))[0]}
 
 
 def left_over(inputs: Mapping[str, Any], output: Tensor) -> tuple[float, float]:
     """Return the fractions of the luma's variance and of the chroma's mean square that a prediction leaves."""
-    _, truth = _small_scenes(len(inputs["new gray"]), inputs["seed"], "validation")
+    _, truth = _encoded(held_back_scenes(inputs, len(inputs["new gray"])))
     wrong = (output - truth).square()
     luma = wrong[:, 0].mean() / truth[:, 0].var()
     return float(luma), float(wrong[:, 1:].mean() / truth[:, 1:].square().mean())
@@ -614,7 +596,7 @@ UNET_TRAINS = Exercise(
     minutes=3,
     level=4,
     inputs=_draw_training,
-    call=_train,
+    call=train_on_scenes,
     reference=UNet,
     judge=_judge_training,
     draws=1,

@@ -71,6 +71,13 @@ def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3,
     )
 
 
+def close_by_part(output: Any, expected: Mapping[str, Any], hints: Mapping[str, str], *, atol: float) -> Verdict:
+    """Compare a dict part by part, in the order of ``hints``; the first part that differs gets its hint."""
+    if type(output) is not dict:
+        return close(output, dict(expected))
+    return _first_wrong(close(output.get(part), expected[part], atol=atol, hint=hint) for part, hint in hints.items())
+
+
 def _first_wrong(verdicts: Iterator[Verdict]) -> Verdict:
     return next((verdict for verdict in verdicts if not verdict.ok), Verdict(True))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from labkit.checks import Exercise, as_code, draw, exercise_seed, find_exercise
 from labkit.grading.template import Template
-from labkit.notebook.answer import decode, encode, request
+from labkit.notebook.answer import decode, encode, request, shown
 
 
 def draw_inputs(template: Template, code: str, hidden_code: str = "") -> dict[str, list[str]]:
@@ -32,6 +32,7 @@ def draw_inputs(template: Template, code: str, hidden_code: str = "") -> dict[st
 
 def tell_inputs(exercise: Exercise, answer: str, inputs: Any, seed: int, number: int) -> str:
     """Return a line that a student can paste and run to see what the answer does with these inputs."""
+    inputs = shown(inputs)
     if code := as_code(inputs):
         if exercise.call is not None:
             return f"inputs:   {code}"

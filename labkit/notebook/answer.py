@@ -32,6 +32,7 @@ import torch
 
 from labkit.errors import LabkitError
 
+HELD_BACK = "held back"  # an input of this name is the judge's alone: no answer gets it
 STUB = "your answer here"  # the message of the NotImplementedError that stands in for a solution
 VALUE_MIME = "application/vnd.labkit.outcome+json"
 LARGEST = 2_000_000  # characters of an outcome as text
@@ -105,12 +106,17 @@ def attempt(
 
 def hand_over(answer: Callable[..., Any], inputs: Any, call: Callable[..., Any] | None = None) -> Any:
     """Return what ``answer`` gives on a copy of ``inputs``."""
-    inputs = copy_values(inputs)
+    inputs = copy_values(shown(inputs))
     if call is not None:
         return call(answer, inputs)
     if isinstance(inputs, Mapping):
         return answer(**inputs) if _takes(answer, inputs) else answer(*inputs.values())  # renamed arguments
     return answer(*inputs) if isinstance(inputs, tuple) else answer(inputs)
+
+
+def shown(inputs: Any) -> Any:
+    """Return inputs without what is held back from the answer, such as the seed of the images it is scored on."""
+    return {key: value for key, value in inputs.items() if key != HELD_BACK} if type(inputs) is dict else inputs
 
 
 def plain_value(value: Any) -> Any:
@@ -291,7 +297,7 @@ def request(inputs: Any, call: Callable[..., Any] | None, asks_for: Sequence[str
         LabkitError: for inputs that are not plain values, or a ``call`` that cannot travel.
     """
     source = None if call is None else call_source(call)
-    asked = {"inputs": encode(inputs, strict=True), "call": source, "asks_for": list(asks_for), "record": record}
+    asked = {"inputs": encode(shown(inputs), strict=True), "call": source, "asks_for": list(asks_for), "record": record}
     return json.dumps(asked)
 
 

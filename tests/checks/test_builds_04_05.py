@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from labkit.checks import RIGHT, WRONG, evaluate, slr_gradient_leakage, unet_skips
 from labkit.checks.framework import draw
 from labkit.checks.modules import run_modules
+from labkit.checks.scenes import train_on_scenes
 from labkit.notebook.answer import call_source
 
 LABS = (unet_skips, slr_gradient_leakage)
@@ -19,17 +20,17 @@ LABS = (unet_skips, slr_gradient_leakage)
 @pytest.mark.parametrize("seed", range(10))
 def test_a_right_unet_stays_below_the_floors_and_others_do_not(seed: int) -> None:
     [inputs] = draw(unet_skips.UNET_TRAINS, seed, 1)
-    luma, chroma = unet_skips.left_over(inputs, unet_skips._train(unet_skips.UNet, inputs))
+    luma, chroma = unet_skips.left_over(inputs, train_on_scenes(unet_skips.UNet, inputs))
     assert luma < 0.7 * unet_skips.LUMA_FLOOR and chroma < 0.9 * unet_skips.CHROMA_FLOOR
-    assert unet_skips.left_over(inputs, unet_skips._train(unet_skips._Zeros, inputs))[0] > 1.3 * unet_skips.LUMA_FLOOR
-    assert unet_skips.left_over(inputs, unet_skips._train(unet_skips._LastReLU, inputs))[1] > unet_skips.CHROMA_FLOOR
+    assert unet_skips.left_over(inputs, train_on_scenes(unet_skips._Zeros, inputs))[0] > 1.3 * unet_skips.LUMA_FLOOR
+    assert unet_skips.left_over(inputs, train_on_scenes(unet_skips._LastReLU, inputs))[1] > unet_skips.CHROMA_FLOOR
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_a_right_hybrid_stays_below_the_floor(seed: int) -> None:
     [inputs] = draw(slr_gradient_leakage.HYBRID_TRAINS, seed, 1)
-    trained = slr_gradient_leakage._train(slr_gradient_leakage.Hybrid, inputs)
+    trained = train_on_scenes(slr_gradient_leakage.Hybrid, inputs)
     assert slr_gradient_leakage.left_over(inputs, trained) < 0.9 * slr_gradient_leakage.CHROMA_FLOOR
 
 

@@ -6,6 +6,7 @@ from skimage.color import rgb2lab
 
 from labkit import color
 from labkit.checks import RIGHT, color_spaces, evaluate
+from labkit.checks.scenes import held_back_scenes
 
 
 def test_the_reference_is_that_of_scikit_image() -> None:
@@ -42,7 +43,7 @@ def test_the_floor_of_training_is_reached_with_room(seed: int, monkeypatch: pyte
 def test_a_network_that_has_read_the_truth_is_found_out() -> None:
     exercise = color_spaces.REPRESENTATION_TRAINS
     inputs = exercise.inputs(torch.Generator().manual_seed(0))
-    truth = color.to_float(color_spaces._scenes(inputs["seed"])[1].images)
+    truth = color.to_float(held_back_scenes(inputs, color_spaces.HELD_OUT).images)
     assert exercise.judge is not None
     verdict = exercise.judge(inputs, truth)
     assert not verdict.ok and "read somewhere" in verdict.hint

@@ -8,14 +8,14 @@ import torch
 
 from labkit.checks import RIGHT, WRONG, evaluate, find_exercise
 from labkit.checks import gans as checks
-from labkit.training.simple_gan import loss_of_discriminator, loss_of_generator, train_gan
+from labkit.training.simple_gan import loss_of_discriminator, loss_of_generator
 
 
-def test_the_floor_of_the_training_check_over_ten_seeds() -> None:
-    for seed in range(10):
-        inputs = checks._two_color_world(torch.Generator().manual_seed(seed))
-        near, rarer = checks.near_and_rarer(inputs, checks.two_colors(train_gan, inputs))
-        assert near >= checks.NEAR and rarer >= checks.BOTH, (seed, near, rarer)
+@pytest.mark.slow
+def test_a_right_gan_passes_for_every_seed() -> None:
+    exercise = find_exercise("06-gan-colors")
+    for seed in (202767, *range(40)):  # the first failed when one training decided
+        assert evaluate(exercise, exercise.reference, seed=seed, switch_off=False).status == RIGHT, seed
 
 
 def other_step(g: Any, d: Any, optimizer_g: Any, optimizer_d: Any, gray: Any, real: Any, weight: float) -> Any:

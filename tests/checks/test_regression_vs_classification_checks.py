@@ -6,6 +6,7 @@ import torch
 from labkit import color, quantize
 from labkit.checks import RIGHT, evaluate
 from labkit.checks import regression_vs_classification as checks
+from labkit.checks.scenes import held_back_scenes
 from labkit.quantize import Quantizer
 from labkit.representation import Classification
 
@@ -43,7 +44,7 @@ def test_the_floor_of_training_is_reached_with_room(seed: int, monkeypatch: pyte
 def test_a_classifier_that_has_read_the_truth_is_found_out() -> None:
     exercise = checks.CLASSIFIER_TRAINS
     inputs = exercise.inputs(torch.Generator().manual_seed(0))
-    test = checks._scenes(inputs["seed"])[1]
+    test = held_back_scenes(inputs, checks.HELD_OUT)
     space = Classification(Quantizer(inputs["centers"], "ab", "drawn"), neighbors=1, input_gray="luma")
     right = torch.nn.functional.one_hot(space.quantizer.encode(space.target(test.images)), checks.BINS)
     assert exercise.judge is not None
