@@ -93,6 +93,17 @@ def test_every_prediction_has_its_right_answer(lab: LabSource) -> None:
 
 
 @every_lab
+def test_a_student_can_call_for_a_hint(lab: LabSource) -> None:
+    [setup] = [cell.text for cell in lab.cells if cell.kind == "setup"]
+    assert "hint" in names_bound(setup), "a check that fails says hint(...): import it"
+
+
+def names_bound(text: str) -> set[str]:
+    imports = (node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.Import, ast.ImportFrom)))
+    return {alias.asname or alias.name for node in imports for alias in node.names}
+
+
+@every_lab
 def test_the_first_of_everything_stands_in_time(lab: LabSource) -> None:
     kinds = ["opening" if "opening" in cell.tags else cell.kind for cell in lab.cells]
     words = sum(len(cell.text.split()) for cell in lab.cells[: kinds.index("opening")] if cell.kind == "markdown")
