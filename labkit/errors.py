@@ -11,8 +11,12 @@ from contextlib import contextmanager
 class LabkitError(ValueError):
     """A mistake the user can mend: one line that names the value or file, what was expected and what to do.
 
-    The command line prints the message alone and exits with status 2; in a notebook it reads as a plain error.
+    The command line prints the message alone and exits with status 2; in a notebook it reads as a plain error. Control
+    characters, which a file or a name may bring along, are shown as "?".
     """
+
+    def __str__(self) -> str:
+        return "".join(c if c.isprintable() or c == "\n" else "?" for c in super().__str__())
 
 
 class LabkitTypeError(LabkitError, TypeError):

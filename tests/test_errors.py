@@ -87,3 +87,7 @@ def test_what_fails_is_noted_and_the_rest_goes_on() -> None:
     told = SomeFailed({"x.png": "x.png is damaged", "y.png": "no such file"}, 3)
     assert str(told) == "2 of 3 failed: x.png is damaged; y.png: no such file"
     assert in_words(ValueError("x")) is None and in_words(RuntimeError("x")) is None
+
+
+def test_what_a_file_holds_cannot_steer_a_terminal() -> None:
+    assert str(LabkitError("class.csv: \x1b[2Jann\x07 is there twice")) == "class.csv: ?[2Jann? is there twice"

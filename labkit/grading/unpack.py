@@ -89,6 +89,10 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in NOT_TURNED_IN
 
 
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith("/")  # is_dir() of Python 3.10 and 3.11 fails for an entry without a name
+
+
 def _kind(name: str) -> str:
     return name if name in (*NOT_TURNED_IN, ".git", ".DS_Store") else "hidden files"
 
@@ -132,7 +136,7 @@ class _Found:
         entries = archive.infolist()
         if len(entries) > MOST_ENTRIES:
             raise ValueError(f"{len(entries)} entries")
-        names = [_parts(info.filename) for info in entries if not info.is_dir()]
+        names = [_parts(info.filename) for info in entries if not _is_folder(info)]
         with_files = {name[:length] for name in names for length in range(1, len(name))}
         for info in entries:
             parts = _parts(info.filename)
@@ -145,7 +149,7 @@ class _Found:
                     self.items.append(Item((*at, *parts[:place], ".git"), is_folder=True))
             if any(map(_is_hidden, parts)):
                 self.hidden[_kind(next(filter(_is_hidden, parts)))] += 1
-            elif info.is_dir():
+            elif _is_folder(info):
                 if parts not in with_files:
                     self.items.append(Item((*at, *parts, ""), is_folder=True))
             else:

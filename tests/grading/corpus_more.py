@@ -5,7 +5,7 @@ As in corpus.py: 91-double is a square and worth nothing, the other two exercise
 
 from typing import Any
 
-from corpus import Attack, cell, in_answer, in_file, in_notebook
+from corpus import OTHERS, Attack, cell, in_answer, in_file, in_notebook
 from grading_lab import RIGHT, SQUARE, cell_of
 
 # Values that are hard to send, to read or to judge
@@ -124,10 +124,14 @@ def says(name: str, code: str, where: str) -> Attack:
 
 
 def replies(name: str, reply: str) -> Attack:
-    """A kernel that forges what it says of every later exercise as well: those points are lost, too."""
+    """A kernel that forges what it says of every later exercise as well: those points are lost, too.
+
+    One that says too much is ended: the later exercises get a fresh kernel, and their points.
+    """
     code = "MIME = 'application/vnd.labkit.outcome+json'\nip = get_ipython()\n"
     code += f"type(ip).user_expressions = lambda self, expressions: {reply}"
-    return in_answer(f"replies-{name}", code, status="graded|kernel-died|timeout|output-limit", score=0)
+    score = OTHERS if name == "long" else 0
+    return in_answer(f"replies-{name}", code, status="graded|kernel-died|timeout|output-limit", score=score)
 
 
 # Cells that keep a parser busy, or bring it down

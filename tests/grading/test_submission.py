@@ -427,6 +427,15 @@ def test_a_bad_entry_of_a_zip_costs_only_itself(tmp_path: Path) -> None:
     assert submissions["x" * 200 + "-" + next(s for s in submissions if s.startswith("xxx"))[-8:]].files
 
 
+def test_an_entry_without_a_name_costs_only_itself(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "all.zip", "ann.ipynb")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(""), "{}")
+    together = find_submissions(path, tmp_path / "scratch")
+    assert [one.student for one in together.submissions] == ["ann"]
+    assert any("without a name" in note for note in together.left)
+
+
 def test_names_that_collide_are_kept_apart(tmp_path: Path) -> None:
     path = tmp_path / "all.zip"
     clean = "a?-" + hashlib.sha256(b"a\x01").hexdigest()[:8]
