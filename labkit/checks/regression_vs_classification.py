@@ -251,7 +251,7 @@ _SOFT_WRONG = (
         ),
         "this is hard encoding, one bin a color: share the probability among the nearest `neighbors` bins",
     ),
-    Wrong("all bins", _all_bins, "only the nearest `neighbors` bins may have a share: set the others to 0 first"),
+    Wrong("all bins", _all_bins, "only the nearest `neighbors` bins may have probability: set the others to 0 first"),
     Wrong("cut after normalizing", _cut_after, "each row must sum to 1: normalize after the other bins are set to 0"),
     Wrong(
         "not normalized",
@@ -296,12 +296,12 @@ _SOFT_WRONG = (
         lambda colors, centers, neighbors, sigma: (
             lambda weight: weight / weight.sum(dim=0, keepdim=True).clamp(min=1e-30)
         )(_kept(_gaussian(squared_distance(colors, centers), sigma), neighbors)),
-        "for each color (row) the shares of the bins must sum to 1: divide by the sum over axis 1",
+        "for each color (row) the probabilities of the bins must sum to 1: divide by the sum over axis 1",
     ),
     Wrong(
         "nearest first",
         _nearest_first,
-        "each share must stand at its bin's own place: start from zeros (P, Q) and scatter the shares into them",
+        "each probability must stand at its bin's own place: start from zeros (P, Q) and scatter them in",
     ),
 )
 
