@@ -3,7 +3,7 @@
 #
 # A gray photograph goes in, a color photograph comes out. In this course you build the network that does it.
 #
-# **30 minutes.** After this lab you
+# **40 minutes**, of which 8 for exercises. After this lab you
 #
 # - can run a lab, solve an exercise and have it checked;
 # - can make a color image gray, and score a colorization in decibels;
