@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from labkit.colorizer import Colorizer
     from labkit.models import UNet
 
+
 def false_color(features: Tensor) -> Tensor:
     """Return the three directions in which channels vary most as red, green and blue: (C, h, w) -> (3, h, w) in [0, 1].
 
