@@ -242,7 +242,7 @@ check("00-skill", skill)
 # %%
 to_gray_, psnr_ = lab.built(to_gray, color.luma), lab.built(psnr, metrics.psnr)
 skill_ = lab.built(skill, metrics.skill)
-colorized = starter.colorize(photos.images, working_size=96)
+colorized = starter.colorize(photos.images)
 bytes_of = {"gray": metrics.gray_prediction(photos.images), "starter": colorized}
 bytes_of = {name: color.to_uint8(image) for name, image in bytes_of.items()}
 error = {
