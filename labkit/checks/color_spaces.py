@@ -204,9 +204,14 @@ LINEAR_TO_LAB = Exercise(
         ),
         Wrong("a and b swapped", swapped_ab, "a and b are swapped: a comes from X and Y, b from Y and Z"),
         Wrong(
-            "signs",
-            lambda linear: cie_lab(linear) * torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1),
-            "the signs of a and b: a = 500 (fx - fy), b = 200 (fy - fz)",
+            "sign of a",
+            lambda linear: cie_lab(linear) * torch.tensor([1.0, -1.0, 1.0]).view(3, 1, 1),
+            "the sign of a: it is 500 (fx - fy)",
+        ),
+        Wrong(
+            "sign of b",
+            lambda linear: cie_lab(linear) * torch.tensor([1.0, 1.0, -1.0]).view(3, 1, 1),
+            "the sign of b: it is 200 (fy - fz)",
         ),
         Wrong(
             "stacked in front",

@@ -748,7 +748,9 @@ JACOBIAN = Exercise(
             "that is the derivative of alpha + beta: keep the two apart, (2, H, W)",
         ),
         Wrong(
-            "their sum twice", _added, "that is twice the derivative of alpha + beta: differentiate each of them alone"
+            "their sum twice",
+            _added,
+            "both rows are the derivative of alpha + beta: differentiate each of the two alone",
         ),
         Wrong(
             "graph gone",
