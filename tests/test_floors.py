@@ -36,6 +36,7 @@ ORDER = [
     "grading",
     "doctor",
     "app",
+    "bench",
     "cli",
     "__main__",
 ]

@@ -1,0 +1,164 @@
+"""Time contestants in turn, and say what limits the first of them.
+
+A machine that is busy, hot or shared changes its speed from minute to minute. Contestants that take turns are slowed
+alike, so the ratio of a pair of neighboring times says more than either time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from labkit.bench.report import Limits, Row
+from labkit.device import pick_precision
+
+# Does its work once. It returns what is compared, if that is not the seconds that the call takes.
+Contestant: TypeAlias = Callable[[], "float | None"]
+
+ARITHMETIC = re.compile(
+    r"conv|mm|pow|exp|softmax"
+)  # operators whose time goes into arithmetic; all others move numbers
+MATMUL_SIDE = 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every part of the bench is told.
+
+    Attributes:
+        repeats: rounds of each comparison.
+        quick: take fewer and smaller images.
+        data_root: where data sets are.
+    """
+
+    repeats: int = 5
+    quick: bool = False
+    data_root: Path | None = None
+
+
+def take_turns(
+    contestants: Mapping[str, Contestant], repeats: int, *, warm_up: bool = True, title: str = ""
+) -> dict[str, list[float]]:
+    """Run contestants in turn, A B C A B C ..., with a progress bar on standard error.
+
+    Args:
+        contestants: by name.
+        repeats: rounds that count.
+        warm_up: run a round before them: workers start, files are cached, memory is taken.
+        title: of the progress bar.
+
+    Returns: for each name what each round gave: seconds, or what the contestant returned.
+    """
+    amounts: dict[str, list[float]] = {name: [] for name in contestants}
+    for count in tqdm(range(-1 if warm_up else 0, repeats), desc=title, unit="round", leave=False, file=sys.stderr):
+        for name, run in contestants.items():
+            began = time.perf_counter()
+            returned = run()
+            seconds = time.perf_counter() - began
+            if count >= 0:
+                amounts[name].append(seconds if returned is None else returned)
+    return amounts
+
+
+def compare(
+    part: str,
+    task: str,
+    contestants: Mapping[str, Contestant],
+    repeats: int,
+    *,
+    unit: str = "s",
+    warm_up: bool = True,
+    operators: bool = True,
+) -> Iterator[Row]:
+    """Compare the first contestant with each of the others.
+
+    Args:
+        part: of the bench.
+        task: what all contestants do.
+        contestants: by name; the first is labkit's.
+        repeats: rounds.
+        unit: of what is compared.
+        warm_up: see `take_turns`.
+        operators: whether the first contestant's time goes into operators of torch in this process, so that they say
+            what limits it.
+
+    Yields: a row for each of the others.
+    """
+    amounts = take_turns(contestants, repeats, warm_up=warm_up, title=f"{part}: {task}")
+    (name, run), *others = contestants.items()
+    limits = find_limits(run, min(amounts[name])) if operators else None
+    for other, _ in others:
+        pair = (name, other)
+        yield Row(part=part, task=task, names=pair, unit=unit, amounts=(amounts[name], amounts[other]), limits=limits)
+
+
+def find_limits(run: Contestant, seconds: float) -> Limits:
+    """Find out where a contestant's time goes, by running it twice more.
+
+    Args:
+        run: the contestant.
+        seconds: the shortest time it took undisturbed, for the fraction of the peak.
+
+    Returns: the fractions of its time that go into arithmetic, into moving numbers, and into what is left: Python and
+        the choice of each operator. And its convolutions and matrix products as a fraction of the measured peak.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler complains where the driver of a GPU is missing
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        began = time.perf_counter()
+        run()
+        whole = time.perf_counter() - began
+    spent = {"arithmetic": 0.0, "memory": 0.0}
+    for event in profile.key_averages():
+        if event.key.startswith("aten::"):
+            kind = "arithmetic" if ARITHMETIC.search(event.key) else "memory"
+            spent[kind] += event.self_cpu_time_total / 1e6 / whole
+    spent["Python"] = max(0.0, 1 - sum(spent.values()))
+    with FlopCounterMode(display=False) as counter:
+        run()
+    operations = counter.get_total_flops()
+    return Limits(**spent, peak=operations / seconds / matmul_peak() if operations else None)
+
+
+@cache
+def matmul_peak(repeats: int = 10) -> float:
+    """Return the most floating-point operations a second that this machine reaches in a large matrix product.
+
+    In the number format that labkit trains in here: bf16 where the CPU multiplies it, else float32.
+    """
+    dtype = torch.bfloat16 if pick_precision("auto", torch.device("cpu")) == "bf16" else torch.float32
+    a = torch.ones(MATMUL_SIDE, MATMUL_SIDE, dtype=dtype)
+
+    def multiply() -> None:
+        a @ a
+
+    return 2 * MATMUL_SIDE**3 / min(take_turns({"": multiply}, repeats, title="peak of matmul")[""])
+
+
+def peak_memory() -> tuple[int, int]:
+    """Return the bytes that this process holds now, and the most that it ever held.
+
+    Read from Linux: ``resource.getrusage`` counts what the parent held when it started this process, too.
+
+    Raises:
+        OSError: on another system.
+    """
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        status = dict(line.split(":", 1) for line in file if ":" in line)
+    now, most = (int(status[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+    return now, most
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
