@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import re
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
@@ -97,37 +99,49 @@ def compare(
     """
     amounts = take_turns(contestants, repeats, warm_up=warm_up, title=f"{part}: {task}")
     (name, run), *others = contestants.items()
-    limits = find_limits(run, min(amounts[name])) if operators else None
+    limits = find_limits(run, statistics.median(amounts[name])) if operators else None
     for other, _ in others:
         pair = (name, other)
         yield Row(part=part, task=task, names=pair, unit=unit, amounts=(amounts[name], amounts[other]), limits=limits)
 
 
 def find_limits(run: Contestant, seconds: float) -> Limits:
-    """Find out where a contestant's time goes, by running it twice more.
+    """Find out where a contestant's time goes, by running it once more.
 
     Args:
         run: the contestant.
-        seconds: the shortest time it took undisturbed, for the fraction of the peak.
+        seconds: that it takes undisturbed.
 
     Returns: the fractions of its time that go into arithmetic, into moving numbers, and into what is left: Python and
         the choice of each operator. And its convolutions and matrix products as a fraction of the measured peak.
     """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler complains where the driver of a GPU is missing
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        began = time.perf_counter()
-        run()
-        whole = time.perf_counter() - began
-    spent = {"arithmetic": 0.0, "memory": 0.0}
-    for event in profile.key_averages():
-        if event.key.startswith("aten::"):
-            kind = "arithmetic" if ARITHMETIC.search(event.key) else "memory"
-            spent[kind] += event.self_cpu_time_total / 1e6 / whole
-    spent["Python"] = max(0.0, 1 - sum(spent.values()))
-    with FlopCounterMode(display=False) as counter:
+    with _Stopwatch() as spent, FlopCounterMode(display=False) as counter:
         run()
     operations = counter.get_total_flops()
-    return Limits(**spent, peak=operations / seconds / matmul_peak() if operations else None)
+    whole = max(seconds, spent.arithmetic + spent.memory)  # this run may have been the slower one
+    arithmetic, memory = spent.arithmetic / whole, spent.memory / whole
+    peak = operations / seconds / matmul_peak() if operations else None
+    return Limits(arithmetic=arithmetic, memory=memory, Python=1 - arithmetic - memory, peak=peak)
+
+
+class _Stopwatch(TorchDispatchMode):
+    """Sums the seconds that torch's operators take, by kind.
+
+    torch's profiler knows them as well, but writes lines of its own to standard error.
+    """
+
+    arithmetic = memory = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator, forward or backward."""
+        began = time.perf_counter()
+        result = func(*args, **(kwargs or {}))
+        seconds = time.perf_counter() - began
+        if ARITHMETIC.search(str(func)):
+            self.arithmetic += seconds
+        else:
+            self.memory += seconds
+        return result
 
 
 @cache

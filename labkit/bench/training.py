@@ -147,19 +147,23 @@ def training(settings: Settings) -> Iterator[Row]:
     for size, (count, batch_size) in SIZES.items():
         images = pictures(max(2 * batch_size, count // 8) if settings.quick else count, size)
         task = f"U-Net of width {WIDTH}, {len(images)} x {size} px"
-        contestants = {
-            "labkit": labkit_epochs(images, batch_size),
-            "tutorial loop": Tutorial(Items(arrays(images)), batch_size).epoch,
-            "ready tensors": ready_epoch(images, batch_size),
-        }
-        yield from compare("training", f"{task}, from arrays", contestants, settings.repeats)
+        yield from compare("training", f"{task}, from arrays", from_arrays(images, batch_size), settings.repeats)
         with jpeg_files(images) as files:
-            contestants = {
+            from_files = {
                 "labkit": _labkit_from_files(files, size, batch_size),
                 "tutorial loop": _epochs(Tutorial(Items(files), batch_size), JPEG_EPOCHS),
             }
             task = f"{task}, {JPEG_EPOCHS} epochs from JPEG files"
-            yield from compare("training", task, contestants, settings.repeats)
+            yield from compare("training", task, from_files, settings.repeats)
+
+
+def from_arrays(images: Tensor, batch_size: int) -> dict[str, Contestant]:
+    """Return the contestants that train for an epoch on images ``(N, 3, H, W)`` uint8, labkit's first."""
+    return {
+        "labkit": labkit_epochs(images, batch_size),
+        "tutorial loop": Tutorial(Items(arrays(images)), batch_size).epoch,
+        "ready tensors": ready_epoch(images, batch_size),
+    }
 
 
 @contextmanager
@@ -287,11 +291,5 @@ def memory_of(name: str, count: int, size: int, batch_size: int, threads: int) -
     """Train for an epoch in this process; return the bytes by which its peak exceeds what it held before."""
     torch.set_num_threads(threads)
     before, _ = peak_memory()
-    images = pictures(count, size)
-    if name == "labkit":
-        labkit_epochs(images, batch_size)()
-    elif name == "ready tensors":
-        ready_epoch(images, batch_size)()
-    else:
-        Tutorial(Items(arrays(images)), batch_size).epoch()
+    from_arrays(pictures(count, size), batch_size)[name]()
     return peak_memory()[1] - before
