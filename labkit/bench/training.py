@@ -119,6 +119,14 @@ def ready_epoch(images: Tensor, batch_size: int) -> Contestant:
     return run
 
 
+def tutorial_epoch(images: Tensor, batch_size: int) -> Contestant:
+    """Return the contestant that trains with the loop of the tutorials."""
+    return Tutorial(Items(arrays(images)), batch_size).epoch
+
+
+MAKERS = {"labkit": labkit_epochs, "tutorial loop": tutorial_epoch, "ready tensors": ready_epoch}
+
+
 def pictures(count: int, size: int) -> Tensor:
     """Return parts of labkit's photographs: real texture, which decides how long a JPEG file takes to decode.
 
@@ -159,11 +167,7 @@ def training(settings: Settings) -> Iterator[Row]:
 
 def from_arrays(images: Tensor, batch_size: int) -> dict[str, Contestant]:
     """Return the contestants that train for an epoch on images ``(N, 3, H, W)`` uint8, labkit's first."""
-    return {
-        "labkit": labkit_epochs(images, batch_size),
-        "tutorial loop": Tutorial(Items(arrays(images)), batch_size).epoch,
-        "ready tensors": ready_epoch(images, batch_size),
-    }
+    return {name: make(images, batch_size) for name, make in MAKERS.items()}
 
 
 @contextmanager
@@ -270,10 +274,7 @@ def memory(settings: Settings) -> Iterator[Row]:
     """Compare the memory that a training adds to its process, each in a fresh one; the workers' own is not counted."""
     sizes = {size: SIZES[size] for size in ((32,) if settings.quick else (32, 256))}
     for size, (_, batch_size) in sizes.items():
-        contestants = {
-            name: _in_fresh_process(name, 2 * batch_size, size, batch_size)
-            for name in ("labkit", "tutorial loop", "ready tensors")
-        }
+        contestants = {name: _in_fresh_process(name, 2 * batch_size, size, batch_size) for name in MAKERS}
         task = f"peak of training, batches of {batch_size} x {size} px"
         options: dict[str, Any] = {"unit": "bytes", "warm_up": False, "operators": False}
         yield from compare("memory", task, contestants, settings.repeats, **options)
@@ -290,6 +291,7 @@ def _in_fresh_process(name: str, count: int, size: int, batch_size: int) -> Cont
 def memory_of(name: str, count: int, size: int, batch_size: int, threads: int) -> float:
     """Train for an epoch in this process; return the bytes by which its peak exceeds what it held before."""
     torch.set_num_threads(threads)
+    MAKERS[name](pictures(2, 32), 2)()  # what is imported late is no memory of the training
     before, _ = peak_memory()
-    from_arrays(pictures(count, size), batch_size)[name]()
+    MAKERS[name](pictures(count, size), batch_size)()
     return peak_memory()[1] - before

@@ -1,7 +1,7 @@
 """Training speed as ratios, measured by the bench: `pytest -m slow tests/training/test_throughput.py -s`.
 
-Only margins that hold on every machine: on an idle one labkit trains 1.6 to 2.6 times as fast as the tutorial's loop, on
-a busy one more, and reaches .87 to .96 of the same network on tensors that are ready.
+Only margins that hold on every machine: on an idle one labkit trains 1.6 to 2.6 times as fast as the tutorial's loop,
+on a busy one more, and reaches .87 to .96 of the same network on tensors that are ready.
 """
 
 import pytest
