@@ -21,7 +21,10 @@ from labkit import __version__, artifacts
 # Parts of the package that cannot change what a lab computes, nor how it is graded.
 NOT_HASHED = (
     *(f"cli/{name}.py" for name in ("__init__", "shared", "course", "train", "photos", "study", "bench")),
-    *(f"bench/{name}.py" for name in ("__init__", "measure", "report", "run", "training", "operations", "commands")),
+    *(
+        f"bench/{name}.py"
+        for name in ("__init__", "measure", "report", "run", "training", "operations", "commands", "cost")
+    ),
     "doctor.py",
     "ledger.py",
     *(f"course/{name}.py" for name in ("run", "jobs", "execution", "report", "build", "source")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -73,6 +74,15 @@ class Row(BaseModel):
         return [self.part, self.task, self.names[1], ratio, str(self.limits or "")]
 
 
+class Point(BaseModel):
+    """Hold what a training costs where one factor (images, pixels, width, classes) has this value."""
+
+    factor: str
+    value: int
+    seconds: float
+    bytes: float
+
+
 class Machine(BaseModel):
     """Say where and under what load a bench was run. `peak` is in floating-point operations a second."""
 
@@ -94,6 +104,7 @@ class Report(BaseModel):
     repeats: int
     machine: Machine
     rows: list[Row] = []
+    points: list[Point] = []
 
     def heading(self) -> str:
         """Return one line on where and how it was measured."""
@@ -126,12 +137,9 @@ def read_report(path: str | Path) -> Report:
         ) from None
 
 
-def markdown(report: Report) -> str:
-    """Return the report as Markdown: the table, where it was measured, and what was not."""
-    table = [COLUMNS, ["---"] * len(COLUMNS), *(row.cells() for row in report.rows)]
-    lines = [f"| {' | '.join(cells)} |" for cells in table]
-    notes = [f"- {line}" for line in report.notes()]
-    return "\n".join([*lines, "", f"{report.heading()}.", "", *notes])
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows))
 
 
 def processor() -> str:

@@ -8,15 +8,16 @@ from pathlib import Path
 import torch
 
 from labkit.bench.commands import course, grading, start_up
+from labkit.bench.cost import cost
 from labkit.bench.measure import Settings, cores, matmul_peak
 from labkit.bench.operations import color, quantizer, ssim
-from labkit.bench.report import Machine, Report, Row, load_average, processor
+from labkit.bench.report import Machine, Point, Report, Row, load_average, processor
 from labkit.bench.training import memory, quality, training
 from labkit.device import pick_precision
 from labkit.errors import LabkitError, check_integer, in_words
 from labkit.ledger import environment, now
 
-PARTS: dict[str, Callable[[Settings], Iterator[Row]]] = {
+PARTS: dict[str, Callable[[Settings], Iterator[Row | Point]]] = {
     "training": training,
     "quality": quality,
     "memory": memory,
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "start-up": start_up,
     "grading": grading,
     "course": course,
+    "cost": cost,
 }
 
 
@@ -53,21 +55,20 @@ def bench(
     """
     if unknown := [part for part in parts if part not in PARTS]:
         raise LabkitError(f"unknown part of the bench: got {unknown[0]!r}, expected {', '.join(PARTS)}")
-    repeats = (
-        check_integer("repeats", 3 if quick else 5, low=1)
-        if repeats is None
-        else check_integer("repeats", repeats, low=1)
-    )
+    repeats = check_integer("repeats", repeats or (3 if quick else 5), low=1)
     report = Report(date=now(), quick=quick, repeats=repeats, machine=this_machine())
     for part in parts or PARTS:
         for row in _rows(part, Settings(repeats, quick, data_root)):
-            report.rows.append(row)
+            if isinstance(row, Point):
+                report.points.append(row)
+            else:
+                report.rows.append(row)
             report.machine.load[1:] = load_average()
             save(report)
     return report
 
 
-def _rows(part: str, settings: Settings) -> Iterator[Row]:
+def _rows(part: str, settings: Settings) -> Iterator[Row | Point]:
     """Yield the rows of a part; where it cannot go on, a row that says why."""
     try:
         yield from PARTS[part](settings)

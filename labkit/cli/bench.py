@@ -16,7 +16,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[PART]...",
-            help="training, quality, memory, color, quantizer, ssim, start-up, grading, course; all if none.",
+            help="training, quality, memory, color, quantizer, ssim, start-up, grading, course, cost; all if none.",
         ),
     ] = None,
     json: Annotated[
@@ -29,6 +29,8 @@ def bench(
 ) -> None:
     """Compare labkit's speed with that of others, side by side: ratios, and what limits them."""
     from labkit.artifacts import write_json
+    from labkit.bench.cost import COLUMNS as LAWS
+    from labkit.bench.cost import laws, prediction
     from labkit.bench.report import COLUMNS, Report, read_report
     from labkit.bench.run import bench as measure
 
@@ -44,8 +46,9 @@ def bench(
         print(report.model_dump_json(indent=2))
         return
     print_table(report.heading(), COLUMNS, [row.cells() for row in report.rows])
-    print(
-        "ratio: what the other takes, divided by what labkit takes; of each pair of rounds, median, lowest and highest"
-    )
+    print("ratio: what the other takes, divided by what labkit takes; median, lowest and highest of the rounds")
     for line in report.notes():
         print(f"not measured: {line}")
+    if report.points:
+        print_table("Cost of an epoch", LAWS, laws(report), numbers=(2, 3))
+        print(prediction(report))
