@@ -6,17 +6,17 @@ Each is fitted by a power law. An exponent of 1 says that twice as much takes tw
 from __future__ import annotations
 
 import math
-import multiprocessing
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from labkit.bench.measure import Settings, peak_memory
+from labkit.bench.measure import Settings, in_fresh_process, peak_memory
 from labkit.bench.report import Point, Report
 from labkit.bench.training import pictures
 from labkit.colorizer import Colorizer
@@ -42,14 +42,13 @@ GPUS, GPU_PEAK = 8, 312e12  # dense bf16 operations a second of an NVIDIA A100, 
 
 def cost(settings: Settings) -> Iterator[Point]:
     """Train an epoch at each point, each in a fresh process."""
-    for factor, values in VARIED.items():
-        for value in values:
-            training = BASE | {factor: value}
-            if settings.quick:
-                training["images"] //= 4
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                seconds, held = pool.submit(cost_of, torch.get_num_threads(), **training).result()
-            yield Point(factor=factor, value=training[factor], seconds=seconds, bytes=held)
+    points = [(factor, value) for factor, values in VARIED.items() for value in values]
+    for factor, value in tqdm(points, desc="cost", unit="training", leave=False, file=sys.stderr):
+        training = BASE | {factor: value}
+        if settings.quick:
+            training["images"] //= 4
+        seconds, held = in_fresh_process(cost_of, torch.get_num_threads(), *training.values())
+        yield Point(factor=factor, value=training[factor], seconds=seconds, bytes=held)
 
 
 def cost_of(threads: int, images: int, pixels: int, width: int, classes: int) -> tuple[float, float]:
@@ -103,8 +102,8 @@ def prediction(report: Report) -> str:
     return (
         f"ImageNet ({images:,} images, {math.isqrt(pixels)} px, width {width}) on {GPUS} GPUs of {GPU_PEAK / 1e12:.0f} "
         f"TFLOPS: {imagenet_hours(report):.2g} hours an epoch. This is arithmetic from a CPU, not a measurement: it "
-        "assumes that the laws go on as fitted, that a GPU reaches the fraction of its peak that this machine reaches of "
-        f"its own, that {GPUS} are {GPUS} times as fast as one, and that none waits for images, which are "
+        "assumes that the laws go on as fitted, that a GPU reaches the fraction of its peak that this machine reaches "
+        f"of its own, that {GPUS} are {GPUS} times as fast as one, and that none waits for images, which are "
         f"{3 * images * pixels / 1e9:.0f} GB as uint8."
     )
 

@@ -6,12 +6,14 @@ alike, so the ratio of a pair of neighboring times says more than either time.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,7 @@ from tqdm import tqdm
 
 from labkit.bench.report import Limits, Row
 from labkit.device import pick_precision
+from labkit.errors import LabkitError
 
 # Does its work once. It returns what is compared, if that is not the seconds that the call takes.
 Contestant: TypeAlias = Callable[[], "float | None"]
@@ -32,6 +35,7 @@ ARITHMETIC = re.compile(
     r"conv|mm|pow|exp|softmax"
 )  # operators whose time goes into arithmetic; all others move numbers
 MATMUL_SIDE = 2048
+PRELOADED = ["labkit.bench.training", "torch._dynamo"]  # optimizers import the latter when they are first used
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def find_limits(run: Contestant, seconds: float) -> Limits:
     whole = max(seconds, spent.arithmetic + spent.memory)  # this run may have been the slower one
     arithmetic, memory = spent.arithmetic / whole, spent.memory / whole
     peak = operations / seconds / matmul_peak() if operations else None
-    return Limits(arithmetic=arithmetic, memory=memory, Python=1 - arithmetic - memory, peak=peak)
+    return Limits(arithmetic=arithmetic, memory=memory, Python=max(0.0, 1 - arithmetic - memory), peak=peak)
 
 
 class _Stopwatch(TorchDispatchMode):
@@ -165,12 +169,26 @@ def peak_memory() -> tuple[int, int]:
     Read from Linux: ``resource.getrusage`` counts what the parent held when it started this process, too.
 
     Raises:
-        OSError: on another system.
+        LabkitError: on another system.
     """
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        status = dict(line.split(":", 1) for line in file if ":" in line)
-    now, most = (int(status[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+    if not sys.platform.startswith("linux"):
+        raise LabkitError(f"memory is measured on Linux only. Got {sys.platform}")
+    text = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    now, most = (int(re.findall(rf"{name}:\s*(\d+) kB", text)[0]) * 1024 for name in ("VmRSS", "VmHWM"))
     return now, most
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process that has imported what trains, but held nothing else; for `peak_memory`.
+
+    Raises:
+        LabkitError: not on Linux.
+    """
+    peak_memory()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def cores() -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from labkit.bench.measure import Contestant, Settings, compare, peak_memory
+from labkit.bench.measure import Contestant, Settings, compare, in_fresh_process, peak_memory
 from labkit.bench.report import Row
 from labkit.colorizer import Colorizer
 from labkit.data import load
@@ -153,7 +152,7 @@ def arrays(images: Tensor) -> list[np.ndarray]:
 def training(settings: Settings) -> Iterator[Row]:
     """Compare the training of a U-Net of width 16 at three sizes, from arrays and from JPEG files."""
     for size, (count, batch_size) in SIZES.items():
-        images = pictures(max(2 * batch_size, count // 8) if settings.quick else count, size)
+        images = pictures(max(batch_size, count // 20) if settings.quick else count, size)
         task = f"U-Net of width {WIDTH}, {len(images)} x {size} px"
         yield from compare("training", f"{task}, from arrays", from_arrays(images, batch_size), settings.repeats)
         with jpeg_files(images) as files:
@@ -274,18 +273,11 @@ def memory(settings: Settings) -> Iterator[Row]:
     """Compare the memory that a training adds to its process, each in a fresh one; the workers' own is not counted."""
     sizes = {size: SIZES[size] for size in ((32,) if settings.quick else (32, 256))}
     for size, (_, batch_size) in sizes.items():
-        contestants = {name: _in_fresh_process(name, 2 * batch_size, size, batch_size) for name in MAKERS}
+        work = (2 * batch_size, size, batch_size, torch.get_num_threads())
+        contestants = {name: partial(in_fresh_process, memory_of, name, *work) for name in MAKERS}
         task = f"peak of training, batches of {batch_size} x {size} px"
         options: dict[str, Any] = {"unit": "bytes", "warm_up": False, "operators": False}
         yield from compare("memory", task, contestants, settings.repeats, **options)
-
-
-def _in_fresh_process(name: str, count: int, size: int, batch_size: int) -> Contestant:
-    def run() -> float:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(memory_of, name, count, size, batch_size, torch.get_num_threads()).result()
-
-    return run
 
 
 def memory_of(name: str, count: int, size: int, batch_size: int, threads: int) -> float:

@@ -145,9 +145,9 @@ class Session:
             self.network.load_state_dict(self._best.weights)
         for network in self.networks.values():
             network.eval()
-        # No batch has looked at what the last step made of the weights.
-        last = self.images[: self.settings.batch_size]
-        self._require_finite(dataset_loss(self.network, self.representation, last), self.steps - 1)
+        # No batch has looked at what the last step made of the weights; a few images show whether they are finite.
+        few = self.images[: min(8, self.settings.batch_size)]
+        self._require_finite(dataset_loss(self.network, self.representation, few), self.steps - 1)
 
     def batches(self) -> Iterator[Tensor]:
         """Yield the training images batch by batch, ``(B, 3, H, W)`` uint8 on the device, epoch after epoch."""

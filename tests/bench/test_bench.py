@@ -3,16 +3,27 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from labkit import LabkitError, cli
+from labkit.bench import cost
 from labkit.bench import run as bench_run
 from labkit.bench.measure import Settings, compare, find_limits, peak_memory, take_turns
-from labkit.bench.report import Report, Row, read_report
-from labkit.bench.training import Items, Tutorial, arrays, jpeg_files, labkit_to_skill, memory_of, pictures
+from labkit.bench.report import Point, Report, Row, read_report
+from labkit.bench.training import (
+    Items,
+    Tutorial,
+    arrays,
+    jpeg_files,
+    labkit_to_skill,
+    memory_of,
+    pictures,
+    tutorial_to_skill,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -158,10 +169,43 @@ def test_the_tutorial_learns_from_arrays_and_files() -> None:
 
 def test_time_to_a_skill() -> None:
     images = pictures(64, 32)
-    assert 0 < labkit_to_skill(images, images[:16], wanted=-100, epochs=1) < 60
+    for to_skill in (partial(labkit_to_skill, epochs=1), partial(tutorial_to_skill, width=4)):
+        began = time.perf_counter()
+        assert 0 < to_skill(images, images[:16], wanted=-100) < time.perf_counter() - began
     with pytest.raises(LabkitError, match="a skill of .* in 1 epochs"):
         labkit_to_skill(images, images[:16], wanted=0.99, epochs=1)
 
 
 def test_memory_of_a_training() -> None:
     assert memory_of("ready tensors", 4, 32, 2, torch.get_num_threads()) > -1
+
+
+def test_the_power_law_is_found_and_carried_to_imagenet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Points of a machine of 1 TFLOPS that needs a microsecond for each image and pixel, and twice that at width 32."""
+    points = [
+        Point(factor=factor, value=value, seconds=seconds(**(cost.BASE | {factor: value})), bytes=value)
+        for factor, values in cost.VARIED.items()
+        for value in values
+    ]
+    report = Report(date="2026", quick=True, repeats=1, machine=bench_run.this_machine()).model_copy(
+        update={"points": points}
+    )
+    assert [row[2:] for row in cost.laws(report)] == [["1.00", "1.00"]] * 3 + [["0.00", "1.00"]]
+    images, pixels, width = cost.IMAGENET.values()
+    hours = images * pixels * 1e-6 * (width / 16) * 1e12 / (cost.GPUS * cost.GPU_PEAK) / 3600
+    assert cost.imagenet_hours(report) == pytest.approx(hours)
+    cost.draw(report, tmp_path / "cost.png")
+    assert (tmp_path / "cost.png").stat().st_size > 1000
+    (tmp_path / "bench.json").write_text(report.model_dump_json())
+    assert command("bench", "--show", str(tmp_path / "bench.json")) == 0
+    assert "ImageNet (1,281,167 images, 224 px, width 64)" in capsys.readouterr().out.replace("\n", " ")
+
+
+def seconds(images: int, pixels: int, width: int, classes: int) -> float:
+    return images * pixels * width / 16 * 1e-6
+
+
+@pytest.mark.parametrize("classes", [0, 40])
+def test_the_cost_of_a_training_is_measured(classes: int) -> None:
+    took, held = cost.cost_of(torch.get_num_threads(), images=4, pixels=32**2, width=4, classes=classes)
+    assert took > 0 and held > -1
