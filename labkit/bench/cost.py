@@ -105,8 +105,8 @@ def prediction(report: Report) -> str:
     return (
         f"ImageNet ({images:,} images, {math.isqrt(pixels)} px, width {width}) on {GPUS} GPUs of {GPU_PEAK / 1e12:.0f} "
         f"TFLOPS: {imagenet_minutes(report):.2g} minutes an epoch. This is arithmetic from a CPU, not a measurement; "
-        "it assumes that the laws go on as fitted, that a GPU reaches the fraction of its peak that this machine reaches "
-        f"of its own, that {GPUS} are {GPUS} times as fast as one, and that none waits for images, which are "
+        "it assumes that the laws go on as fitted, that a GPU reaches the fraction of its peak that this machine "
+        f"reaches of its own, that {GPUS} are {GPUS} times as fast as one, and that none waits for images, which are "
         f"{3 * images * pixels / 1e9:.0f} GB as uint8."
     )
 

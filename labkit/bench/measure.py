@@ -119,6 +119,8 @@ def find_limits(run: Contestant, seconds: float) -> Limits:
     Returns: the fractions of its time that go into arithmetic, into moving numbers, and into what is left: Python and
         the choice of each operator. And its convolutions and matrix products as a fraction of the measured peak.
     """
+    with _Stopwatch(), FlopCounterMode(display=False):
+        torch.ones(1).clone()  # at its first operator such a context imports modules for seconds
     with _Stopwatch() as spent, FlopCounterMode(display=False) as counter:
         run()
     operations = counter.get_total_flops()
