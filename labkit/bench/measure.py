@@ -31,9 +31,8 @@ from labkit.errors import LabkitError
 # Does its work once. It returns what is compared, if that is not the seconds that the call takes.
 Contestant: TypeAlias = Callable[[], "float | None"]
 
-ARITHMETIC = re.compile(
-    r"conv|mm|pow|exp|softmax"
-)  # operators whose time goes into arithmetic; all others move numbers
+# Operators whose time goes into arithmetic; all others move numbers.
+ARITHMETIC = re.compile(r"conv|mm|pow|exp|softmax")
 MATMUL_SIDE = 2048
 PRELOADED = ["labkit.bench.training", "torch._dynamo"]  # optimizers import the latter when they are first used
 

@@ -29,9 +29,10 @@ class Limits(BaseModel):
     peak: float | None = None
 
     def __str__(self) -> str:
-        """Return the largest fraction, and the fraction of the peak, in words."""
+        """Return the largest fraction in words; where that is arithmetic, what is reached of the peak, too."""
         name, most = max((item for item in self if item[0] != "peak"), key=lambda item: item[1])
-        return f"{name} {most:.0%}" + (f", {self.peak:.0%} of peak" if self.peak is not None else "")
+        peak = f", {self.peak:.0%} of peak" if name == "arithmetic" and self.peak is not None else ""
+        return f"{name} {most:.0%}{peak}"
 
 
 class Row(BaseModel):
