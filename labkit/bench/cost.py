@@ -125,7 +125,7 @@ def draw(report: Report, path: Path) -> None:
             axes[row, column].loglog(x, [scale * value**exponent for value in x], "-", label=f"exponent {exponent:.2f}")
             axes[row, column].legend()
             axes[row, column].set_xticks(x, [f"{value:,}" for value in x])
-            axes[row, column].minorticks_off()
+            axes[row, column].set_xticks([], minor=True)
             axes[row, 0].set_ylabel(name)
         axes[1, column].set_xlabel(factor)
     figure.savefig(path)
