@@ -25,6 +25,7 @@ from labkit.representation import STYLES, Classification, Representation, make_r
 from labkit.training import History, dataset_loss, fit
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
+WORKING_SIZE = 96  # pixels; of models whose card names none: most have learned from images of 32 to 96 pixels
 FORMAT = 1  # of model.json; raised when an older labkit could no longer read what a newer one writes
 STARTER = Path(__file__).parent / "weights" / "starter"
 
@@ -181,8 +182,8 @@ class Colorizer(nn.Module):
                 ``(N, 3 | 1, H, W)``; uint8 or float in [0, 1]. Of a color image only the gray is used.
             working_size: shorter side, in pixels, of the image that the network sees; the chroma it predicts is then
                 enlarged to the image's size. Networks recognize things at the scale they were trained on (32 pixels for
-                CIFAR-10), so a large photograph often gets better color this way. None or 0: full resolution. Ignored
-                by representations that predict luma.
+                CIFAR-10), so a large photograph often gets better color this way. None: `working_size`; 0: full
+                resolution. Ignored by representations that predict luma.
             flip_average: see `predict`.
             hints: colors at places of the image, which the result follows; only of networks that take hints.
             style: "faithful", the mean of the colors considered possible, or "vivid", which commits to one of them and
@@ -192,7 +193,7 @@ class Colorizer(nn.Module):
 
         Returns: rgb ``(3, H, W)``, or ``(N, 3, H, W)`` for a batch, float32 in [0, 1] on the colorizer's device.
         """
-        working_size = check_integer("working_size", working_size or 0, low=0)
+        working_size = check_integer("working_size", self.working_size if working_size is None else working_size, low=0)
         strength = check_number("strength", strength, low=0, high=4)
         rgb = read_image(image).to(self.device)
         single = rgb.dim() == 3
@@ -210,6 +211,12 @@ class Colorizer(nn.Module):
         colors = representation.colors(prediction)
         out = to_rgb(gray, colors if strength == 1 else strength * colors)
         return out[0] if single else out
+
+    @property
+    def working_size(self) -> int:
+        """The shorter side, in pixels, at which photographs are shown to the network: what its card says, else 96."""
+        told = self.about.get("working_size")
+        return told if isinstance(told, int) and told > 0 else WORKING_SIZE
 
     @property
     def takes_hints(self) -> bool:

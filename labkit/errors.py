@@ -16,6 +16,7 @@ class LabkitError(ValueError):
     """
 
     def __str__(self) -> str:
+        """Return the message in characters that every terminal can show."""
         return "".join(c if c.isprintable() or c == "\n" else "?" for c in super().__str__())
 
 

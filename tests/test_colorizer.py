@@ -147,7 +147,7 @@ def test_the_starter_model_ships_and_beats_gray_on_real_photographs() -> None:
     from labkit.metrics import evaluate
 
     starter = Colorizer.starter()
-    assert (STARTER / WEIGHTS_FILE).stat().st_size <= 1_000_000
+    assert (STARTER / WEIGHTS_FILE).stat().st_size <= 10_000_000
     assert starter.network.output_stride == 2
     photos = load("photos", "test", size=64).images
     assert evaluate(starter, photos)["colorfulness"] > 5  # it does paint

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from labkit import plots
 from labkit.errors import LabkitError, check_integer, check_number
 from labkit.models import evaluation_mode
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @torch.no_grad()
@@ -72,23 +67,6 @@ def channel_images(activation: Tensor, count: int = 8) -> Tensor:
     stretched = (flat[chosen] - low) / torch.where(high > low, high - low, 1.0)
     filled = torch.cat([stretched, stretched.new_zeros(count - len(chosen), flat.shape[1])])
     return filled.view(count, 1, *activation.shape[-2:])
-
-
-def activation_grid(network: nn.Module, gray: Tensor, layers: Sequence[str], count: int = 8) -> Figure:
-    """Draw the activations of some layers for one image, a row of `channel_images` for each layer.
-
-    Args:
-        network: as in `activations`.
-        gray: (1, H, W).
-        layers: as in `activations`.
-        count: images a row.
-
-    Returns:
-        The figure.
-    """
-    found = activations(network, gray[None], layers)
-    sizes = {name: f"{name} ({len(a[0])} x {a.shape[-2]} x {a.shape[-1]})" for name, a in found.items()}
-    return plots.image_grid({sizes[name]: channel_images(found[name][0], count) for name in layers})
 
 
 def linear_probe(features: Tensor, target: Tensor, ridge: float = 1e-3) -> Tensor:

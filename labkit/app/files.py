@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 MARK = ".colorized"  # stands in the name of every result
-WORKING_SIZE = 96  # for models whose card does not say what suits them
 HEIC = frozenset([".heic", ".heif"])
 SAMPLES_AT_MOST = 16
 
@@ -32,7 +31,7 @@ class Look:
     """How photographs are colorized: the options of `labkit.colorizer.Colorizer.colorize`.
 
     Attributes:
-        working_size: shorter side of what the network sees; None: what the model's card says, else 96.
+        working_size: shorter side of what the network sees; None: `Colorizer.working_size`; 0: full resolution.
         style: "faithful" or "vivid".
         strength: of the chroma; 1 as predicted.
         hints: colors at places.
@@ -50,14 +49,13 @@ class Look:
 
         Each is rgb ``(3, H, W)`` in [0, 1].
         """
-        size = working_size_of(colorizer) if self.working_size is None else self.working_size
         numbers: list[int | None] = [sample]
         if self.samples:
             numbers = list(range(check_integer("samples", self.samples, low=1, high=SAMPLES_AT_MOST)))
         return [
             colorizer.colorize(
                 image,
-                working_size=size,
+                working_size=self.working_size,
                 hints=self.hints,
                 style=self.style,
                 strength=self.strength,
@@ -65,12 +63,6 @@ class Look:
             )
             for number in numbers
         ]
-
-
-def working_size_of(colorizer: Colorizer) -> int:
-    """Return the shorter side, in pixels, at which a model does best: what its card says, else 96."""
-    told = colorizer.about.get("working_size")
-    return told if isinstance(told, int) and told > 0 else WORKING_SIZE
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,21 @@ LINEAR_TO_LAB = Exercise(
         ),
         Wrong("a and b swapped", swapped_ab, "a and b are swapped: a comes from X and Y, b from Y and Z"),
         Wrong(
+            "sign of a",
+            lambda linear: cie_lab(linear) * torch.tensor([1.0, -1.0, 1.0]).view(3, 1, 1),
+            "the sign of a: it is 500 (fx - fy)",
+        ),
+        Wrong(
+            "sign of b",
+            lambda linear: cie_lab(linear) * torch.tensor([1.0, 1.0, -1.0]).view(3, 1, 1),
+            "the sign of b: it is 200 (fy - fz)",
+        ),
+        Wrong(
+            "stacked in front",
+            lambda linear: cie_lab(linear).movedim(-3, 0),
+            "the three channels are stacked in front: torch.stack([...], dim=-3) puts them in their place",
+        ),
+        Wrong(
             "L in 0..1",
             lambda linear: cie_lab(linear) / 100,
             "L is in 0..100 and a, b are in the same units: no division",
@@ -307,6 +322,11 @@ LAB_TO_RGB = Exercise(
             "clipped",
             lambda lab: from_lab(lab, gamma=lambda linear: color.linear_to_srgb(linear.clamp(0, 1))),
             "do not clip: colors outside the gamut are to come out outside 0..1, scale_to_gamut will need that",
+        ),
+        Wrong(
+            "no light below 0",
+            lambda lab: from_lab(lab, gamma=lambda linear: color.linear_to_srgb(linear.clamp(min=0))),
+            "negative light is not cut off: all light below .0031308 takes the straight piece, 12.92 times the light",
         ),
     ),
 )
@@ -625,6 +645,12 @@ class _Bytes(_Space):
         return super().split(255 * color.to_float(rgb))
 
 
+class _NotFloat(_Space):
+    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        scaled = self.to_space(rgb) / self.ranges
+        return scaled[:, :1], scaled[:, 1:]
+
+
 class _NotDivided(_Space):
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         channels = self.to_space(color.to_float(rgb))
@@ -667,6 +693,11 @@ class _Signed(_Space):
 class _NotMultiplied(_Space):
     def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
         return in_gamut(self.from_space(torch.cat([gray, colors], dim=1)))
+
+
+class _JoinedBatch(_Space):
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return in_gamut(self.from_space(torch.cat([gray, colors]) * self.ranges))
 
 
 class _Clipped(_Space):
@@ -726,6 +757,7 @@ REPRESENTATION = Exercise(
     judge=judge_space,
     wrong=(
         Wrong("bytes", _Bytes, "the images are bytes, 0 to 255: make them floats first, color.to_float(rgb)"),
+        Wrong("not floats", _NotFloat, "the images are bytes, 0 to 255: make them floats first, color.to_float(rgb)"),
         Wrong(
             "not divided", _NotDivided, "divide the channels by their ranges: a network trains best on numbers near 1"
         ),
@@ -742,6 +774,7 @@ REPRESENTATION = Exercise(
         Wrong(
             "not multiplied", _NotMultiplied, "to_rgb: multiply by the ranges before from_space: split divided by them"
         ),
+        Wrong("joined along the batch", _JoinedBatch, "to_rgb: torch.cat joins along the batch unless told: dim=1"),
         Wrong("clipped", _Clipped, "clipping changes the luma that was given: scale_to_gamut keeps it"),
         Wrong("left outside", _Unlimited, "a prediction may leave the gamut: scale_to_gamut comes last"),
     ),
@@ -803,6 +836,17 @@ def judge_training(inputs: Mapping[str, Any], output: Any) -> Verdict:
     return Verdict(True)
 
 
+class _Number(_Space):
+    def loss(self, prediction: Tensor, target: Tensor) -> Any:
+        return super().loss(prediction, target).item()
+
+
+class _NoChannel(_Space):
+    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        gray, target = super().split(rgb)
+        return gray[:, 0], target
+
+
 class _Uphill(_Space):
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         return -super().loss(prediction, target)
@@ -830,6 +874,12 @@ REPRESENTATION_TRAINS = Exercise(
     reference=_Space,
     judge=judge_training,
     wrong=(
+        Wrong("a number", _Number, "loss: return the tensor, not a plain number (.item()), which has no backward()"),
+        Wrong(
+            "no channel",
+            _NoChannel,
+            "split: gray is (N, 1, H, W): the slice [:, :1] keeps the channel, [:, 0] drops it",
+        ),
         Wrong("uphill", _Uphill, "it did not learn: the loss must fall when the prediction comes nearer to the target"),
         Wrong("no target", _Nothing, "it did not learn: the loss must fall when the prediction comes nearer"),
         Wrong("gray forgotten", _GrayForgotten, "the pictures have another luma than the one that was given"),

@@ -23,6 +23,7 @@ import importlib.util
 import os
 import pkgutil
 import secrets
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -336,8 +337,13 @@ def judge_calls(exercise: Exercise, run: Callable[[Any], Outcome], drawn: Iterab
         drawn: inputs, one after the other.
         again: how to see the same inputs again, for the message on a wrong answer.
     """
-    found = ((judge_outcome(exercise, inputs, run(inputs)), f"inputs:   {describe(shown(inputs))}") for inputs in drawn)
+    found = ((judge_outcome(exercise, inputs, run(inputs)), f"inputs:   {_in_short(inputs)}") for inputs in drawn)
     return conclude(exercise, found, again)
+
+
+def _in_short(inputs: Any) -> str:
+    """Describe inputs on a line or three: a build's cases would fill a screen, and `example` gives them all."""
+    return textwrap.shorten(describe(shown(inputs)), 300, placeholder=" ...")
 
 
 def judge_outcome(exercise: Exercise, inputs: Any, outcome: Outcome) -> Judged:

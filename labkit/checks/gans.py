@@ -132,6 +132,14 @@ _DISCRIMINATOR_WRONG = (
         "average over all scores: a sum grows with the batch and the image",
     ),
     Wrong(
+        "scores as labels",
+        lambda d, gray, real, fake: sum(
+            _BCE(torch.full_like(scores, label), scores) / 2
+            for label, scores in ((1.0, d(gray, real)), (0.0, d(gray, fake.detach())))
+        ),
+        "scores and labels are exchanged: binary_cross_entropy_with_logits(scores, labels)",
+    ),
+    Wrong(
         "real alone",
         lambda d, gray, real, fake: _bce(d(gray, real), 1.0) / 2,
         "the generated colors are missing: their label is 0",
@@ -186,6 +194,16 @@ _GENERATOR_WRONG = (
         lambda d, gray, real, fake, weight: loss_of_generator(d, gray, real, fake.detach(), weight),
         "no gradient reaches the generated colors, so the generator could not learn: detach them in the "
         "discriminator's loss only",
+    ),
+    Wrong(
+        "scored without gradient",
+        lambda d, gray, real, fake, weight: _bce(d(gray, fake.detach()), 1.0) + weight * F.l1_loss(fake, real),
+        "no gradient of the discriminator's score reaches the colors: detach them in the discriminator's loss only",
+    ),
+    Wrong(
+        "halved",
+        lambda d, gray, real, fake, weight: _bce(d(gray, fake), 1.0) / 2 + weight * F.l1_loss(fake, real),
+        "the half belongs to the discriminator's loss: here the cross-entropy counts once",
     ),
     Wrong(
         "squared distance",
@@ -874,6 +892,11 @@ def _with(gray: Tensor, z: Tensor) -> Tensor:
 
 
 _NOISE_WRONG = (
+    Wrong(
+        "not spread",
+        _noisy(lambda gray, noise: torch.cat([gray, torch.randn(len(gray), noise, 1, 1)], dim=1)),
+        "each number has to fill a plane of the image's size before torch.cat: .expand(-1, -1, H, W)",
+    ),
     Wrong(
         "the same noise for all images",
         _noisy(lambda gray, noise: _with(gray, torch.randn(1, noise, 1, 1))),

@@ -36,6 +36,11 @@ def nearest_bin(colors: Tensor, centers: Tensor) -> Tensor:
     return squared_distance(colors, centers).argmin(dim=1)
 
 
+_NOT_PAIRED = Wrong(
+    "not paired",
+    lambda colors, centers: (colors - centers).square().sum(dim=-1).argmin(),
+    "every color meets every bin: colors[:, None] - centers has shape (P, Q, D)",
+)
 _NEAREST_WRONG = (
     Wrong(
         "absolute differences",
@@ -109,7 +114,7 @@ NEAREST_BIN = Exercise(
     inputs=lambda rng: telling(lambda: _colors_and_bins(rng), nearest_bin, _NEAREST_WRONG),
     reference=nearest_bin,
     hint="colors[:, None] - centers has shape (P, Q, D): sum its squares over D, then argmin over Q",
-    wrong=_NEAREST_WRONG,
+    wrong=(*_NEAREST_WRONG, _NOT_PAIRED),
 )
 
 
@@ -232,6 +237,12 @@ def _nearest_first(colors: Tensor, centers: Tensor, neighbors: int, sigma: float
     return largest.values
 
 
+def _farthest(colors: Tensor, centers: Tensor, neighbors: int, sigma: float) -> Tensor:
+    squared = squared_distance(colors, centers)
+    weight = _gaussian(squared, sigma).scatter(1, squared.topk(len(centers) - neighbors, 1, largest=False).indices, 0)
+    return weight / weight.sum(dim=1, keepdim=True)
+
+
 _SOFT_WRONG = (
     Wrong(
         "hard",
@@ -240,7 +251,7 @@ _SOFT_WRONG = (
         ),
         "this is hard encoding, one bin a color: share the probability among the nearest `neighbors` bins",
     ),
-    Wrong("all bins", _all_bins, "only the nearest `neighbors` bins may have a share: set the others to 0 first"),
+    Wrong("all bins", _all_bins, "only the nearest `neighbors` bins may have probability: set the others to 0 first"),
     Wrong("cut after normalizing", _cut_after, "each row must sum to 1: normalize after the other bins are set to 0"),
     Wrong(
         "not normalized",
@@ -277,9 +288,7 @@ _SOFT_WRONG = (
     ),
     Wrong(
         "farthest",
-        lambda colors, centers, neighbors, sigma: _shared_out(
-            1 / _gaussian(squared_distance(colors, centers), sigma), neighbors
-        ),
+        _farthest,
         "these are the farthest bins: topk takes the largest, so ask it for the smallest distances (largest=False)",
     ),
     Wrong(
@@ -287,12 +296,12 @@ _SOFT_WRONG = (
         lambda colors, centers, neighbors, sigma: (
             lambda weight: weight / weight.sum(dim=0, keepdim=True).clamp(min=1e-30)
         )(_kept(_gaussian(squared_distance(colors, centers), sigma), neighbors)),
-        "for each color (row) the shares of the bins must sum to 1: divide by the sum over axis 1",
+        "for each color (row) the probabilities of the bins must sum to 1: divide by the sum over axis 1",
     ),
     Wrong(
         "nearest first",
         _nearest_first,
-        "each share must stand at its bin's own place: start from zeros (P, Q) and scatter the shares into them",
+        "each probability must stand at its bin's own place: start from zeros (P, Q) and scatter them in",
     ),
 )
 
@@ -568,7 +577,7 @@ SAMPLE = Exercise(
     asks_for=("labkit.quantize.Quantizer.decode",),
     inputs=lambda rng: telling(lambda: _to_draw(rng), sample, _SAMPLE_WRONG),
     reference=sample,
-    hint="softmax, cumsum over the bins, count how many are still at most u",
+    hint="softmax, cumsum over the bins, count how many are still at most the given u (multinomial draws its own)",
     wrong=_SAMPLE_WRONG,
 )
 
@@ -676,6 +685,11 @@ class _Uphill(_Bins):
         return -super().loss(prediction, target)
 
 
+class _Number(_Bins):
+    def loss(self, prediction: Tensor, target: Tensor) -> Any:
+        return super().loss(prediction, target).item()
+
+
 class _Nothing(_Bins):
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         return (prediction - prediction.detach()).square().mean()
@@ -703,7 +717,7 @@ _CLASSIFIER_PARTS = {
     "channels": "self.channels must be the number of bins",
     "gray": "split: gray as self.space.split gives it",
     "target": "split: the target is a and b themselves, (N, 2, H, W): 110 times what self.space.split gives",
-    "loss": "loss: one row a pixel (movedim the channels last, then flatten), your soft_encode, your cross_entropy",
+    "loss": "loss: one row a pixel (movedim the channels last, then flatten), your soft_encode, your bin_loss",
     "colors": "colors: one row a pixel, your annealed_mean, then back to (N, 2, H, W)",
     "rgb": "to_rgb: self.space.to_rgb(gray, colors / 110)",
 }
@@ -724,7 +738,7 @@ CLASSIFIER = Exercise(
         "its way back; the rest is a call of what you have.",
         "To rows: x.movedim(1, -1).flatten(0, -2), (N, C, H, W) -> (N H W, C). Back: rows.view(n, height, width, "
         "2).movedim(-1, 1).",
-        "loss: cross_entropy(rows of the prediction, soft_encode(rows of the target, self.centers, ...)). colors: "
+        "loss: bin_loss(rows of the prediction, soft_encode(rows of the target, self.centers, ...)). colors: "
         "annealed_mean(rows of the prediction, ...), back to an image. split and to_rgb: those of self.space, with a "
         "and b times 110, and divided by it.",
     ),
@@ -818,6 +832,7 @@ CLASSIFIER_TRAINS = Exercise(
     reference=_Bins,
     judge=_judge_training,
     wrong=(
+        Wrong("a number", _Number, "loss: return the tensor, not a plain number (.item()), which has no backward()"),
         Wrong("uphill", _Uphill, "it did not learn: the loss must fall when the target's bins become more probable"),
         Wrong(
             "no target", _Nothing, "it did not learn: the loss must fall when the target's bins become more probable"

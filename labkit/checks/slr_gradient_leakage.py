@@ -146,6 +146,12 @@ def negative_slice(jacobian: Tensor, pixel: Pixel) -> Tensor:
     return 1 - size[i - 1 : i + 2, j - 1 : j + 2].sum() / size.sum()
 
 
+def too_early(jacobian: Tensor, pixel: Pixel) -> Tensor:
+    """Return the leakage index with a window that lacks its last row and column."""
+    size, (i, j) = _magnitude(jacobian), pixel
+    return 1 - size[max(i - 1, 0) : i + 1, max(j - 1, 0) : j + 1].sum() / size.sum()
+
+
 def of_means(jacobian: Tensor, pixel: Pixel) -> Tensor:
     """Mean outside over the sum of both means."""
     size, (i, j) = _magnitude(jacobian), pixel
@@ -187,7 +193,7 @@ LEAKAGE_INDEX = Exercise(
         Wrong(
             "inside",
             lambda jacobian, pixel: 1 - leakage_index(jacobian, pixel),
-            "that is the share INSIDE the 3x3 neighborhood: leakage is what comes from outside",
+            "that is the fraction INSIDE the 3x3 neighborhood: leakage is what comes from outside",
         ),
         Wrong(
             "signs kept",
@@ -235,7 +241,12 @@ LEAKAGE_INDEX = Exercise(
             "that compares means, and there are far more pixels outside than inside: divide sums",
         ),
         Wrong(
-            "not a share",
+            "slice ends too early",
+            too_early,
+            "a Python slice leaves its end out: rows i - 1 to i + 1 are [i - 1 : i + 2], from max(i - 1, 0)",
+        ),
+        Wrong(
+            "not a fraction",
             lambda jacobian, pixel: leakage_index(jacobian, pixel) * _magnitude(jacobian).sum(),
             "that is the amount outside: divide it by the sum over the whole picture",
         ),
@@ -292,6 +303,25 @@ class _Learned(FixedKernels):
         self.weight = weight
 
 
+class _NoAxis(FixedKernels):
+    def __init__(self, kernels: Tensor) -> None:
+        super().__init__(kernels)
+        self.weight = kernels
+
+
+class _AxisInFront(FixedKernels):
+    def __init__(self, kernels: Tensor) -> None:
+        super().__init__(kernels)
+        self.weight = kernels[None]
+
+
+class _Whole(FixedKernels):
+    """Kernels of whole numbers."""
+
+    def prepared(self, kernels: Tensor) -> Tensor:
+        return kernels.long()
+
+
 class _NoBorder(FixedKernels):
     def forward(self, gray: Tensor) -> Tensor:
         return F.conv2d(gray, self.weight)
@@ -315,6 +345,7 @@ def _draw_kernels(rng: torch.Generator) -> dict[str, Any]:
     return {"kernels": {"arguments": [kernels], "images": [gray], "seed": 0}}
 
 
+_WEIGHTS = "F.conv2d wants weights of shape (m, 1, 3, 3), one input channel for each kernel: kernels[:, None]"
 _KERNELS_WRONG = (
     Wrong(
         "zeros at the border",
@@ -331,6 +362,8 @@ _KERNELS_WRONG = (
         _Learned,
         "these kernels are parameters, and training would change them: use register_buffer",
     ),
+    Wrong("no axis for the channel", _NoAxis, _WEIGHTS),
+    Wrong("axis in front", _AxisInFront, _WEIGHTS),
     Wrong("no border", _NoBorder, "the image lost its border: continue it by one pixel on each side first"),
     Wrong("summed over kernels", _Summed, "keep the kernels apart: one map for each, (N, m, H, W)"),
     Wrong("means taken away", _Left, "use the kernels as they are given: some have a sum that is not zero"),
@@ -388,6 +421,10 @@ class Hybrid(nn.Module):
 
 class _LearnedKernels(Hybrid):
     features_of = _Learned
+
+
+class _WholeKernels(Hybrid):
+    features_of = _Whole
 
 
 class _EdgeAtBorder(Hybrid):
@@ -454,6 +491,9 @@ _HYBRID_WRONG = (
         "coefficients interleaved",
         _Interleaved,
         "the CNN's channels come as all of alpha's coefficients, then all of beta's: unflatten(1, (out_channels, -1))",
+    ),
+    Wrong(
+        "whole numbers", _WholeKernels, "KERNELS holds whole numbers: torch.tensor(...).float() makes a float tensor"
     ),
     Wrong("mean", _Mean, "alpha is the sum of a_m z_m, not their mean"),
     Wrong("bias first", _BiasFirst, "the feature that is 1 everywhere comes last, after the kernels' responses"),
@@ -655,6 +695,22 @@ def _detached_jacobian(network: Any, gray: Tensor, pixel: Pixel, change: bool = 
     return torch.func.jacrev(lambda image: _chosen(network(image[None, None])[0].detach(), pixel, change))(gray)
 
 
+def _graph_gone(network: Any, gray: Tensor, pixel: Pixel, change: bool = False) -> Tensor:
+    gray = gray.clone().requires_grad_()
+    numbers = _chosen(network(gray[None, None])[0], pixel, change)
+    return torch.stack([torch.autograd.grad(number, gray)[0] for number in numbers])
+
+
+def _bare_gray(network: Any, gray: Tensor, pixel: Pixel, change: bool = False) -> Tensor:
+    return torch.func.jacrev(network)(gray)
+
+
+def _added(network: Any, gray: Tensor, pixel: Pixel, change: bool = False) -> Tensor:
+    gray = gray.clone().requires_grad_()
+    (found,) = torch.autograd.grad(_chosen(network(gray[None, None])[0], pixel, change).sum(), gray)
+    return found.expand(2, -1, -1)
+
+
 def _judge_jacobian(inputs: Any, output: Any) -> Verdict:
     expected = hand_over(chroma_jacobian, inputs, _differentiate)
     return close(
@@ -690,6 +746,21 @@ JACOBIAN = Exercise(
             "alpha and beta summed",
             _jacobian_of(lambda chroma, pixel, change: _chosen(chroma, pixel, change).sum()[None]),
             "that is the derivative of alpha + beta: keep the two apart, (2, H, W)",
+        ),
+        Wrong(
+            "their sum twice",
+            _added,
+            "both rows are the derivative of alpha + beta: differentiate each of the two alone",
+        ),
+        Wrong(
+            "graph gone",
+            _graph_gone,
+            "the first of two backward passes frees the graph: grad(..., retain_graph=True), or torch.func.jacrev",
+        ),
+        Wrong(
+            "bare gray",
+            _bare_gray,
+            "the network wants (1, 1, H, W): differentiate a function of gray (H, W) that calls it on gray[None, None]",
         ),
         Wrong(
             "transposed",

@@ -102,7 +102,10 @@ def _loop_inputs(rng: torch.Generator) -> dict[str, Any]:
 _LOSSES = "return a list with one loss a step, as plain numbers (what training_step returns)"
 _EPOCHS = "each epoch goes through all images once, in batches of batch_size; the last batch may be smaller"
 _SHUFFLED = "shuffle: torch.randperm gives a new order, and a generator with manual_seed(seed) makes it repeatable"
-_NEW_ORDER = "draw a new order in each epoch: torch.randperm stands inside the loop over epochs"
+_NEW_ORDER = (
+    "draw a new order in each epoch: torch.randperm stands inside the loop over epochs, and its generator is made "
+    "once, before that loop"
+)
 _SEED = (
     "the order must depend on `seed` and on nothing else: give torch.randperm a generator, "
     "torch.Generator().manual_seed(seed), made before the loop"
@@ -141,7 +144,8 @@ def _judge_loop(inputs: dict[str, Any], output: Any) -> Verdict:
         if output[key] is not True:
             return Verdict(False, hint, f"{key}: no", f"{key}: yes")
     if output["losses"] != len(batches) or output["plain"] is not True:
-        return Verdict(False, _LOSSES, f"{output['losses']} losses", f"{len(batches)} losses")
+        kind = "" if output["plain"] is True else ", not all of them plain numbers"
+        return Verdict(False, _LOSSES, f"{output['losses']} losses{kind}", f"{len(batches)} losses, plain numbers")
     wanted = torch.tensor(_call_loop(simple.train, inputs)["rates"], dtype=torch.float64)
     return _judge_rates(output["rates"], wanted, inputs["learning_rate"], len(batches) // epochs)
 
@@ -207,13 +211,16 @@ def loop(
     modes: bool = True,
     end_mode: bool = True,
     steps: str = "all",
+    stop_in_time: bool = False,
     first_batch_only: bool = False,
     keep: str = "steps",
 ) -> Any:
     """Run `labkit.training.simple.train` with one thing changed: each known mistake is one keyword."""
     order = torch.Generator().manual_seed(seed) if use_seed else torch.default_generator
     each = len(images) // batch_size if drop_last else math.ceil(len(images) / batch_size)
-    total = {"all": epochs * each, "epoch": each, "floor": epochs * (len(images) // batch_size)}[steps]
+    total = {"all": epochs * each, "epoch": each, "floor": epochs * (len(images) // batch_size), "epochs": epochs}[
+        steps
+    ]
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=learning_rate, total_steps=epochs + 1 if schedule_per == "epoch" else total
@@ -228,7 +235,7 @@ def loop(
         for batch in now.split(batch_size)[:each]:
             seen = images[:batch_size] if first_batch_only else images[batch]
             losses.append(step(network, representation, seen, optimizer))
-            if schedule_per == "step" and len(losses) < total:
+            if schedule_per == "step" and not (stop_in_time and len(losses) >= total):
                 schedule.step()
         if schedule_per == "epoch":
             schedule.step()
@@ -260,6 +267,9 @@ _TRAIN_WRONG = (
     Wrong("schedule stepped once an epoch", _mistake(schedule_per="epoch"), _PER_EPOCH),
     Wrong("cycle of one epoch", _mistake(steps="epoch"), _SHORT_CYCLE),
     Wrong("last batch not counted", _mistake(steps="floor"), _SHORT_CYCLE),
+    Wrong("cycle of one epoch, then constant", _mistake(steps="epoch", stop_in_time=True), _SHORT_CYCLE),
+    Wrong("last batch not counted, then constant", _mistake(steps="floor", stop_in_time=True), _SHORT_CYCLE),
+    Wrong("cycle of as many steps as epochs", _mistake(steps="epochs"), _SHORT_CYCLE),
     Wrong("a tenth of the rate", _other_arguments(lambda given: given.__setitem__(5, given[5] / 10)), _PEAK),
     Wrong("no zero_grad", _mistake(step=no_zero_grad), _GRADIENTS),
     Wrong("last batch dropped", _mistake(drop_last=True), _EPOCHS),

@@ -79,11 +79,11 @@ _MIX_WRONG = (
 
 
 def _call_mix(answer: Answer, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the loss and its gradient, None where the loss is a plain number."""
+    """Return the loss and its gradient, which a plain number does not have."""
     prediction = inputs["prediction"].requires_grad_()
     loss = answer(prediction, inputs["target"], inputs["alpha"])
     flows = isinstance(loss, torch.Tensor) and loss.requires_grad
-    gradient = torch.autograd.grad(loss.sum(), prediction)[0] if flows else None
+    gradient = torch.autograd.grad(loss.sum(), prediction)[0] if flows else "no gradient"
     return {"loss": loss, "gradient": gradient}
 
 
@@ -142,7 +142,7 @@ def _call_step(answer: Answer, inputs: dict[str, Any]) -> dict[str, Any]:
     for number in (1, 2):
         loss = answer(network, Doubling(), inputs[f"batch {number}"], optimizer)
         found[f"loss {number}"] = loss
-        found[f"plain number {number}"] = isinstance(loss, float)
+        found[f"returned {number}"] = "a plain number" if isinstance(loss, float) else type(loss).__name__
         found[f"weights {number}"] = torch.cat([p.detach().flatten() for p in network.parameters()])
     return found
 

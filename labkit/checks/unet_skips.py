@@ -207,6 +207,12 @@ class _SkipNeeded(UpBlock):
         return self.block(self.join(self.up(x), skip))  # type: ignore[arg-type]  # the mistake
 
 
+class _Narrow(UpBlock):
+    def __init__(self, below: int, across: int, outputs: int) -> None:
+        super().__init__(below, across, outputs)
+        self.block = block(below, outputs)
+
+
 class _SkipIgnored(UpBlock):
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         x = self.up(x)
@@ -232,6 +238,7 @@ _UP_WRONG = (
         "enlarged with interpolation: here each pixel becomes a block of 2x2 equal ones (mode nearest)",
     ),
     Wrong("not enlarged", _NotEnlarged, _NOT_ENLARGED),
+    Wrong("too narrow", _Narrow, "the stack has below + across channels, and so many the block must take"),
     Wrong(
         "skip shrunk",
         _SkipShrunk,
@@ -350,6 +357,23 @@ class _FirstSkipOnly(UNet):
         return [across[0], *[torch.zeros_like(skip) for skip in across[1:]]]
 
 
+class _Reversed(UNet):
+    def carry(self, across: list[Tensor]) -> list[Tensor]:
+        return across[::-1]
+
+
+class _NotCropped(UNet):
+    def forward(self, gray: Tensor) -> Tensor:
+        height, width = gray.shape[-2:]
+        edges = (0, -width % self.multiple, 0, -height % self.multiple)
+        return super().forward(F.pad(gray, edges, mode="replicate"))
+
+
+class _LastTanh(UNet):
+    def last(self, width: int, out_channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(width, out_channels, 1), nn.Tanh())
+
+
 class _LastReLU(UNet):
     def last(self, width: int, out_channels: int) -> nn.Module:
         return nn.Sequential(nn.Conv2d(width, out_channels, 1), nn.ReLU())
@@ -397,6 +421,13 @@ _UNET_WRONG = (
         "crop the output to the input's size",
     ),
     Wrong("skip from the wrong level", _WrongLevel, _WRONG_LEVEL),
+    Wrong(
+        "skips in the order of the encoder",
+        _Reversed,
+        "the skips come in the wrong order: the decoder starts at the lowest level, so it takes the last output first",
+    ),
+    Wrong("not cropped", _NotCropped, "the output has the padded size: crop it to the height and width of the input"),
+    Wrong("tanh at the end", _LastTanh, "the output stays between -1 and 1: nothing comes after the last convolution"),
     Wrong("zeros carried", _Zeros, _ZERO),
     Wrong("ReLU at the end", _LastReLU, _LAST_RELU),
     Wrong("sigmoid at the end", _LastSigmoid, _LAST_RELU),

@@ -18,7 +18,7 @@ from labkit.grading.template import Template, template_of_notebook
 from labkit.notebook.execute import execute
 from labkit.notebook.predictions import calls_in, guesses, matches
 
-TIMEOUT = 60  # seconds a cell may take
+TIMEOUT = 180  # seconds a cell may take: a laptop that does something else is slow
 LARGEST = 50_000_000  # bytes of a notebook that is read
 MISSING = "missing"
 

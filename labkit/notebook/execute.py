@@ -39,8 +39,8 @@ def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False)
     )
     try:
         client.execute()
-    except DeadKernelError:
-        return started[-1], "the kernel died"
+    except (DeadKernelError, AssertionError):  # nbclient asserts that it has a client, which a killed kernel ends
+        return (started or [notebook.cells[0].id])[-1], "the kernel died"
     except CellExecutionError as error:
         return started[-1], f"{error.ename}: {error.evalue}"
     except CellControlSignal:

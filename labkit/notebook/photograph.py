@@ -21,7 +21,6 @@ from labkit.images import read_image
 from labkit.widgets import is_live
 
 LONGEST = 512  # pixels of the longer side: what a student builds has to run on it in seconds
-WORKING_SIZE = 96  # shorter side of what a Colorizer sees, as in ``labkit colorize``
 PACKAGED = "chelsea"  # of the photographs that come with scikit-image
 
 Colorize = Colorizer | Callable[[Tensor], Tensor]
@@ -110,7 +109,7 @@ def show_on(image: Tensor, models: Mapping[str, Colorize]) -> None:
 
 def _colorized(model: Colorize, gray: Tensor, label: str) -> Tensor:
     with torch.no_grad():
-        rgb = model.colorize(gray, working_size=WORKING_SIZE) if isinstance(model, Colorizer) else model(gray)
+        rgb = model.colorize(gray) if isinstance(model, Colorizer) else model(gray)
     if rgb.shape != (1, 3, *gray.shape[-2:]):
         raise LabkitError(
             f"wrong shape from {label}: got {tuple(rgb.shape)}, expected {(1, 3, *gray.shape[-2:])} for gray "

@@ -3,7 +3,7 @@
 #
 # A gray image often leaves several colors possible. A network must predict one. Which one depends on the loss that it was trained with.
 #
-# **75 minutes.** After this lab you
+# **100 minutes**, of which 51 for the exercises. After this lab you
 #
 # - can say which color each loss is minimized by, and derive it;
 # - can compute the score that no network can beat;
@@ -47,7 +47,7 @@ figures.opening(world)
 # Red, green and blue balls were chosen so that $299\,R + 587\,G + 114\,B$ is exactly equal. No network can tell from the gray image which of
 # these scenes is the true one. It must still predict *something*.
 #
-# ## 1. One pixel, three losses
+# ## 1. One pixel, two losses
 #
 # Here is one pixel of a ball, and all that can be known about its color from the gray image.
 
@@ -168,8 +168,8 @@ for row in rows:
 lab.table(rows, "A ball, predicted in four ways: expected cost", key="one_pixel")
 
 # %% [markdown]
-# The mean is **dull**: its distance from gray, the LAB chroma, is 12.5, where the red ball has 73, the green 87 and the blue 61. Yet the most probable color, exactly right more
-# often than any other, has a skill below 0, and so has the median: **worse than gray** by MSE, which punishes large errors most.
+# *LAB chroma* says how far a color is from gray, in steps that look about equally large (lab 02 has the formula). The mean is **dull**: its chroma is 12.5, where the red ball
+# has 73, the green 87 and the blue 61. Yet the most probable color, exactly right more often than any other, has a skill below 0, and so has the median: **worse than gray** by MSE, which punishes large errors most.
 #
 # Drag the odds. Which summary changes a little with every step, which one jumps, and where?
 
@@ -182,8 +182,7 @@ figures.odds(world, start=0.42)
 #
 # ## 2. What the rest of the image tells
 #
-# So far the pixel stood alone. But blue sky is above and green grass below, and both can have the gray value of a ball. Three colorizers, all
-# perfect by MSE: the first knows the gray value of the pixel, the second also its row, the third the whole gray image.
+# So far the pixel stood alone. Now look at all pixels of all scenes, sky and grass included. Three colorizers, all perfect by MSE: the first knows the gray value of the pixel, the second also its row, the third the whole gray image.
 
 # %%
 predict(
@@ -269,7 +268,8 @@ figures.scenes(
 )
 
 # %% [markdown] answer=true
-# **(b).** With $c$ the color and $g$ what is known, the law of total variance says
+# **(b).** Blue sky is above and green grass below, and both can have the gray value of a ball: the row tells sky from grass, the whole image tells
+# grass from a ball. With $c$ the color and $g$ what is known, the law of total variance says
 #
 # $$\operatorname{Var}(c) = \operatorname{Var}\bigl(E[c \mid g]\bigr) + E\bigl[\operatorname{Var}(c \mid g)\bigr].$$
 #
@@ -439,19 +439,15 @@ predict(
     "01-excess",
     "How far above the lowest possible loss does each network end?",
     [
-        "by more than 50 %: it cannot know all that",
+        "by more than 50 %",
         "by less than 25 %",
-        "below it: a network can do better than a formula",
+        "one by less than 25 %, the other by more than 50 %",
     ],
 )
 predict(
     "01-colors",
-    "A scene never shows a dull ball. Which color do the balls get from the network trained with MSE?",
-    [
-        "the dull mean",
-        "red, the most probable color",
-        "red, green and blue, as often as in the scenes",
-    ],
+    "Both train for the same number of steps. Whose balls come nearer to the color that minimizes the loss?",
+    ["those of the MSE network", "those of the L1 network", "both alike"],
 )
 
 # %%
@@ -509,7 +505,8 @@ figures.colors(
 )
 
 # %% [markdown] answer=true
-# **(a).** No scene ever showed these networks a mean or a median. They saw red, green and blue balls; the loss did the rest.
+# **(a).** No scene ever showed these networks a mean or a median. They saw red, green and blue balls; the loss did the rest: the MSE network
+# nearly arrives at the mean.
 #
 # A network that is close in *loss* need not be close in *color*: compare the L1 network's balls with the medians below them.
 # (This median is brown, that of section 1 was olive. Section 5 says why.)

@@ -5,10 +5,10 @@
 # loss measures, and what happens to a prediction that no screen can show. In this lab you write the conversions yourself and
 # join them to a **color space that a network trains in**.
 #
-# **80 minutes**, of which 54 for three builds. After this lab you
+# **110 minutes**, of which 54 for three builds. After this lab you
 #
-# - own `ColorSpace`: RGB to LAB and back, YUV and back, and the way back into the gamut, in one class that `fit` can train;
-# - can name the gray that a network is given: luma (Rec. 601), or $L^*$;
+# - own `ColorSpace`: RGB to LAB and back, YUV and back, and the way back into the *gamut* (the colors that a screen can show), in one class that `fit` can train;
+# - can name the gray that a network is given, luma or $L^*$, and say how they differ;
 # - compare networks that predict in different spaces, and know why their losses cannot do it;
 # - can check what a color formula predicts when it predicts nothing.
 
@@ -111,7 +111,8 @@ figures.ramps()
 #   $f > 0.2068966$, else solve the straight piece for $t$.
 #
 # `torch.where(condition, this, that)` chooses value by value; `torch.einsum("ij,...jhw->...ihw", M, image)` multiplies every pixel
-# by a matrix; `x.unbind(dim=-3)` gives the three channels. A power of a negative number is NaN: mind the last step.
+# by a matrix; `x.unbind(dim=-3)` gives the three channels, `torch.stack([...], dim=-3)` joins three again. Colors outside 0 to 1 have
+# negative light. Its power is NaN; where `torch.where` takes the straight piece, the NaN is dropped.
 
 # %% exercise="02-srgb-to-linear"
 M = torch.tensor(color.RGB_TO_XYZ)  # (3, 3): its rows make X, Y and Z
@@ -322,16 +323,15 @@ world = load("toyworld", "test", limit=lab.choose(test=50, quick=300, course=100
 figures.two_grays(world.images[24])
 
 # %% [markdown] answer=true
-# **(c).** The green balloon is eleven units lighter than the red one. Why? Luma sums code values and $L^*$ sums light; but with the
-# weights of Rec. 601 the sums of light of these two are equal within one unit, too. What separates them is the **weights**. Rec. 601 was
-# made for the primaries of old television sets; sRGB screens have those of Rec. 709, whose green is more of the light. Luma puts the
-# weights of the one on the primaries of the other.
+# **(c).** The green balloon is eleven units lighter than the red one. Why? Luma sums code values and $L^*$ sums light; but that
+# is not the reason: in the column *sum of light, 601* red and green are half a unit apart. What separates them is the **weights**: see the
+# columns of 709. Rec. 601 was made for the primaries of old television sets; sRGB screens have those of Rec. 709, whose green is more of
+# the light. Luma puts the weights of the one on the primaries of the other.
 #
-# For a photograph that is a convention. For an experiment it is not: toyworld hides the color of its balls behind equal luma, and a
-# network that is given $L^*$ sees through it.
+# Which gray a network is given is a convention for photographs. Is it one for toyworld, too, which hides colors behind equal luma?
 
 # %% [markdown]
-# ## 4. A gray that is green
+# ## 4. The color of zero chroma
 #
 # The ECS171 paper (section 2.2.4) writes a color as its brightness part plus its chroma part:
 #
@@ -391,6 +391,7 @@ class ColorSpace(Representation):
         """to_space and its inverse from_space: (..., 3, H, W) -> (..., 3, H, W); ranges: three numbers."""
         super().__init__()
         self.to_space, self.from_space = to_space, from_space
+        # a buffer is a tensor that belongs to the module and is not trained
         self.register_buffer("ranges", torch.tensor(ranges).view(3, 1, 1), persistent=False)
 
     def split(self, rgb):

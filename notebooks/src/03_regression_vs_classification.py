@@ -5,12 +5,13 @@
 # ask it for a color. Ask **how probable each color is**, and choose afterwards. Colors become classes; colorization becomes classification. In this lab you
 # write the whole classifier.
 #
-# **85 minutes**, of which 48 for three builds. After this lab you
+# **90 minutes**, of which 48 for three builds. After this lab you
 #
 # - own `BinClassifier`: color bins, soft encoding, cross-entropy and the annealed mean, in one class that `fit` can train;
 # - can hold a predicted distribution against the true one;
 # - decode one prediction by its mean, its mode or a sample, and know which score rewards which;
-# - can say how much of a classifier's error is **quantization** and how much is **commitment**, and measure each.
+# - can say how much of a classifier's error comes from having few colors (**quantization**) and how much from choosing one of them
+#   (**commitment**), and measure each.
 
 # %% tags=["setup"]
 import torch
@@ -163,7 +164,8 @@ figures.bin_maps(
 # includes (0, 0). *Why 313?* No formula gives it ($25 \cdot 25 / 2 = 312.5$ is an accident): it is a list, made once and copied by everybody since.
 
 # %% [markdown]
-# Suppose a classifier is never wrong: in each pixel it names the bin that is nearest to the true color. This is the **oracle**. Its error is the pure price of painting with bins.
+# Suppose a classifier is never wrong: in each pixel it names the bin that is nearest to the true color. This is the **oracle**. Its error is the price of having bins
+# in place of colors, called *quantization*.
 
 
 # %%
@@ -171,7 +173,7 @@ figures.oracles(photograph, few)
 
 # %% [markdown]
 # Four colors and a sharp luma nearly look like a photograph: quantization in $a$, $b$ is cheap. (Bins in RGB, as in Qureshi's report, give the luma away as well.
-# The oracle of 24 RGB bins has a *lower* SSIM than the gray image.)
+# The oracle of 24 RGB bins has a *lower* SSIM, a score of local structure, than the gray image.)
 
 # %% [markdown]
 # ## 2. From logits to a loss, and to a color
@@ -180,7 +182,7 @@ figures.oracles(photograph, few)
 #
 # $$-\sum_q p_q \log \hat p_q \quad \text{averaged over the pixels.}$$
 #
-# It is lowest when $\hat p$ is the true distribution (lab 01). Then a rule makes a color of it. The **mean** and the **mode** (the likeliest bin) are the two ends of the
+# Then a rule makes a color of $\hat p$. The **mean** and the **mode** (the likeliest bin) are the two ends of the
 # **annealed mean**, which sharpens the distribution before it averages:
 #
 # $$\hat p(T) = \operatorname{softmax}(z / T), \qquad T = 1: \text{mean}, \qquad T \to 0: \text{mode}.$$
@@ -189,7 +191,7 @@ figures.oracles(photograph, few)
 #
 # ### Build: the cross-entropy head, and two ways to a color (difficulty 3 of 5, core, 16 minutes)
 #
-# - `bin_loss(logits, target)`: both $(P, Q)$; a scalar in nats. Logits may be large: `log_softmax` is safe where `exp` overflows.
+# - `bin_loss(logits, target)`: both $(P, Q)$; a scalar (with the natural logarithm, in *nats*). Logits may be large: `log_softmax` is safe where `exp` overflows.
 # - `annealed_mean(logits, centers, temperature)`: $(P, D)$.
 # - `sample(logits, centers, u)`: $(P, D)$; `u` is $(P,)$, given, so that a draw can be repeated.
 
@@ -234,7 +236,8 @@ check("03-sample", sample)
 # ### Build: the classifier (difficulty 4 of 5, core, 13 minutes)
 #
 # Write the four methods of `BinClassifier`. `self.space` is `LAB(input_gray="luma")`: its `split` gives luma and $a, b$ **divided by 110**, and its `to_rgb` wants them so. The bins
-# are in $a$ and $b$ themselves. Rows of an image: `x.movedim(1, -1).flatten(0, -2)`, $(N, C, H, W) \to (N H W, C)$. A plain `reshape` would mix pixels and channels.
+# are in $a$ and $b$ themselves. Rows of an image: `x.movedim(1, -1).flatten(0, -2)`, $(N, C, H, W) \to (N H W, C)$; the way back undoes the two steps in reverse
+# order. A plain `reshape` would mix pixels and channels.
 
 
 # %% exercise="03-classifier"
@@ -332,7 +335,7 @@ regression = trained(LumaChroma(), len(scenes) // 2)
 
 # %% [markdown]
 # **How far from the truth?** Cross-entropy can be at best the entropy of the true posterior, which we know. **Total variation**, $\tfrac{1}{2} \sum_q |p_q - \hat p_q|$, is the
-# probability put on wrong bins: 0 is perfect.
+# probability put on wrong bins: 0 is perfect. Pixels are *in doubt* where more than one color is possible.
 
 # %%
 gray, truth = color.luma(world.images), color.to_float(world.images)
@@ -372,7 +375,7 @@ mine = logits[classifier.label]  # what the rest of the lab decodes
 figures.things(world, library, mine.softmax(dim=1))
 
 # %% [markdown] answer=true
-# **(b).** No scene ever showed a probability; gradient descent did the counting. Longer training comes closer. *This* is what
+# **(b).** No scene ever showed a probability. But cross-entropy is lowest where $\hat p$ is the true distribution, and gradient descent did the counting. Longer training comes closer. *This* is what
 # classification buys: not a better color, but the knowledge of what is possible. What follows is about spending it.
 
 # %% [markdown]
@@ -471,14 +474,13 @@ figures.drag_temperature(
 )
 
 # %% [markdown]
-# From $T = 1$ down to 0 color is bought with error: cheap at first, where the curve of the MSE is flat, dear near 0. Zhang, Isola and Efros chose $T = .38$ by eye.
+# From $T = 1$ down to 0 color is bought with error: cheap at first, where the curve of the MSE is flat, expensive near 0. Zhang, Isola and Efros chose $T = .38$ by eye.
 
 # %% [markdown]
 # ## 5. Quantization or commitment?
 #
-# Decode a classifier by its mode instead of its mean, and its error rises. There are two reasons. It **commits** to one color. And it can only paint **bins**: the mean of many bins falls between
-# them, the mode does not. It is tempting to call all of the gap commitment. Try it on a posterior with one peak, a bell curve of width $\sigma = .5$ that lies anywhere, with bins of width 1. There mean and mode
-# are the same color: nothing to commit to.
+# Decode a classifier by its mode instead of its mean, and its error rises. There are two reasons. It **commits** to one color. And it can only predict **bins** (quantization): the mean of many bins falls between
+# them, the mode does not. It is tempting to call all of the gap commitment. Try it on a posterior with one peak, a bell curve of width $\sigma = .5$ that lies anywhere, with bins of width 1.
 
 # %%
 figures.one_peak()
@@ -498,7 +500,7 @@ for name, at in {"mode of the bins": 0, "mean of the bins": mean, "exact": peak}
     print(f"{name:16}: MSE {0.25 + float((at - peak).square().mean()):.3f}")
 
 # %% [markdown] answer=true
-# **(c).** The exact mode pays .250, the mode of bins .333: the gap is $1/12$, the variance of a number within a bin of width 1, and **all of it is quantization**. So to tell the two apart, do not compare mean with
+# **(c).** The bell curve has its mean where it has its mode: there is nothing to commit to. The exact mode pays .250, the mode of bins .333: the gap is $1/12$, the variance of a number within a bin of width 1, and **all of it is quantization**. So to tell the two apart, do not compare mean with
 # mode. Keep the space fixed, **vary the bins**, and put the exact colors beside them.
 
 # %% [markdown]
@@ -530,8 +532,7 @@ lab.table(rows, "MSE of the mode = exact mean + commitment + quantization", key=
 
 # %% [markdown] answer=true
 # **(b), here.** Toyworld's posteriors have several peaks far apart, so the mode's price is commitment, and finer bins take away only the small rest: the quantization column falls (with few bins it can even be negative: a coarse bin
-# lies between the peaks). The oracle's column is what bins cost somebody who is never wrong. On a posterior with one peak it is the other way round. Photographs have both. **Which share is which is a measurement, not a matter
-# of principle.**
+# lies between the peaks). The oracle's column is what bins cost somebody who is never wrong. On a posterior with one peak it is the other way round. Photographs have both. **How much is which has to be measured.**
 
 # %% [markdown]
 # ## Reading the papers

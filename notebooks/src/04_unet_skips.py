@@ -4,12 +4,12 @@
 # A network that shrinks an image and enlarges it again does better with **skip connections**. In this lab you build such a
 # network, a U-Net, train it, cut its skips, and find out what went through them.
 #
-# **75 minutes**, 43 of them for building. After this lab you
+# **85 minutes**, 43 of them for building. After this lab you
 #
 # - own a U-Net that you have written, and can count and check what is in it;
 # - can say what a skip carries, and test it with a control that differs in one thing only;
 # - know how far each layer sees, and what that means for images of another size;
-# - know two ways up, and which of them leaves checkerboards.
+# - know two ways to enlarge features, and what each of them leaves in a picture.
 
 # %% tags=["setup"]
 import torch
@@ -56,7 +56,8 @@ figures.draw_u(Colorizer.starter(), coffee)
 # Every level of the U-Net has the same content. Write `block(inputs, outputs)`: it returns an `nn.Module` that takes
 # $(N, \text{inputs}, H, W)$ to $(N, \text{outputs}, H, W)$ with
 #
-# - a 3 x 3 convolution (with bias, padded by 1), a batch norm, a ReLU;
+# - a 3 x 3 convolution (with bias, padded by 1), a batch norm (`nn.BatchNorm2d`: each channel gets mean 0 and variance 1 over the
+#   batch, times a learned factor, plus a learned number), a ReLU;
 # - and the same three once more.
 
 
@@ -125,7 +126,7 @@ check("04-up-block", UpBlock)
 # - **Output:** a 1 x 1 convolution to `out_channels`, and nothing after it: chroma has both signs.
 # - `skips=False` is the same network without skips: `across` is 0 everywhere.
 # - Any height and width: pad the gray image at the right and at the bottom, repeating its border, until
-#   $2^{\text{depth} - 1}$ divides both sides, and crop the output to the original size. (`-height % m` is what is missing.)
+#   $m = 2^{\text{depth} - 1}$ divides both sides, and crop the output to the original size. (`-height % m` rows are missing.)
 #
 # Keep the levels in `nn.ModuleList`. Three checks follow: shapes, number of parameters and values; a gradient through every
 # skip; and a short training on scenes of 16 x 16 pixels.
@@ -346,7 +347,7 @@ figures.scenes(shown, "The network's own colors, over the luma that it was given
 # ## 4. Depth
 #
 # One more level halves the lowest level once more: 16 x 16 cells at depth 2, 8 x 8 at depth 3, 4 x 4 at depth 4. The channels
-# double, so there is room enough. One report (`zhuang`) suspects that 4 x 4 "probably retains too few" features.
+# double: with width 16 the lowest level at depth 4 still holds 2,048 numbers, twice as many as the image has pixels. One report (`zhuang`) suspects that 4 x 4 "probably retains too few" features.
 
 # %%
 question = (
@@ -502,7 +503,7 @@ lab.table(rows, f"{lab.dataset}: two ways up, trained, one seed", key="checkerbo
 # %% [markdown] answer=true
 # **(c).** With stride 2, pixels at even and at odd places are made by *different weights*. (With kernel 3 even by a different
 # *number* of weights, which kernel 4 mends.) Training has to find weights that agree. To enlarge first is to use the same
-# weights everywhere.
+# weights everywhere. (*checkerboard* in the table: how far even and odd pixels of a flat image are apart, in steps of 1/255.)
 
 # %% [markdown]
 # ## 8. Half of the chroma
@@ -548,7 +549,7 @@ lab.table([*rows, *BEST], f"{lab.dataset}: the library's U-Net, one seed", key="
 # %% [markdown]
 # ## 9. Your photograph
 #
-# Your network has seen nothing but the training images of this lab. In the profile quick that is toyworld: it will look for
+# Your network has seen nothing but the training images of this lab. With the quick profile that is toyworld: it will look for
 # sky, grass and balls.
 
 # %%

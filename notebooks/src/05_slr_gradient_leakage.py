@@ -3,14 +3,14 @@
 #
 # A student report (`ecs171`) finds that a plain CNN lets colors leak over edges. It builds a network that, by a proof, cannot
 # do that, and reports a quarter less error on two of three data sets. In this lab you build that network, measure what leaks
-# with your own Jacobian, and find out what the proof says and what helped.
+# by differentiating what it predicts, and find out what the proof says and what helped.
 #
-# **75 minutes**, 54 of them for building. After this lab you
+# **100 minutes**, 54 of them for building. After this lab you
 #
 # - own a module with fixed kernels, and the hybrid network of the report;
 # - can differentiate any number that a network predicts by any that it is given, and check it;
 # - can read a proof about a network term by term, and name the premise that fails;
-# - can plan an ablation that changes one thing at a time.
+# - can plan an ablation: an experiment that takes parts of a method away, one at a time.
 
 # %% tags=["setup"]
 import torch
@@ -52,7 +52,7 @@ figures.directions(photos.images[photos.class_names.index("chelsea")])
 # $$v = Y\, d + \alpha\, u_1 + \beta\, u_2, \qquad w \cdot d = 1, \quad w \cdot u_1 = w \cdot u_2 = 0.$$
 #
 # The gray image gives $Y$; the network predicts $\alpha$ and $\beta$. Each picture above is $Y\, d$ for another $d$, and each
-# keeps the luma. **Keeping the luma does not make a split right**: with only one of them zero chroma is gray. The report
+# keeps the luma. **Keeping the luma does not make a split right**: only for one of these $d$ a prediction of zero is gray. The report
 # projects $v$ on $w$, so its $d = w / (w \cdot w)$ is a green.
 #
 # Its $u_1 = (1, 0, -w_R / w_B)$ and $u_2 = (0, 1, -w_G / w_B)$ have no luma. They are called orthonormal, but have lengths 2.8 and
@@ -79,7 +79,8 @@ def chroma_basis(weights):
 check("05-chroma-basis", chroma_basis)
 
 # %% [markdown]
-# On such a basis $\Delta\alpha^2 + \Delta\beta^2$ is the squared distance of two colors in RGB. On the printed one it is not.
+# On such a basis $\Delta\alpha^2 + \Delta\beta^2$ is the squared distance of two colors in RGB. On the printed one errors of
+# $\alpha$ and $\beta$ of one size become squared errors of color that differ by up to a factor, the **condition number**.
 
 # %%
 basis = lab.built(chroma_basis, otherwise=lambda weights: color.chroma_basis())
@@ -102,14 +103,15 @@ for name, u in {
 #
 # $$\alpha = \sum_m a_m z_m, \qquad \beta = \sum_m b_m z_m .$$
 #
-# The report prints three kernels, two Sobel kernels and a Laplacian, and names a fourth in passing: "Laplacian, identity for
+# The report prints three kernels, two Sobel kernels (differences along a row and along a column) and a Laplacian (a pixel against its
+# neighbors), and names a fourth in passing: "Laplacian, identity for
 # general edges detection". It calls this structural linear regression, SLR.
 #
 # ### Build: fixed kernels (difficulty 2 of 5, core, 8 minutes)
 #
 # Write the module `FixedKernels(kernels)`, for a float tensor `kernels` of shape $(m, 3, 3)$. It takes gray, $(N, 1, H, W)$, to the
 # responses, $(N, m, H, W)$: each kernel laid over the 3 x 3 patch around each pixel, as `F.conv2d` does. Beyond the border the
-# outermost pixels repeat (`F.pad`, mode replicate). The kernels never learn, and move along when the module moves to a GPU.
+# outermost pixels repeat (`F.pad`, mode replicate). The kernels never learn, and move along when the module moves to a GPU: a buffer (lab 02).
 
 
 # %% exercise="05-fixed-kernels"

@@ -4,13 +4,13 @@
 # Squared error is minimized by the average of all possible colors, which may be a color that nothing has. In this lab a
 # second network looks at the results and says which of them are not real.
 #
-# **75 minutes**, of which 47 for building. You will build a **conditional GAN**: its two losses, its training loop, and a
+# **95 minutes**, of which 47 for building. You will build a **conditional GAN**: its two losses, its training loop, and a
 # generator with noise. After this lab you can
 #
 # - write the losses of both networks and the alternating step, and say where a gradient must not go;
-# - say why a network without noise cannot sample, and measure whether one with noise does;
+# - say what a network needs in order to sample, and measure whether it does;
 # - say what a perfect sampler scores by MSE, and why it must lose to a regressor;
-# - compute what a discriminator can see, and find a well-known setting that makes no sense at 32 pixels.
+# - compute what a discriminator can see, and check a well-known setting at 32 pixels.
 
 # %% tags=["setup"]
 import math
@@ -166,7 +166,8 @@ check("06-generator-loss", loss_of_generator)
 # - `torch.manual_seed(seed)` first, then two Adam optimizers with `betas=(0.5, 0.999)` (as in pix2pix);
 # - both rates fall linearly to 0 over all steps: `torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0,
 #   total_iters=steps)`, one step after each batch;
-# - both networks in training mode; in each epoch every image once, in a new order; the last batch may be smaller;
+# - both networks in training mode; in each epoch every image once, in a new order (`torch.randperm`; the seed is already set);
+#   the last batch may be smaller;
 # - `representation.encode(images[batch])` gives `gray, real`;
 # - at the end both networks in evaluation mode. Return the list of what the steps returned.
 
@@ -270,7 +271,7 @@ def colorize(generator, images, roll=0):
 
 regressor = new_unet()
 train_regressor.piece(regressor, space, train.images, epochs, 16, 1e-2, seed=lab.seed)
-mute, history = trained(new_unet())
+noiseless, history = trained(new_unet())
 print(f"GAN loop: {loop.label}; regressor's loop: {train_regressor.label}")
 
 # %%
@@ -289,7 +290,7 @@ figures.losses(history, epochs, uninformed=math.log(2))
 # whatever the generator does, and the generator no longer learns anything.
 
 # %% [markdown]
-# ## 4. Why it cannot sample yet
+# ## 4. One ball, six times
 #
 # Your generator's only input is the gray picture. We take one ball and color it six times.
 
@@ -308,7 +309,7 @@ predict(
 rolls, one = range(6), test.select([6])
 rows = {
     name: torch.cat([colorize(network, one.images, roll) for roll in rolls])
-    for name, network in {"regressor": regressor, "GAN": mute}.items()
+    for name, network in {"regressor": regressor, "GAN": noiseless}.items()
 }
 rows["possible"] = torch.cat([one.draw(roll) for roll in rolls])
 figures.wall(rows, [f"roll {r + 1}" for r in rolls], "Last row: drawn from the true odds.")
@@ -390,7 +391,7 @@ best = space.decode(
 pictures = {
     "gray (no color)": gray,
     "regressor": colorize(regressor, test.images),
-    "GAN without noise": colorize(mute, test.images),
+    "GAN without noise": colorize(noiseless, test.images),
     **{name: colorize(network, test.images) for name, network in runs.items()},
     "always the likeliest": test.most_likely(),
     "drawn from the posterior": test.draw(lab.seed),
@@ -459,8 +460,8 @@ lab.table(
 # %% [markdown]
 # ### Lambda
 #
-# $\lambda$ weighs L1 against the adversary. With Adam only the *ratio* of the two counts, so $\lambda = 10^6$ is L1 alone,
-# in the same loop: same network, optimizer, batches and number of steps. One thing changes.
+# $\lambda$ weighs L1 against the adversary. Adam divides each step by the size of the gradient: only the *ratio* of the
+# two terms counts, and $\lambda = 10^6$ is L1 alone, in the same loop: same network, optimizer, batches and number of steps. One thing changes.
 
 # %%
 predict(
@@ -501,13 +502,13 @@ figures.tradeoff(
 # ### What the discriminator can see
 #
 # pix2pix's discriminator, a **PatchGAN**, is a stack of 4x4 convolutions: `layers` of them with stride 2, then two with
-# stride 1. Each of its scores belongs to a patch. With three layers the patch is 70 pixels wide, and "the 70x70 PatchGAN"
-# is used in many papers.
+# stride 1. Each of its scores belongs to a patch, as wide as the receptive field of the stack (lab 04). Three layers are
+# used in many papers.
 
 # %%
 predict(
     "06-patch",
-    "It is used on pictures of 32x32 pixels. What does one of its scores in the middle depend on?",
+    "With three layers, on pictures of 32x32 pixels: what does one of its scores in the middle depend on?",
     ["a patch of 16x16 pixels", "half of the picture", "the whole picture"],
 )
 
@@ -527,8 +528,8 @@ lab.record(
 )
 
 # %% [markdown] answer=true
-# **(c).** There is no 70x70 patch in 32x32 pixels: its 2x2 scores all see the whole picture. Two layers (34 pixels) are
-# nearly global as well. To judge local patches takes **one** layer: 16x16. A setting carries its scale with it.
+# **(c).** With three layers the patch is 70 pixels wide: "the 70x70 PatchGAN". There is none in 32x32 pixels:
+# its 2x2 scores all see the whole picture. Two layers (34 pixels) are nearly global as well. To judge local patches takes **one** layer: 16x16. A setting carries its scale with it.
 #
 # The second row shows the same in training mode. There batch norm joins all pixels of all pictures of the batch, and a
 # part of the gradient (the last number) comes from outside of the patch. "A score depends on one patch" is true of a

@@ -6,7 +6,6 @@ from torch.nn import functional as F
 from labkit import LabkitError
 from labkit.analysis.activations import (
     GradientNorms,
-    activation_grid,
     activations,
     channel_images,
     linear_probe,
@@ -65,13 +64,6 @@ def test_pictures_are_the_channels_that_vary_most_stretched_to_the_full_range() 
     pictures = channel_images(activation, 6)  # two more than there are, and one of those is constant
     assert pictures.shape == (6, 1, 2, 2) and float(pictures.amax()) == 1
     assert [float(p.amax()) for p in pictures] == [1, 0, 1, 1, 0, 0]
-
-
-def test_grid_has_a_row_for_each_layer(network: nn.Module) -> None:
-    figure = activation_grid(network, torch.rand(1, 16, 16), ["encoder.0", "encoder.2"], count=3)
-    assert sum(len(axes.images) for axes in figure.axes) == 6
-    labels = " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
-    assert "encoder.0 (4 x 16 x 16)" in labels and "encoder.2 (16 x 4 x 4)" in labels
 
 
 def test_readout_finds_what_is_linear_and_only_that() -> None:

@@ -6,12 +6,14 @@ from serving import guided_model
 
 from labkit import LabkitError
 from labkit.app.files import Look
+from labkit.app.propagation import spread_hints
 from labkit.app.scoring import score_look, score_table
 from labkit.cli import main
-from labkit.color import rgb_to_lab
+from labkit.color import luma, rgb_to_lab
 from labkit.colorizer import Colorizer
 from labkit.data import load
 from labkit.data.toyworld import generate
+from labkit.hints import Hint, hint_planes
 from labkit.representation import Classification, make_representation
 
 
@@ -28,11 +30,24 @@ def test_gray_scores_nothing_and_hints_of_everything_help(model: Colorizer) -> N
     rows = score_table(model, images, styles=["faithful", "vivid"], working_sizes=[0, 16], hints=[0, 5])
     assert [(row["style"], row["working size"], row["hints"]) for row in rows] == [
         *(("faithful", size, 0) for size in ("own", 16)), ("faithful", "own", 5),
-        *(("vivid", size, 0) for size in ("own", 16)), ("vivid", "own", 5),
+        *(("vivid", size, 0) for size in ("own", 16)), ("vivid", "own", 5), ("hints alone", "own", 5),
     ]  # fmt: skip
     assert score_look(model, images, Look(), 5) == score_look(model, images, Look(), 5)  # the same places each time
     with pytest.raises(LabkitError, match="takes no color hints"):
         score_look(Colorizer("luma-chroma", "unet-half", width=8), images, Look(), 5)
+
+
+def test_hints_alone_spread_to_the_edges_of_gray() -> None:
+    """Two flat halves: one hint in each colors its half, and no more. A luma of its own is kept."""
+    true = torch.zeros(1, 3, 12, 16)
+    true[..., :8] = torch.tensor([0.8, 0.3, 0.2])[:, None, None]
+    true[..., 8:] = torch.tensor([0.1, 0.2, 0.6])[:, None, None]
+    planes = hint_planes([Hint(2, 3, (204, 76, 51)), Hint(13, 8, (26, 51, 153))], (12, 16), (12, 16))
+    out = spread_hints(true, planes[None])
+    torch.testing.assert_close(out, true, atol=0.02, rtol=0)
+    torch.testing.assert_close(luma(out), luma(true), atol=1e-4, rtol=0)
+    everywhere = torch.cat([torch.ones(1, 1, 12, 16), rgb_to_lab(true)[:, 1:] / 110], dim=1)
+    torch.testing.assert_close(spread_hints(true, everywhere), true, atol=1e-3, rtol=0)
 
 
 def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:

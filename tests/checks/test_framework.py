@@ -89,6 +89,25 @@ def test_right_answers_pass_in_every_form(answer: Any) -> None:
     assert evaluate(GRAY, answer).status == RIGHT
 
 
+def test_an_answer_computes_with_one_thread_and_the_notebook_keeps_its_own() -> None:
+    threads: list[int] = []
+
+    def counting(rgb: torch.Tensor) -> Any:
+        threads.append(torch.get_num_threads())
+        return right(rgb)
+
+    def failing(rgb: torch.Tensor) -> Any:
+        raise ZeroDivisionError
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert evaluate(GRAY, counting).status == RIGHT and evaluate(GRAY, failing).status == WRONG
+        assert set(threads) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_right_prints_one_fixed_line_and_publishes_the_points(shown: list[dict]) -> None:
     check("99-gray", right)
     record = {"id": "99-gray", "status": "right", "points": 2, "max_points": 2}

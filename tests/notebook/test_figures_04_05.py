@@ -43,7 +43,7 @@ def test_names_of_layers_follow_the_depth() -> None:
 
 def test_figures_of_lab_04_tell_their_numbers(shown: list[str]) -> None:
     photo = load("photos", "test", size=64).images[0]
-    unet_skips.draw_u(Colorizer.starter(), photo)
+    unet_skips.draw_u(Colorizer(width=4), photo)
     true = toyworld.generate(3, split="test").images / 255
     unet_skips.scenes({"gray": true.mean(dim=1, keepdim=True), "true": true}, "caption")
     unet_skips.by_depth({"a": {2: 0.02, 3: 0.01}}, {"gray": 0.05})

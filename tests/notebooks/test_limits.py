@@ -37,6 +37,18 @@ def test_words_lines_and_drawing(lab: LabSource) -> None:
 
 
 @every_lab
+def test_minutes_are_said_alike_and_are_those_of_reading_and_exercises(lab: LabSource) -> None:
+    said = re.search(r"\*\*(\d+) minutes", lab.cells[0].text)
+    assert said
+    held = sizes(lab)
+    assert abs(int(said[1]) - held.minutes - 25 * held.words / 1000) <= 5, "the core exercises, and 25 for 1,000 words"
+    for page in ("README.md", "docs/instructors.md"):
+        lines = (FOLDER.parents[1] / page).read_text(encoding="utf-8").splitlines()
+        [row] = [line for line in lines if re.match(rf"\| \[?{lab.name[:2]} ", line)]
+        assert f" | {said[1]} | " in row, page
+
+
+@every_lab
 def test_figures_are_described_by_the_code_that_draws_them(lab: LabSource) -> None:
     for cell in lab.cells:
         for node in ast.walk(ast.parse(cell.text)) if cell.kind in CODE else ():

@@ -243,7 +243,7 @@ def one_peak(sigma: float = 0.5, position: float = 0.2) -> None:
         alt=f"A bell curve of width {sigma} around {position}, over bins of width 1 whose probabilities are "
         + ", ".join(f"{m:.2f}" for m in mass)
         + ".",
-        caption="One peak: nothing to decide between, only bins that are too wide.",
+        caption="A posterior with one peak, and the probabilities of the bins.",
     )
 
 

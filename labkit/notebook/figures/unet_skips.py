@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from labkit.colorizer import Colorizer
-
-LEVELS = ("encoder.0", "encoder.1", "encoder.2", "decoder.0", "decoder.1")
+    from labkit.models import UNet
 
 
 def false_color(features: Tensor) -> Tensor:
@@ -38,19 +37,23 @@ def false_color(features: Tensor) -> Tensor:
 
 
 def draw_u(model: Colorizer, image: Tensor) -> None:
-    """Draw what each level of a U-Net of depth 3 puts out for a photograph, arranged as the letter U.
+    """Draw what each level of a U-Net puts out for a photograph, arranged as the letter U.
 
     Args:
-        model: a colorizer with a U-Net of depth 3.
+        model: a colorizer with a U-Net.
         image: (3, H, W), square.
     """
     gray = luma(image[None])
-    inside = activations.activations(model.network, gray, LEVELS)
+    depth = len(cast("UNet", model.network).encoder)
+    across = [(f"encoder.{level}", f"decoder.{depth - 2 - level}") for level in range(depth - 1)]
+    lowest = f"encoder.{depth - 1}"
+    levels = [left for left, _ in across] + [lowest] + [right for _, right in reversed(across)]
+    inside = activations.activations(model.network, gray, levels)
     rgb = model.colorize(image).cpu()
-    rows = [(gray[0], rgb), *[(false_color(inside[a][0]), false_color(inside[b][0])) for a, b in _ACROSS]]
-    sizes = (2.35, 1.6, 1.1)  # inches
+    rows = [(gray[0], rgb), *[(false_color(inside[a][0]), false_color(inside[b][0])) for a, b in across]]
+    sizes = [2.35 * 0.68**row for row in range(depth)]  # inches
     with style():
-        figure = blank(plots.MAX_WIDTH, sum(sizes) + 0.95 + 0.5)
+        figure = blank(plots.MAX_WIDTH, sum(sizes) + 0.17 * depth + 0.9)
         top, indent = 0.2, 0.0
         for row, ((left, right), size) in enumerate(zip(rows, sizes, strict=True)):
             _picture(figure, left, indent, top, size)
@@ -59,17 +62,16 @@ def draw_u(model: Colorizer, image: Tensor) -> None:
                 side = int(left.shape[-1])
                 middle = top + size / 2
                 _arrow(figure, (indent + size + 0.1, middle), (plots.MAX_WIDTH - indent - size - 0.1, middle))
-                _text(
-                    figure, plots.MAX_WIDTH / 2, middle - 0.1, f"skip: {inside[_ACROSS[row - 1][0]].shape[1]} channels"
-                )
-                _text(figure, indent + size / 2, top - 0.05, f"{side} x {side}", size=7.5)
-            top, indent = top + size + 0.17, indent + size * 0.36
-        bottom = false_color(inside["encoder.2"][0])
-        _picture(figure, bottom, plots.MAX_WIDTH / 2 - 0.475, top - 0.45, 0.95)
+                _text(figure, plots.MAX_WIDTH / 2, middle - 0.1, f"skip: {inside[levels[row - 1]].shape[1]} channels")
+                _text(figure, indent + size / 2, top - 0.02, f"{side} x {side}", size=7.5)
+            top, indent = top + size + 0.17, indent + size * 0.45
+        bottom = false_color(inside[lowest][0])
+        size = 0.4 * sizes[2]
+        _picture(figure, bottom, (plots.MAX_WIDTH - size) / 2, top, size)
         side = int(bottom.shape[-1])
-        _text(figure, plots.MAX_WIDTH / 2, top - 0.5, f"{side} x {side}", size=7.5)
+        _text(figure, plots.MAX_WIDTH / 2, top - 0.02, f"{side} x {side}", size=7.5)
     height, width = image.shape[-2:]
-    sides = [str(inside[level].shape[-1]) for level in LEVELS]
+    sides = [str(inside[level].shape[-1]) for level in levels]
     plots.show(
         figure,
         alt=f"Pictures arranged as a U. Top left a gray photograph of {width} x {height} pixels, top right the same "
@@ -79,9 +81,6 @@ def draw_u(model: Colorizer, image: Tensor) -> None:
         caption="A U-Net at work, from the gray photograph down the left side and up the right side. Colors show the "
         "three directions in which a level's channels vary most.",
     )
-
-
-_ACROSS = (("encoder.0", "decoder.1"), ("encoder.1", "decoder.0"))
 
 
 def _picture(figure: Figure, image: Tensor, left: float, top: float, size: float) -> None:
