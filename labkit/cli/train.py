@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from labkit.cli.shared import app, print_data, print_table, resumable, with_options
+from labkit.cli.shared import Cluster, app, print_data, print_table, resumable, with_options
 from labkit.errors import SomeFailed
 from labkit.options import TrainOptions
 
@@ -41,6 +41,10 @@ def reproduce(
         "runs/reproduce"
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Train and score only what is missing.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="Trainings at a time, with --cluster local.")
+    ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Train and score what the papers describe, beside what they print. Exit status 1 if a training failed."""
     from labkit.experiments.claims import claims_table
@@ -48,7 +52,16 @@ def reproduce(
     from labkit.experiments.tables import means_table, printed_table
 
     with resumable():
-        outcomes = reproduce_recipes(names, profile=profile, seeds=seeds, data_root=data_root, out=out, resume=resume)
+        outcomes = reproduce_recipes(
+            names,
+            profile=profile,
+            seeds=seeds,
+            data_root=data_root,
+            out=out,
+            resume=resume,
+            jobs=jobs,
+            cluster=cluster,
+        )
     failures: dict[str, str] = {}
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured

@@ -40,6 +40,10 @@ class ImageCache:
         self.loaded: dict[str, Images | LabkitError] = {}  # or why they could not be
         self.listed: dict[Path, str] = {}
 
+    def __reduce__(self) -> tuple[type[ImageCache], tuple[Path | None]]:
+        """Travel to another process without the images, which are loaded where they are needed."""
+        return type(self), (self.root,)
+
     def photographs(self, setup: Setup) -> str:
         """Return digits that tell the photographs of a folder from others; empty for other data sets."""
         if "folder" not in setup.datasets + setup.of_test().datasets:
