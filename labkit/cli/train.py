@@ -13,11 +13,17 @@ from labkit.options import TrainOptions
 
 
 def _train(context: typer.Context, **options: Any) -> None:
-    """Train one colorizer and score it on the test images."""
+    """Train one colorizer and score it on the test images.
+
+    In several processes: torchrun --nproc-per-node N -m labkit train ...; see docs/clusters.md.
+    """
+    from labkit.training.distributed import launched_rank
     from labkit.training.run import train as train_colorizer
 
     sources = {name: context.get_parameter_source(name) for name in options}
     metrics = train_colorizer(**{k: options[k] for k, source in sources.items() if source and source.name != "DEFAULT"})
+    if launched_rank() > 0:
+        return
     gray: dict[str, float] = metrics["gray"]
     rows = [(name, f"{metrics[name]:.5g}", f"{value:.5g}") for name, value in gray.items() if name != "skill"]
     print_table("Scores on the test images", ["metric", "model", "gray baseline"], rows, numbers=(1, 2))
