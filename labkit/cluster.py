@@ -125,8 +125,7 @@ class Cluster:
         Raises:
             LabkitError: the scheduler is gone.
         """
-        from distributed import KilledWorker, as_completed
-        from distributed.client import FutureCancelledError
+        from distributed import CancelledError, KilledWorker, as_completed
 
         tries = dict.fromkeys(jobs, 0)
         keys: dict[Any, str] = {}
@@ -145,16 +144,18 @@ class Cluster:
             for future in ended:
                 key = keys.pop(future)
                 try:
-                    yield key, future.result()
+                    result = future.result()
                 except LabkitError as error:
-                    yield key, error
+                    result = error
                 except KilledWorker:
                     if key not in self.begun and tries[key] < TRIES:  # it only waited behind the one that kills
                         submit(key)
-                    else:
-                        yield key, LabkitError("each worker that tried it died; it may have run out of memory")
-                except FutureCancelledError:
+                        continue
+                    result = LabkitError("each worker that tried it died; it may have run out of memory")
+                except CancelledError:
                     raise LabkitError("the cluster's scheduler is gone: --resume goes on with another one") from None
+                future.release()  # or it is done once more when its worker dies
+                yield key, result
         finally:  # after Ctrl-C: what waits is dropped, what runs ends when it next tells something
             self.client.cancel(list(keys))
 
@@ -174,7 +175,7 @@ def _do(home: Home, topic: str, key: str, function: Callable[..., Any], argument
         raise LabkitError(f"worker {worker.address} {problem}")
 
     def tell(*told: Any) -> None:
-        if worker.state.tasks[task].state != "executing":
+        if task not in worker.state.tasks or worker.state.tasks[task].state != "executing":
             raise LabkitError("nobody waits for this job any more")
         worker.log_event(topic, (key, *told))
 
