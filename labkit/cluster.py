@@ -218,6 +218,8 @@ def connect(
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // workers)))
     settings = {  # of the processes that are started here
         "distributed.scheduler.allowed-failures": TRIES - 1,
+        "distributed.comm.timeouts.connect": "120s",  # a worker that gives up on a busy machine is not started again
+        "distributed.comm.timeouts.tcp": "120s",
         "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": threads,
         "distributed.nanny.pre-spawn-environ.MKL_NUM_THREADS": threads,
     }
