@@ -218,7 +218,7 @@ class Session:
         self._sums = None
         for network in self.networks.values():
             network.train()  # whatever looked at the epoch
-        self.history.rows.append(row)
+        self.history.rows.append(dict(row))
         self._bar.set_postfix_str(", ".join(f"{k} {v:.5f}" for k, v in row.items() if k.endswith("loss")))
         if self.patience is not None:
             since = self._best.epochs_since(row["validation_loss"], epoch, self.network)
