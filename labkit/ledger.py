@@ -25,8 +25,10 @@ NOT_HASHED = (
         f"bench/{name}.py"
         for name in ("__init__", "measure", "report", "run", "training", "operations", "commands", "cost")
     ),
+    "cluster.py",
     "doctor.py",
     "ledger.py",
+    "printing.py",
     *(f"course/{name}.py" for name in ("run", "jobs", "execution", "report", "build", "source")),
     *(f"experiments/{name}.py" for name in ("images", "page", "reproduce", "results", "runs", "scores", "tables")),
 )

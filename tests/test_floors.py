@@ -10,6 +10,7 @@ ORDER = [
     "printing",
     "artifacts",
     "ledger",
+    "cluster",
     "device",
     "options",
     "color",
