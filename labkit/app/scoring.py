@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -79,6 +80,10 @@ def _colorize(colorizer: Colorizer, true: Tensor, look: Look, hints: int) -> Ten
 
 def _some_hints(true: Tensor, count: int) -> Tensor:
     return random_hints(true, torch.full((len(true),), count))
+
+
+def _spread(true: Tensor, count: int) -> Tensor:
+    return spread_hints(true, _some_hints(true, count))
 
 
 def score_table(
