@@ -116,7 +116,5 @@ def score_table(
                 rows.append(told | score_look(colorizer, images, look, count))
     for count in filter(None, hints):
         alone: dict[str, object] = {"style": "hints alone", "working size": "own", "hints": count}
-        rows.append(
-            alone | score_colors(images, lambda true, count=count: spread_hints(true, _some_hints(true, count)))
-        )
+        rows.append(alone | score_colors(images, partial(_spread, count=count)))
     return rows
