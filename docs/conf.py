@@ -21,6 +21,7 @@ extensions = [
     "labs",
     "mathml",
     "myst_nb",
+    "performance",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",

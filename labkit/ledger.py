@@ -20,9 +20,15 @@ from labkit import __version__, artifacts
 
 # Parts of the package that cannot change what a lab computes, nor how it is graded.
 NOT_HASHED = (
-    *(f"cli/{name}.py" for name in ("__init__", "shared", "course", "train", "photos", "study")),
+    *(f"cli/{name}.py" for name in ("__init__", "shared", "course", "train", "photos", "study", "bench")),
+    *(
+        f"bench/{name}.py"
+        for name in ("__init__", "measure", "report", "run", "training", "operations", "commands", "cost")
+    ),
+    "cluster.py",
     "doctor.py",
     "ledger.py",
+    "printing.py",
     *(f"course/{name}.py" for name in ("run", "jobs", "execution", "report", "build", "source")),
     *(f"experiments/{name}.py" for name in ("images", "page", "reproduce", "results", "runs", "scores", "tables")),
 )

@@ -10,6 +10,7 @@ ORDER = [
     "printing",
     "artifacts",
     "ledger",
+    "cluster",
     "device",
     "options",
     "color",
@@ -36,6 +37,7 @@ ORDER = [
     "grading",
     "doctor",
     "app",
+    "bench",
     "cli",
     "__main__",
 ]

@@ -12,7 +12,7 @@ BOUNDS = {(requirement.name, str(requirement.specifier)) for requirement in PACK
 
 def extras_of(requirement: Requirement) -> set[str]:
     """Return the extras that ask for a requirement."""
-    extras = {"course", "test", "dev", "docs"}
+    extras = {"cluster", "course", "test", "dev", "docs"}
     return {extra for extra in extras if requirement.marker and f'"{extra}"' in str(requirement.marker)}
 
 

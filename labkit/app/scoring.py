@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -81,6 +82,10 @@ def _some_hints(true: Tensor, count: int) -> Tensor:
     return random_hints(true, torch.full((len(true),), count))
 
 
+def _spread(true: Tensor, count: int) -> Tensor:
+    return spread_hints(true, _some_hints(true, count))
+
+
 def score_table(
     colorizer: Colorizer,
     images: Tensor,
@@ -111,7 +116,5 @@ def score_table(
                 rows.append(told | score_look(colorizer, images, look, count))
     for count in filter(None, hints):
         alone: dict[str, object] = {"style": "hints alone", "working size": "own", "hints": count}
-        rows.append(
-            alone | score_colors(images, lambda true, count=count: spread_hints(true, _some_hints(true, count)))
-        )
+        rows.append(alone | score_colors(images, partial(_spread, count=count)))
     return rows

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 
 from labkit import __version__
-from labkit.cli import course, photos, study, train  # noqa: F401 (each adds its commands, in this order)
+from labkit.cli import bench, course, photos, study, train  # noqa: F401 (each adds its commands, in this order)
 from labkit.cli.shared import app
 from labkit.errors import SomeFailed, in_words
 from labkit.printing import show_any_character

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.shared import app, pairs, print_table, resumable
+from labkit.cli.shared import Cluster, app, pairs, print_table, resumable
 from labkit.errors import SomeFailed, noting
 
 Labs = Annotated[list[str] | None, typer.Argument(metavar="[LAB]...", help="01 or 01_averaging_problem; all if none.")]
@@ -33,6 +33,7 @@ def run(
         int | None,
         typer.Option("-j", "--jobs", min=1, help="Labs at a time; by default as many as cores and memory allow."),
     ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Execute labs and write a report. Exit status 1 if a lab failed; the others are run all the same."""
     from labkit.course.run import run as run_labs
@@ -47,6 +48,7 @@ def run(
             resume=resume,
             timeout=timeout,
             jobs=jobs,
+            cluster=cluster,
         )
     failures = {result.job.key: str(result.failure) for result in results if result.status == "failed"}
     if failures:

@@ -23,6 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="local|ADDRESS", help="Let the workers of a dask cluster do the work; see docs/clusters.md."),
+]
+
 
 def with_options(command: Callable[..., None], kind: type) -> Callable[..., None]:
     """Give a command that takes ``**options`` those of an options class, which typer reads from its signature."""

@@ -7,17 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from labkit.cli.shared import app, print_data, print_table, resumable, with_options
+from labkit.cli.shared import Cluster, app, print_data, print_table, resumable, with_options
 from labkit.errors import SomeFailed
 from labkit.options import TrainOptions
 
 
 def _train(context: typer.Context, **options: Any) -> None:
-    """Train one colorizer and score it on the test images."""
+    """Train one colorizer and score it on the test images.
+
+    In several processes: torchrun --nproc-per-node N -m labkit train ...; see docs/clusters.md.
+    """
+    from labkit.training.distributed import launched_rank
     from labkit.training.run import train as train_colorizer
 
     sources = {name: context.get_parameter_source(name) for name in options}
     metrics = train_colorizer(**{k: options[k] for k, source in sources.items() if source and source.name != "DEFAULT"})
+    if launched_rank() > 0:
+        return
     gray: dict[str, float] = metrics["gray"]
     rows = [(name, f"{metrics[name]:.5g}", f"{value:.5g}") for name, value in gray.items() if name != "skill"]
     print_table("Scores on the test images", ["metric", "model", "gray baseline"], rows, numbers=(1, 2))
@@ -41,6 +47,10 @@ def reproduce(
         "runs/reproduce"
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Train and score only what is missing.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="Trainings at a time, with --cluster local.")
+    ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Train and score what the papers describe, beside what they print. Exit status 1 if a training failed."""
     from labkit.experiments.claims import claims_table
@@ -48,7 +58,16 @@ def reproduce(
     from labkit.experiments.tables import means_table, printed_table
 
     with resumable():
-        outcomes = reproduce_recipes(names, profile=profile, seeds=seeds, data_root=data_root, out=out, resume=resume)
+        outcomes = reproduce_recipes(
+            names,
+            profile=profile,
+            seeds=seeds,
+            data_root=data_root,
+            out=out,
+            resume=resume,
+            jobs=jobs,
+            cluster=cluster,
+        )
     failures: dict[str, str] = {}
     for outcome in outcomes:
         recipe, rows = outcome.recipe, outcome.measured

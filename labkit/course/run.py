@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from labkit import artifacts
+from labkit.cluster import connect, cores, held_by_machine
 from labkit.course import report
 from labkit.course.execution import Failure, execute
 from labkit.course.jobs import Job, plan
@@ -25,11 +25,10 @@ from labkit.course.labs import read_notebook
 from labkit.errors import LabkitError, check_integer
 from labkit.ledger import Entry, Ledger, environment, now
 from labkit.notebook.execute import Kernels
-from labkit.printing import say, show_any_character
+from labkit.printing import Lines, progress, say, show_any_character
 
 # Seconds that one cell may take. A lab is much shorter; this is for a cell that would never end.
 CELL_TIMEOUT = {"test": 120, "quick": 600, "course": 3 * 3600, "gpu": 24 * 3600}
-LAB_BYTES = 2e9  # memory that a lab with the quick profile may need
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ def run(
     resume: bool = False,
     timeout: int | None = None,
     jobs: int | None = None,
+    cluster: str | None = None,
     console: Console | None = None,
 ) -> list[Result]:
     """Execute labs and leave executed copies, metrics.json and report.html in `out`.
@@ -72,6 +72,7 @@ def run(
         resume: a job whose earlier result is good and has the same input is not run again.
         timeout: seconds a cell may take, in place of the profile's.
         jobs: labs that run at a time, each with its fraction of the cores; as many as the machine holds if None.
+        cluster: address of a dask scheduler whose workers run the labs, or "local"; None: no cluster.
         console: where progress is shown; None: stdout.
 
     Returns:
@@ -86,6 +87,10 @@ def run(
         timeout = check_integer("timeout", timeout, low=1)
     if jobs is not None:
         jobs = check_integer("jobs", jobs, low=1)
+        if cluster not in (None, "local"):
+            raise LabkitError(
+                f"--jobs counts labs on this machine, and {cluster} has its own workers: leave out --jobs"
+            )
     console = console or Console()
     planned = plan(labs, profile, parameters, sweeps)
     out = Path(out)
@@ -96,10 +101,10 @@ def run(
         ledger = Ledger(out / "ledger.jsonl")
         found: dict[str, Result] = {}
         interrupted = False
-        with _progress(console) as show:
+        with progress(console, "cell") as show:
             titles = {job.key: f"[{number}/{len(planned)}] {job.key}" for number, job in enumerate(planned, 1)}
             try:
-                for result in _results(planned, jobs, out, ledger, resume, timeout, show, titles):
+                for result in _results(planned, jobs, cluster, out, ledger, resume, timeout, show, titles):
                     key = result.job.key
                     found[key] = result
                     show.end(key, f"{titles[key]}  {_in_words(result)}")
@@ -117,39 +122,79 @@ def run(
 def _results(
     planned: Sequence[Job],
     jobs: int | None,
+    cluster: str | None,
     out: Path,
     ledger: Ledger,
     resume: bool,
     timeout: int | None,
-    show: _Lines,
+    show: Lines,
     titles: Mapping[str, str],
 ) -> Iterator[Result]:
     """Yield what came of each job, as it ends: first what is known without running anything."""
-    left = []
+    left: dict[str, Job] = {}
     for job in planned:
         if job.problem:
             yield Result(job, "failed", 0.0, Failure(None, "", job.problem))
         elif resume and (result := _resumed(job, out, ledger)):
             yield result
         else:
-            left.append(job)
-    count = min(len(left), jobs or _held_by_machine(left))
+            left[job.key] = job
+    count = max(1, min(len(left), jobs or _held_by_machine(list(left.values()))))
+
+    def told(key: str, *step: int) -> None:
+        if step:
+            show.step(key, *step)
+        else:
+            show.start(key, f"{titles[key]} ({left[key].profile})")
+
+    if cluster is None:
+        ends = _side_by_side(left, count, timeout, told)
+    else:
+        ends = _on_cluster(left, count, timeout, told, cluster, out, show.say)
+    for key, done in ends if left else ():
+        if isinstance(done, LabkitError):
+            done = Execution(None, Failure(None, "", str(done)), 0.0, left[key].input_hash())
+        yield _record(left[key], done, out, ledger)
+
+
+def _side_by_side(
+    jobs: Mapping[str, Job], count: int, timeout: int | None, told: Callable[..., None]
+) -> Iterator[tuple[str, Any]]:
+    """Run so many jobs at a time in this process; yield the key and the execution of each, as it ends."""
     kernels = Kernels()
 
-    def work(job: Job) -> Execution:
-        show.start(job.key, f"{titles[job.key]} ({job.profile})")
-        return _execute(job, timeout, lambda done, total: show.cell(job.key, done, total), _threads(count), kernels)
+    def work(key: str) -> Execution:
+        told(key)
+        return _execute(jobs[key], timeout, _threads(count), kernels, tell=lambda *step: told(key, *step))
 
     _forget_folder()
     # Threads, not processes: each only waits for its kernel, which is a process of its own.
-    with ThreadPoolExecutor(max(1, count)) as pool:
-        futures = {pool.submit(work, job): job for job in left}
+    with ThreadPoolExecutor(count) as pool:
+        futures = {pool.submit(work, key): key for key in jobs}
         try:
             for future in as_completed(futures):
-                yield _record(futures[future], future.result(), out, ledger)
+                yield futures[future], future.result()
         finally:  # after Ctrl-C nothing goes on
             pool.shutdown(wait=False, cancel_futures=True)
             kernels.end()
+
+
+def _on_cluster(
+    jobs: Mapping[str, Job],
+    count: int,
+    timeout: int | None,
+    told: Callable[..., None],
+    address: str,
+    out: Path,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, Any]]:
+    """Let workers run jobs; yield the key of each with its execution, or why there is none, as it ends."""
+    from labkit.data import data_root
+
+    shared = [data_root(), *(job.notebook for job in jobs.values())]
+    places = {"LABKIT_DATA": str(data_root())}
+    with connect(address, out, workers=count, shared=shared, variables=places, on_event=told, say=say) as cluster:
+        yield from cluster.results(_execute, {key: (job, timeout, {}, None) for key, job in jobs.items()})
 
 
 def _forget_folder() -> None:
@@ -165,22 +210,14 @@ def _forget_folder() -> None:
 
 def _held_by_machine(jobs: Sequence[Job]) -> int:
     """Return how many jobs run at a time; one that needs a GPU or hours has the machine for itself."""
-    import psutil
-
-    if any(job.profile in ("course", "gpu") for job in jobs):
-        return 1
-    return max(1, min(_cores(), int(psutil.virtual_memory().available // LAB_BYTES)))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if any(job.profile in ("course", "gpu") for job in jobs) else held_by_machine()
 
 
 def _threads(jobs: int) -> dict[str, str]:
     """Return the variable that gives each of several labs its fraction of the cores, unless the user has set it."""
     if jobs < 2 or "OMP_NUM_THREADS" in os.environ:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, _cores() // jobs))}
+    return {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
 
 
 def _resumed(job: Job, out: Path, ledger: Ledger) -> Result | None:
@@ -205,13 +242,13 @@ class Execution:
 def _execute(
     job: Job,
     timeout: int | None,
-    on_cell: Callable[[int, int], None],
     variables: Mapping[str, str],
-    kernels: Kernels,
+    kernels: Kernels | None,
+    tell: Callable[[int, int], None],
 ) -> Execution:
     start = time.monotonic()
     input_hash = job.input_hash()  # before: what is executed is what was read here
-    notebook, failure = execute(job, timeout or CELL_TIMEOUT[job.profile], on_cell, variables, kernels)
+    notebook, failure = execute(job, timeout or CELL_TIMEOUT[job.profile], tell, variables, kernels)
     return Execution(notebook, failure, round(time.monotonic() - start, 2), input_hash)
 
 
@@ -245,63 +282,6 @@ def _record(job: Job, done: Execution, out: Path, ledger: Ledger) -> Result:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Telling
-
-
-class _Lines:
-    """Report progress in plain lines, for a file or a log."""
-
-    def __init__(self, console: Console):
-        self.console = console
-
-    def say(self, text: str) -> None:
-        say(self.console, text)
-
-    def start(self, key: str, title: str) -> None:
-        self.say(f"{title} ...")
-
-    def cell(self, key: str, number: int, total: int) -> None:
-        pass
-
-    def end(self, key: str, line: str) -> None:
-        self.say(line)
-
-
-class _Live(_Lines):
-    """Report progress with a line for each finished lab, and a moving one for each lab at hand."""
-
-    def __init__(self, console: Console, progress: Any):
-        super().__init__(console)
-        self.progress = progress
-        self.tasks: dict[str, Any] = {}
-
-    def start(self, key: str, title: str) -> None:
-        self.tasks[key] = self.progress.add_task(title, total=None)
-
-    def cell(self, key: str, number: int, total: int) -> None:
-        self.progress.update(self.tasks[key], completed=number, total=total)
-
-    def end(self, key: str, line: str) -> None:
-        if key in self.tasks:
-            self.progress.remove_task(self.tasks.pop(key))
-        self.say(line)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[_Lines]:
-    if not console.is_terminal:
-        yield _Lines(console)
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("cell"),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Live(console, progress)
 
 
 def _in_words(result: Result) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -37,8 +40,13 @@ class ImageCache:
             root: where data sets are; else LABKIT_DATA, else ./data.
         """
         self.root = root
+        self.command = secrets.token_hex(8)  # files may have changed before the next command
         self.loaded: dict[str, Images | LabkitError] = {}  # or why they could not be
         self.listed: dict[Path, str] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process without the images: the jobs of one command share a cache in each process."""
+        return _cache_of_process, (self.root, self.command)
 
     def photographs(self, setup: Setup) -> str:
         """Return digits that tell the photographs of a folder from others; empty for other data sets."""
@@ -65,6 +73,11 @@ class ImageCache:
         if isinstance(found, LabkitError):
             raise found
         return found
+
+
+@lru_cache(maxsize=1)
+def _cache_of_process(root: Path | None, command: str) -> ImageCache:
+    return ImageCache(root)
 
 
 def load_images(setup: Setup, root: Path | None = None) -> Images:

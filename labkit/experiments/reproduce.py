@@ -12,11 +12,13 @@ In the folder of results:
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,10 @@ import torch
 from rich.console import Console
 
 from labkit import artifacts
+from labkit.cluster import connect, held_by_machine
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
+from labkit.data import data_root as find_root
 from labkit.data.dataset import resize
 from labkit.errors import LabkitError, check_integer, in_words
 from labkit.experiments import per_image, scores
@@ -40,7 +44,7 @@ from labkit.ledger import Entry, Ledger, now
 from labkit.metrics import skill
 from labkit.notebook.lab import resolve_profile
 from labkit.options import LoopSettings
-from labkit.printing import say, show_any_character
+from labkit.printing import Lines, progress, show_any_character
 from labkit.representation import make_representation
 from labkit.training import History, fit_gan
 from labkit.training.gan import discriminator_for
@@ -57,6 +61,8 @@ def reproduce(
     data_root: Path | None = None,
     out: str | Path = "runs/reproduce",
     resume: bool = False,
+    jobs: int | None = None,
+    cluster: str | None = None,
     console: Console | None = None,
 ) -> list[Outcome]:
     """Train what is missing, score it on the test images, and write tables and a page into `out`.
@@ -70,6 +76,8 @@ def reproduce(
         data_root: where data sets are; else LABKIT_DATA, else ./data.
         out: the folder of results.
         resume: take over what the ledger of `out` knows, and go on from the checkpoint of a training that was cut off.
+        jobs: trainings at a time on a local cluster; as many as the machine holds if None.
+        cluster: address of a dask scheduler whose workers train, or "local"; None: this process trains.
         console: where progress is printed.
 
     Returns:
@@ -77,7 +85,7 @@ def reproduce(
 
     Raises:
         LabkitError: for unknown names, and for an `out` that holds runs when `resume` is false, or that another process
-            is writing into.
+            is writing into; for a cluster that cannot be used.
     """
     show_any_character()
     console = console or Console()
@@ -87,8 +95,12 @@ def reproduce(
         having = [recipe.name for recipe in find_recipes("all") if profile in recipe.profiles]
         raise LabkitError(f"no profile {profile} in {', '.join(without)}: expected one of {', '.join(having)}")
     seeds = check_integer("seeds", seeds, low=1)
+    if jobs is not None:
+        jobs = check_integer("jobs", jobs, low=1)
+        if cluster != "local":
+            raise LabkitError("--jobs counts the trainings at a time of --cluster local: add that, or leave out --jobs")
     outcomes = [Outcome(recipe, profile) for recipe in recipes]
-    cache, begun = ImageCache(data_root), set[str]()
+    cache = ImageCache(data_root)
     runs = [
         (
             outcome,
@@ -105,82 +117,168 @@ def reproduce(
         for seed in range(seeds)
         for system in outcome.recipe.systems
     ]
-    with artifacts.claim_folder(out):
-        for number, (outcome, run) in enumerate(runs, 1):
-            title = f"[{number}/{len(runs)}] {run.title}"
-            try:
-                rows, by_image, note = _run(run, out, cache, begun, resume)
-            except _Failed as failure:
-                outcome.failures[run.title] = str(failure)
-                say(console, f"{title}  FAILED: {failure}")
+    titles = {run.key: f"[{number}/{len(runs)}] {run.title}" for number, (_, run) in enumerate(runs, 1)}
+    found: dict[str, _Done | str] = {}
+    # Without a cluster each training shows a bar of its own.
+    display = progress(console, "epoch") if cluster else nullcontext(Lines(console))
+    with artifacts.claim_folder(out), display as show:
+        for run, done in _results([run for _, run in runs], out, cache, resume, jobs, cluster, show, titles):
+            found[run.key] = done
+            if isinstance(done, str):
+                show.end(run.folder, f"{titles[run.key]}  FAILED: {done}")
                 continue
-            merge(out / "measured" / f"{run.recipe.name}.{profile}.csv", rows)
-            per_image.merge(out / "measured" / "per_image" / f"{run.recipe.name}.{profile}.npz", by_image)
-            outcome.rows += rows
-            outcome.scores |= by_image
-            say(console, f"{title}  {note}")
+            merge(out / "measured" / f"{run.recipe.name}.{profile}.csv", done.rows)
+            per_image.merge(out / "measured" / "per_image" / f"{run.recipe.name}.{profile}.npz", done.scores)
+            show.end(run.folder, f"{titles[run.key]}  {'done before, ' * done.before}{_in_words(done.rows)}")
+        for outcome, run in runs:
+            if isinstance(done := found[run.key], str):
+                outcome.failures[run.title] = done
+            else:
+                outcome.rows += done.rows
+                outcome.scores |= done.scores
         write_page(outcomes, out, cache, [run for _, run in runs])
     return outcomes
 
 
-class _Failed(Exception):
-    """Say in one line why a training failed, for the tables."""
+@dataclass(frozen=True)
+class _Done:
+    """Hold the rows of a run, the scores of each image, the seconds of its training, and whether all was there."""
+
+    rows: list[Row]
+    scores: per_image.Scores
+    seconds: float = 0.0
+    before: bool = False
+
+
+def _results(
+    runs: Sequence[Run],
+    out: Path,
+    cache: ImageCache,
+    resume: bool,
+    jobs: int | None,
+    cluster: str | None,
+    show: Lines,
+    titles: Mapping[str, str],
+) -> Iterator[tuple[Run, _Done | str]]:
+    """Yield what came of each run, or why it failed: first what the ledger knows."""
+    ledger = Ledger(out / "ledger.jsonl")
+    left: dict[str, list[Run]] = {}  # by training: recipes may share one
+    for run in runs:
+        if resume and (done := _known(run, out, ledger)):
+            yield run, done
+        else:
+            left.setdefault(run.folder, []).append(run)
+    if not resume:
+        for folder, [run, *_] in left.items():
+            finished(out / folder, False, run.identity())  # what is there is not written over: that ends everything
+    if cluster is None:
+        bar = sys.stderr.isatty()
+        ends: Iterator[tuple[str, Any]] = (
+            (folder, _train_and_score(mine, out, cache, bar)) for folder, mine in left.items()
+        )
+    else:
+
+        def told(folder: str, *step: Any) -> None:
+            if step:
+                show.step(folder, *step)
+            else:
+                show.start(folder, titles[left[folder][0].key])
+
+        ends = _on_cluster(left, out, cache, jobs or held_by_machine(), cluster, told, show.say)
+    for folder, results in ends if left else ():
+        if isinstance(results, LabkitError):
+            results = [str(results)] * len(left[folder])
+        for run, done in zip(left[folder], results, strict=True):
+            _record(run, done, out, ledger)
+            yield run, done
+
+
+def _on_cluster(
+    trainings: Mapping[str, list[Run]],
+    out: Path,
+    cache: ImageCache,
+    workers: int,
+    address: str,
+    told: Callable[..., None],
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, Any]]:
+    """Let workers train and score; yield the folder of each training with its results, or why there are none."""
+    root = find_root(cache.root)
+    places = {"LABKIT_DATA": str(root)}
+    workers = min(workers, max(1, len(trainings)))
+    with connect(address, out, workers=workers, shared=[root], variables=places, on_event=told, say=say) as cluster:
+        yield from cluster.results(
+            _train_and_score, {folder: (runs, out, cache, False) for folder, runs in trainings.items()}
+        )
+
+
+def _known(run: Run, out: Path, ledger: Ledger) -> _Done | None:
+    """Return the result that the ledger knows of a run, if it is still valid."""
+    entry = ledger.done("reproduce", run.key, run.input_hash())
+    if entry is None or entry.output is None:
+        return None
+    by_image = (out / entry.output).with_suffix(".npz")
+    kept = per_image.read_file(by_image) if by_image.is_file() else {}  # labkit 0.1 kept none
+    return _Done(_rows_of(out / entry.output, run), kept, before=True)
+
+
+def _record(run: Run, done: _Done | str, out: Path, ledger: Ledger) -> None:
+    """Save what came of a run; the files are in place before the ledger knows of them."""
+    entry = Entry(kind="reproduce", key=run.key, input_hash=run.input_hash(), status="ok")
+    if isinstance(done, str):
+        ledger.append(entry.model_copy(update={"status": "failed", "note": done}))
+        return
+    output = out / "results" / f"{run.key}.json"
+    per_image.merge(output.with_suffix(".npz"), done.scores)
+    artifacts.write_json(output, {"rows": [asdict(row) for row in done.rows]})
+    told = {
+        "output": output.relative_to(out).as_posix(),
+        "output_sha256": artifacts.sha256(output),
+        "seconds": done.seconds,
+    }
+    ledger.append(entry.model_copy(update=told))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # One training
 
 
-def _run(
-    run: Run, out: Path, cache: ImageCache, begun: set[str], resume: bool
-) -> tuple[list[Row], per_image.Scores, str]:
-    """Train and score a run unless the ledger has it; return its rows, its scores by image and a few words on it."""
-    ledger, folder, output = Ledger(out / "ledger.jsonl"), out / run.folder, out / "results" / f"{run.key}.json"
-    if resume and (entry := ledger.done("reproduce", run.key, run.input_hash())) and entry.output:
-        rows = _rows_of(out / entry.output, run)
-        by_image = output.with_suffix(".npz")
-        kept = per_image.read_file(by_image) if by_image.is_file() else {}  # labkit 0.1 kept none
-        return rows, kept, f"done before, {_in_words(rows)}"
-    resume = resume or run.folder in begun  # by another recipe, which may have failed
-    if not resume:
-        finished(folder, False, run.identity())  # what is there is not to be written over: that ends everything
-    begun.add(run.folder)
-    try:
-        metrics = finished(folder, resume, run.identity())
-        images = cache.images(run.recipe.setup(run.system, run.profile))
-        if metrics is None:
-            metrics = _train(run, images, folder, cache, resume)
-        rows, kept = _score(run, images, folder, metrics)
-    except Exception as error:
-        note = in_words(error)
-        if note is None:
-            raise
-        ledger.append(Entry(kind="reproduce", key=run.key, input_hash=run.input_hash(), status="failed", note=note))
-        raise _Failed(note) from None
-    per_image.merge(output.with_suffix(".npz"), kept)
-    artifacts.write_json(output, {"rows": [asdict(row) for row in rows]})
-    ledger.append(
-        Entry(
-            kind="reproduce",
-            key=run.key,
-            input_hash=run.input_hash(),
-            status="ok",
-            output=output.relative_to(out).as_posix(),
-            output_sha256=artifacts.sha256(output),
-            seconds=metrics["seconds"],
-        )
-    )
-    return rows, kept, _in_words(rows)
+def _train_and_score(
+    runs: Sequence[Run], out: Path, cache: ImageCache, bar: bool, tell: Callable[..., None] = lambda *step: None
+) -> list[_Done | str]:
+    """Train what runs share unless its folder has it, and score it for each; return the results, or why they failed.
+
+    Always goes on from a checkpoint that is there: of an earlier try, on a worker that died, or of a run that failed.
+    """
+    results: list[_Done | str] = []
+    for run in runs:
+        folder = out / run.folder
+        try:
+            metrics = finished(folder, True, run.identity())
+            images = cache.images(run.recipe.setup(run.system, run.profile))
+            if metrics is None:
+                metrics = _train(run, images, folder, cache, bar, tell)
+            rows, kept = _score(run, images, folder, metrics)
+            results.append(_Done(rows, kept, metrics["seconds"]))
+        except Exception as error:
+            note = in_words(error)
+            if note is None:
+                raise
+            results.append(note)
+    return results
 
 
-def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bool) -> dict[str, Any]:
+def _train(
+    run: Run, images: Images, folder: Path, cache: ImageCache, progress: bool, tell: Callable[..., None]
+) -> dict[str, Any]:
     identity, setup = run.identity(), run.recipe.setup(run.system, run.profile)
-    colorizer, progress = make_colorizer(identity, run.seed), sys.stderr.isatty()
+    colorizer, epochs = make_colorizer(identity, run.seed), itertools.count(1)
     settings = replace(setup.fit, seed=run.seed)
     history: History
     held_out = images.validation
 
     def watch() -> dict[str, float]:
+        tell(next(epochs), None)  # of this try: a training that goes on has had more
         return {} if held_out is None else scores.validation_scores(colorizer, held_out, run.recipe.kid).ours
 
     if run.system.gan is None:
@@ -190,13 +288,13 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
             # When it is done its checkpoint stays until the end, so that a resumed run finds its weights there.
             earlier = cache.images(first).train
             before = vars(replace(first.fit, seed=run.seed))
-            spent = colorizer.fit(earlier, out=folder / FIRST, resume=resume, progress=progress, **before).seconds
+            spent = colorizer.fit(earlier, out=folder / FIRST, resume=True, progress=progress, **before).seconds
         history = colorizer.fit(
             images.train,
             validation=held_out,
             watch=watch,
             out=folder,
-            resume=resume,
+            resume=True,
             progress=progress,
             **vars(settings),
         )
@@ -213,7 +311,7 @@ def _train(run: Run, images: Images, folder: Path, cache: ImageCache, resume: bo
             validation=held_out,
             watch=watch,
             out=folder,
-            resume=resume,
+            resume=True,
             progress=progress,
             patience=settings.patience,
             **(loop | options),

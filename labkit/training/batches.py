@@ -45,16 +45,40 @@ def epoch_plan(epoch: int, count: int, settings: LoopSettings, device: torch.dev
     return order.to(device), mirrored.to(device), degrees.to(device), part.to(device)
 
 
-def take_batch(images: Tensor, plan: Plan, batch: int, settings: LoopSettings) -> Tensor:
-    """Return a batch in the epoch's order, mirrored, rotated and enlarged as planned: ``(B, 3, H, W)`` uint8."""
-    chosen = slice(batch * settings.batch_size, (batch + 1) * settings.batch_size)
-    order, mirrored, degrees, parts = (drawn[chosen] for drawn in plan)
+def take_batch(
+    images: Tensor, plan: Plan, batch: int, settings: LoopSettings, rank: int = 0, processes: int = 1
+) -> Tensor:
+    """Return a batch in the epoch's order, mirrored, rotated and enlarged as planned: ``(B, 3, H, W)`` uint8.
+
+    Of several processes each takes every so manyth image, so that together they have the batch that one would have.
+    One that finds none left takes the last one once more; `part_of_batch` says that it does not count.
+    """
+    batch_plan = (drawn[batch * settings.batch_size : (batch + 1) * settings.batch_size] for drawn in plan)
+    order, mirrored, degrees, parts = (drawn[min(rank, len(drawn) - 1) :: processes] for drawn in batch_plan)
     rgb = images[order]
     if settings.flips:
         rgb = torch.where(mirrored[:, None, None, None], rgb.flip(-1), rgb)
     if settings.rotation:
         rgb = rotated(rgb, degrees)
     return enlarged(rgb, parts) if settings.zoom > 1 else rgb
+
+
+def part_of_batch(batch: int, count: int, batch_size: int, rank: int, processes: int) -> tuple[int, float]:
+    """Return how many images of a batch are this process's, and the weight of their mean loss.
+
+    The mean over processes of weighted mean losses is the mean over the batch, also where the last one of an epoch
+    cannot be split evenly.
+
+    Args:
+        batch: number of the batch in its epoch.
+        count: number of training images.
+        batch_size: images per step, over all processes.
+        rank: number of this process.
+        processes: how many there are.
+    """
+    whole = min(batch_size, count - batch * batch_size)
+    mine = len(range(rank, whole, processes))
+    return mine, mine * processes / whole
 
 
 def enlarged(rgb: Tensor, parts: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from labkit.models import Network, NoisyUNet, PatchGAN, evaluation_mode, make_ne
 from labkit.options import GanLoss, GanSettings, make_options, takes
 from labkit.representation import LAB, Regression, Representation, upsample
 from labkit.training.batches import dataset_loss, digest, training_images
+from labkit.training.distributed import processes
 from labkit.training.session import History, Session
 
 LOW_LOSS = 0.1  # times `uninformed_loss`: a discriminator below separates real from generated
@@ -146,6 +147,8 @@ def fit_gan(
         TypeError: unknown option.
     """
     settings = make_options(GanSettings, options)
+    if (count := processes()) > 1:
+        raise LabkitError(f"a GAN is trained by one process. Got {count}: start it without torchrun")
     images = training_images(images)
     held_out = None if validation is None else training_images(validation, "validation")
     if settings.patience is not None and held_out is None:

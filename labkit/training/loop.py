@@ -1,6 +1,7 @@
 """The training loop of a colorizer's network.
 
-What is not learning (clock, seeds, checkpoint, progress bar, log) is done by `labkit.training.session`.
+What is not learning (clock, seeds, checkpoint, progress bar, log) is done by `labkit.training.session`. Under torchrun
+several processes run this same loop, each with its part of every batch; see `labkit.training.distributed`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from labkit.models import Network
 from labkit.options import FitSettings, make_options, takes
 from labkit.representation import Representation
 from labkit.training.batches import dataset_loss, digest, training_images
+from labkit.training.distributed import share_buffers, wrapped
 from labkit.training.session import History, Session
 
 
@@ -80,6 +82,7 @@ def fit(
         patience=settings.patience,
     )
     representation.fit(session.images, network.output_stride, settings.seed)
+    share_buffers(representation)
     _learn(session, settings, network, representation, held_out, watch)
     return session.history
 
@@ -92,7 +95,7 @@ def _learn(
     validation: Tensor | None,
     watch: Callable[[], Mapping[str, float]] | None,
 ) -> None:
-    forward = torch.compile(network) if settings.compile else network
+    forward = wrapped(torch.compile(network) if settings.compile else network)  # type: ignore[arg-type]
     rate, fused = settings.learning_rate, session.device.type != "mps"
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=fused)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=max(2, session.steps))
@@ -108,7 +111,7 @@ def _learn(
             loss = representation.loss(prediction, target)
 
             optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            scaler.scale(session.weight * loss).backward()
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip)
             scaler.step(optimizer)

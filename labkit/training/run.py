@@ -24,6 +24,7 @@ from labkit.metrics import KEYS, SSIM_WINDOW, evaluate
 from labkit.models import count_parameters
 from labkit.options import FitSettings, TrainOptions, make_options, takes
 from labkit.training.checkpoint import CHECKPOINT_FILE
+from labkit.training.distributed import first_alone, from_first, process_group, processes, rank
 from labkit.training.session import History
 
 METRICS_FILE, OPTIONS_FILE = "metrics.json", "options.json"
@@ -38,7 +39,8 @@ def train(**given: Any) -> dict[str, Any]:
 
     With ``epochs`` and without ``patience`` all training images are used and no validation split is taken. Else
     training stops early on a validation split. Test images are used for the final score only. With ``resume``, options
-    that are not given are those that the run in ``out`` was begun with.
+    that are not given are those that the run in ``out`` was begun with. Under torchrun several processes train one
+    network together; all return the metrics.
 
     Args:
         **given: see `labkit.options.TrainOptions`.
@@ -52,18 +54,26 @@ def train(**given: Any) -> dict[str, Any]:
         TypeError: unknown option.
     """
     options = _options(given)
+    with process_group(options.device):
+        return from_first(_train(options))
+
+
+def _train(options: TrainOptions) -> dict[str, Any]:
+    """Train as `train` does. Under torchrun all processes are here; number 0 alone writes and scores."""
     identity = {name: value for name, value in asdict(options).items() if name not in WHERE_AND_HOW}
     if options.out and (done := finished(options.out, options.resume, identity)):
         return done
     colorizer = Colorizer(
         options.representation, options.network, seed=options.seed, alpha=options.alpha, width=options.width
     )
-    images = _load_images(options)
-    with claim_folder(options.out) if options.out else nullcontext():
+    with first_alone():
+        images = _load_images(options)
+    with claim_folder(options.out) if options.out and rank() == 0 else nullcontext():
         if options.out and (done := finished(options.out, options.resume, identity)):  # by another, while images loaded
             return done
         # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
-        if options.out and not ((options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()):
+        going_on = options.out and (options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()
+        if options.out and rank() == 0 and not going_on:
             told = {k: v for k, v in asdict(options).items() if k not in ("out", "resume", "progress")}
             write_json(options.out / OPTIONS_FILE, json.loads(json.dumps(told, default=str)))
         early = {"epochs": EPOCHS_AT_MOST, "patience": PATIENCE} if options.epochs is None else {}
@@ -78,6 +88,8 @@ def train(**given: Any) -> dict[str, Any]:
             tensorboard=options.tensorboard,
             **settings,
         )
+        if rank() > 0:
+            return {}
         return score_and_save(
             colorizer,
             history,
@@ -146,6 +158,7 @@ def score_and_save(
         "options": dict(identity),
         "precision": history.precision,
         "device": history.device,
+        **({"processes": processes()} if processes() > 1 else {}),
         "versions": {"labkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "history": history.rows,
     }

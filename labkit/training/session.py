@@ -30,7 +30,8 @@ from labkit.errors import LabkitError
 from labkit.models import evaluation_mode
 from labkit.options import LoopSettings
 from labkit.representation import Representation
-from labkit.training.batches import Plan, dataset_loss, digest, epoch_plan, take_batch
+from labkit.training import distributed
+from labkit.training.batches import Plan, dataset_loss, digest, epoch_plan, part_of_batch, take_batch
 from labkit.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer, with_prefix, without_prefix
 
 BATCHES_BETWEEN_CHECKS = 50  # whether losses are finite: reading a number makes the device finish all its work first
@@ -79,6 +80,8 @@ class Session:
         history: see `History`.
         step: number of the training step, from 0.
         steps: how many there are at most.
+        rank: number of this process; of several (torchrun) number 0 alone writes files and shows progress.
+        weight: of the loss of the batch at hand; 1 unless several processes have unequal parts of it.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Session:
         """Choose device and precision and move everything there."""
         self.settings, self.representation, self.networks = settings, representation, dict(networks)
         self.resume, self.progress, self.tensorboard, self.patience = resume, progress, tensorboard, patience
+        self.rank, self.processes, self.weight = distributed.rank(), distributed.processes(), 1.0
         self.device = pick_device(settings.device)
         self.precision = pick_precision(settings.precision, self.device)
         self.network: Any = next(iter(self.networks.values()))
@@ -137,17 +141,19 @@ class Session:
             if self.resume:
                 self._checkpoint.read(self._restore)
         with ExitStack() as stack:
-            self._log = stack.enter_context(_logger(self.tensorboard))
-            self._bar = stack.enter_context(_progress_bar(self.progress, self.steps, self.step))
+            first = self.rank == 0
+            self._log = stack.enter_context(_logger(self.tensorboard if first else None))
+            self._bar = stack.enter_context(_progress_bar(self.progress and first, self.steps, self.step))
             stack.enter_context(torch.random.fork_rng())
             yield
         if self._best.weights is not None:
             self.network.load_state_dict(self._best.weights)
         for network in self.networks.values():
+            distributed.share_buffers(network)
             network.eval()
-        # No batch has looked at what the last step made of the weights.
-        last = self.images[: self.settings.batch_size]
-        self._require_finite(dataset_loss(self.network, self.representation, last), self.steps - 1)
+        # No batch has looked at what the last step made of the weights; a few images show whether they are finite.
+        few = self.images[: min(8, self.settings.batch_size)]
+        self._require_finite(dataset_loss(self.network, self.representation, few), self.steps - 1)
 
     def batches(self) -> Iterator[Tensor]:
         """Yield the training images batch by batch, ``(B, 3, H, W)`` uint8 on the device, epoch after epoch."""
@@ -158,14 +164,16 @@ class Session:
             epoch, batch = divmod(self.step, self.batches_per_epoch)
             if batch == 0 or plan is None:
                 plan = epoch_plan(epoch, len(self.images), self.settings, self.device)
-            torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # dropout, noise: the same after a resume
-            rgb = take_batch(self.images, plan, batch, self.settings)
-            self._count, ended = len(rgb), self.epoch_ended
-            yield rgb
+            # dropout, noise: the same after a resume, and others in other processes
+            torch.manual_seed(self.settings.seed * 1_000_003 + self.step + self.rank * 15_485_863)
+            part = self.rank, self.processes
+            self._count, self.weight = part_of_batch(batch, len(self.images), self.settings.batch_size, *part)
+            ended = self.epoch_ended
+            yield take_batch(self.images, plan, batch, self.settings, *part)
             self.step += 1
             self.history.seconds = time.perf_counter() - self._clock
             late = time.perf_counter() - saved >= self.settings.checkpoint_seconds
-            if self._checkpoint and (ended or late):
+            if self._checkpoint and self.rank == 0 and (ended or late):
                 self._checkpoint.write(self._tensors(), self._state())
                 saved = time.perf_counter()
 
@@ -181,6 +189,7 @@ class Session:
         """
         self._names = tuple(numbers)
         weighted = self._count * torch.stack([number.detach() for number in numbers.values()])
+        weighted = distributed.sum_over_processes(weighted)
         self._sums = weighted if self._sums is None else self._sums + weighted
         self._bar.update()
         if self.epoch_ended or self.step % self.batches_per_epoch % BATCHES_BETWEEN_CHECKS == 0:
@@ -205,10 +214,11 @@ class Session:
         """
         epoch = self.step // self.batches_per_epoch
         row = {"epoch": epoch + 1.0} | dict(row) | {"seconds": time.perf_counter() - self._clock}
+        row = distributed.from_first(row)  # or one could stop early and the others wait for it
         self._sums = None
         for network in self.networks.values():
             network.train()  # whatever looked at the epoch
-        self.history.rows.append(row)
+        self.history.rows.append(dict(row))
         self._bar.set_postfix_str(", ".join(f"{k} {v:.5f}" for k, v in row.items() if k.endswith("loss")))
         if self.patience is not None:
             since = self._best.epochs_since(row["validation_loss"], epoch, self.network)

@@ -17,7 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from rich.console import Console
 
-from labkit import LabkitError, ledger
+from labkit import LabkitError, cluster, ledger
 from labkit.artifacts import LOCK_FILE
 from labkit.course import jobs as planning
 from labkit.course import run as runner
@@ -424,7 +424,7 @@ TOGETHER = "import os, time\nopen('{mine}', 'w').close()\nwhile not os.path.exis
 
 def test_labs_run_side_by_side_and_are_told_in_order(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(runner, "_cores", lambda: 4)
+    monkeypatch.setattr(runner, "cores", lambda: 4)
     threads = "import os; print(os.environ.get('OMP_NUM_THREADS'))"
     write_lab(here, "00_one", TOGETHER.format(mine="one", other="two"), "import time; time.sleep(0.5)", threads)
     write_lab(here, "01_two", TOGETHER.format(mine="two", other="one"), threads)
@@ -452,9 +452,9 @@ def test_jobs_is_a_number_of_labs(here: Path, jobs: Any) -> None:
 
 def test_the_machine_decides_how_many(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_lab(here, "00_one", "1")
-    monkeypatch.setattr(runner, "_cores", lambda: 64)
+    monkeypatch.setattr(cluster, "cores", lambda: 64)
     held = runner._held_by_machine(plan([], "quick", [], []))
-    assert 1 <= held <= psutil.virtual_memory().total / runner.LAB_BYTES
+    assert 1 <= held <= psutil.virtual_memory().total / cluster.JOB_BYTES
     assert runner._held_by_machine(plan([], "gpu", [], [])) == 1
 
 
