@@ -40,7 +40,7 @@ from labkit.quantize import (
 
 AB_RANGE = 110.0  # |a| and |b| of sRGB colors stay below 108 (color.py); dividing by 128 would waste range
 STYLES = ("faithful", "vivid")
-VIVID_TEMPERATURE, VIVID_BALANCE, VIVID_STRENGTH = 0.5, 0.5, 1.0  # not tuned yet: no model with styles is packaged
+VIVID_TEMPERATURE, VIVID_BALANCE, VIVID_STRENGTH = 0.6, 0.5, 1.0  # chosen for the starter, see its card
 LEAN, LEAN_SCALE = 2.0, 40.0  # of samples: the spread of log-weights, and over how much of a and b they change
 U_RANGE, V_RANGE = 0.436, 0.615  # the largest |U| and |V| of sRGB colors
 

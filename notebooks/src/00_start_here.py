@@ -12,6 +12,7 @@
 
 # %% tags=["setup"]
 import math
+from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -47,15 +48,17 @@ figures.opening(true_photos[:3], names[:3])
 # ## Your photograph
 #
 # Choose a photograph of your own: with the button below, or as the parameter `photo`. Without one we use a cat. The
-# **starter** is a network that comes with the course; it has learned from 50,000 small photographs of animals and
-# vehicles. Which of its colors would you have believed? Which one could nobody guess from the gray image?
+# **starter** is a network that comes with the course; it has learned from 90,000 small photographs of 200 kinds of things. It has
+# two styles: *faithful* shows the mean of the colors that it considers possible, *vivid* commits to some of them. Which of its colors
+# would you have believed? Which one could nobody guess from the gray image?
 
 # %%
 own = own_photograph(photo)
 
 # %%
 starter = Colorizer.starter()
-show_on(own.image, {"starter": starter})
+vivid = partial(starter.colorize, style="vivid")
+show_on(own.image, {"starter, faithful": starter, "starter, vivid": vivid})
 
 # %% [markdown]
 # ## How a lab works
