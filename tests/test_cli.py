@@ -54,6 +54,7 @@ def test_run_passes_everything_on(asked: list[dict[str, Any]]) -> None:
             "resume": True,
             "timeout": 9,
             "jobs": 3,
+            "cluster": None,
         }
     ]
 

@@ -165,14 +165,14 @@ def test_a_cell_that_fails_costs_no_other(course: Path, text: str, message: str)
 def test_an_endless_answer_is_stopped(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from labkit.grading import check
 
-    monkeypatch.setattr(check, "TIMEOUT", 6)
+    monkeypatch.setattr(check, "TIMEOUT", 15)  # the set-up cell must have its time on a busy machine
 
     def edit(notebook: Any) -> None:
         answer("90-double", "def double(x):\n    while True:\n        pass")(notebook)
         answer("90-total", TOTAL)(notebook)
 
     first, second = check_notebook(edited(course, edit), course)
-    assert first.status == "wrong" and "took more than 6 s" in first.message
+    assert first.status == "wrong" and "took more than 15 s" in first.message
     assert second.status == "right"
 
 

@@ -37,12 +37,14 @@ SETTINGS = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts"
 
 # labkit's own parts. Every part stands in one of the two lists, and a test compares them with the package.
 LABKIT_SHOWN = (
-    "__init__.py", "_measured", "_published", "analysis", "artifacts.py", "color.py", "colorizer.py", "data",
-    "device.py", "enlarge.py", "errors.py", "experiments", "hints.py", "images.py", "ledger.py", "metrics", "models",
+    "__init__.py", "_measured", "_published", "analysis", "artifacts.py", "cluster.py", "color.py",
+    "colorizer.py", "data", "device.py", "enlarge.py", "errors.py", "experiments", "hints.py", "images.py", "ledger.py", "metrics", "models",
     "notebook", "options.py", "plots", "printing.py", "py.typed", "quantize.py", "representation.py", "training",
     "weights", "widgets.py",
 )  # fmt: skip
-LABKIT_HIDDEN = ("__main__.py", "__pycache__", "_notebooks", "app", "checks", "cli", "course", "doctor.py", "grading")
+LABKIT_HIDDEN = (
+    "__main__.py", "__pycache__", "_notebooks", "app", "bench", "checks", "cli", "course", "doctor.py", "grading",
+)  # fmt: skip
 TABLES = ("published", "measured")  # of a checkout's data: labs print them
 
 # Of a course's folder: what holds or may hold solutions, checks, submissions, results and seeds.
