@@ -39,8 +39,8 @@ SETTINGS = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts"
 LABKIT_SHOWN = (
     "__init__.py", "_measured", "_published", "analysis", "artifacts.py", "cluster.py", "color.py", "colorizer.py",
     "data", "device.py", "enlarge.py", "errors.py", "experiments", "hints.py", "images.py", "ledger.py", "metrics",
-    "models", "notebook", "options.py", "plots", "printing.py", "py.typed", "quantize.py", "representation.py", "training",
-    "weights", "widgets.py",
+    "models", "notebook", "options.py", "plots", "printing.py", "py.typed", "quantize.py", "representation.py",
+    "training", "weights", "widgets.py",
 )  # fmt: skip
 LABKIT_HIDDEN = (
     "__main__.py", "__pycache__", "_notebooks", "app", "bench", "checks", "cli", "course", "doctor.py", "grading",
