@@ -21,22 +21,10 @@ from typing import Any
 from labkit import artifacts
 from labkit.errors import LabkitError, one_line
 from labkit.ledger import environment, package_hash
+from labkit.machine import cores
 
 TRIES = 3  # a job whose worker died as often is given up
-JOB_BYTES = 2e9  # memory that a lab or a training with the quick profile may need
 WAIT = 20  # seconds for the scheduler to answer
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def held_by_machine() -> int:
-    """Return how many jobs of the quick profile run side by side here, by cores and free memory."""
-    import psutil
-
-    return max(1, min(cores(), int(psutil.virtual_memory().available // JOB_BYTES)))
 
 
 @dataclass(frozen=True)
@@ -263,10 +251,10 @@ def _require_scheduler(address: str) -> None:
     Raises:
         LabkitError: nothing answers there.
     """
-    from distributed.comm import connect as knock
+    from distributed.comm import connect as open_connection
 
     async def probe() -> None:
-        await (await knock(address, timeout=WAIT)).close()
+        await (await open_connection(address, timeout=WAIT)).close()
 
     try:
         with ThreadPoolExecutor(1) as aside:  # for this thread may have an event loop: a notebook's

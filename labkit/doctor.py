@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labkit import LabkitError, __version__
+from labkit.machine import cores
 from labkit.printing import say
 
 DOWNLOADED = (
@@ -84,8 +85,7 @@ def show(findings: list[Finding], console: Any) -> None:
 
 def machine() -> list[Finding]:
     """Report cores, memory and disk, as far as this process may use them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = [Finding("machine", f"{platform.system()} {platform.machine()}, {cores} cores")]
+    found = [Finding("machine", f"{platform.system()} {platform.machine()}, {cores()} cores")]
     memory = _memory_gb()
     if memory is not None:
         short = memory < 3.5

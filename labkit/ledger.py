@@ -28,6 +28,7 @@ NOT_HASHED = (
     "cluster.py",
     "doctor.py",
     "ledger.py",
+    "machine.py",
     "printing.py",
     *(f"course/{name}.py" for name in ("run", "jobs", "execution", "report", "build", "source")),
     *(f"experiments/{name}.py" for name in ("images", "page", "reproduce", "results", "runs", "scores", "tables")),

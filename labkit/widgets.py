@@ -13,9 +13,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from labkit import color, plots
+from labkit import plots
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
@@ -126,46 +124,6 @@ def _frame(figure: Figure, alt: str) -> str:
     plots.close(figure)
     source = f"data:{mime};base64,{base64.b64encode(content).decode()}"
     return f'<img src="{source}" width="{width}" alt="{html.escape(" ".join(alt.split()))}">'
-
-
-def compare_slider(
-    rows: Mapping[str, Tensor], *, alt: str, caption: str | None = None, columns: Sequence[str] | None = None
-) -> None:
-    """Show aligned images in rows (gray, colorized, true, say); in a live notebook a slider blends from row to row.
-
-    Args:
-        rows: label -> (N, C, H, W), uint8 or float in [0, 1], C = 3 or 1, all of the same N, H and W; at
-            least two.
-        alt: what the static figure, all rows one above the other, shows.
-        caption: Markdown, one paragraph.
-        columns: N titles.
-
-    Raises:
-        LabkitError: for fewer rows, or rows of different shapes.
-    """
-    shapes = {label: (len(images), *images.shape[-2:]) for label, images in rows.items()}
-    if len(rows) < 2 or len(set(shapes.values())) != 1:
-        raise LabkitError(f"wrong rows: got {shapes}, expected two or more rows of as many images of one size")
-    labels = list(rows)
-    pictures = [color.to_float(images).expand(-1, 3, -1, -1) for images in rows.values()]
-
-    def draw(blend: float) -> Figure:
-        low = min(int(blend), len(labels) - 2)
-        weight = blend - low
-        mixed = (1 - weight) * pictures[low] + weight * pictures[low + 1]
-        name = {0.0: labels[low], 1.0: labels[low + 1]}.get(
-            weight, f"{1 - weight:.0%} {labels[low]}, {weight:.0%} {labels[low + 1]}"
-        )
-        return plots.image_grid({name: mixed}, columns)
-
-    _explore(
-        lambda: plots.image_grid(rows, columns),
-        draw,
-        alt=alt,
-        static={"blend": 0.0},
-        caption=caption,
-        controls={"blend": (0.0, len(labels) - 1.0, 0.05)},
-    )
 
 
 def is_live() -> bool:

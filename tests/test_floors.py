@@ -9,6 +9,7 @@ ORDER = [
     "errors",
     "printing",
     "artifacts",
+    "machine",
     "ledger",
     "cluster",
     "device",

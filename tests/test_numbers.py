@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from labkit import Colorizer, LabkitError
-from labkit.analysis import activations, leakage
+from labkit.analysis import leakage
 from labkit.data import load, toyworld
 from labkit.data.dataset import resize
 from labkit.grading.grade import grade
@@ -97,17 +97,12 @@ CASES: list[Case] = [
     *of(lambda **k: make_representation("ab313", **k), True, -1, 2**32, seed=0),
     *of(lambda **k: make_representation("rgb").encode(RGB, **k), True, 0, -1, stride=1),
     *of(lambda **k: dataset_loss(MODEL.network, MODEL.representation, UINT8, **k), True, 0, -1, batch_size=2),
-    *of(lambda **k: activations.channel_images(RGB[0], **k), True, 0, -1, count=1),
-    *of(lambda **k: activations.linear_probe(RGB, torch.ones(4, 1), **k), False, -1, ridge=1),
     *of(lambda **k: leakage.jacobian(MODEL.network, GRAY, PIXELS, **k), True, 0, -1, chunk_size=1),
     *of(lambda **k: leakage.rings(PIXELS, (8, 8), **k), True, 0, -1, stride=1),
     *of(lambda **k: leakage.flat_beside_texture(**{"count": 1, **k}), True, 0, -1, count=1),
     *of(lambda **k: leakage.flat_beside_texture(1, **k), True, 7, size=8),
     *of(lambda **k: leakage.flat_beside_texture(1, **k), True, -1, 2**32, seed=0),
     *of(lambda **k: leakage.flat_mask(GRAY, **k), False, -1, tolerance=0),
-    *of(lambda **k: leakage.near_texture(GRAY, **k), False, -1, contrast=0),
-    *of(lambda **k: leakage.near_texture(GRAY, **k), True, -1, within=1),
-    *of(lambda **k: leakage.unsupported_edges(GRAY, AB.new_zeros(2, 2, 8, 8), **k), False, -1, tolerance=0),
     *of(lambda **k: subplots(**k), True, 0, -1, rows=1, columns=1),
     *of(lambda **k: subplots(**k), False, 0, -1, width=1, height=1),
     *of(lambda **k: curves({"a": [1, 2]}, **k), False, 0, -1, width=1, height=1),

@@ -4,7 +4,6 @@ import builtins
 
 import IPython.display
 import pytest
-import torch
 
 from labkit import plots, widgets
 
@@ -116,31 +115,6 @@ def test_bad_controls_are_refused(control, value, message):
 def test_static_must_name_each_control():
     with pytest.raises(ValueError, match=r"got \['y'\] and \['x'\]"):
         widgets.explore(Drawing(), alt="A line.", static={"y": 1}, x=(0, 1, 1))
-
-
-def test_compare_slider_static(monkeypatch, shown):
-    monkeypatch.setenv("LABKIT_STATIC", "1")
-    rows = {"gray": torch.rand(2, 1, 9, 9), "true": torch.randint(0, 256, (2, 3, 9, 9), dtype=torch.uint8)}
-    widgets.compare_slider(rows, alt="Two rows.")
-    assert alts(shown) == ["Two rows."]
-    with pytest.raises(ValueError, match="expected two or more rows"):
-        widgets.compare_slider({"a": torch.rand(2, 1, 9, 9), "b": torch.rand(2, 3, 9, 8)}, alt="Two rows.")
-
-
-def test_compare_slider_blends_neighboring_rows(live, monkeypatch, shown):
-    drawn = []
-    real = plots.image_grid
-    monkeypatch.setattr(
-        plots, "image_grid", lambda rows, columns=None: (drawn.append(dict(rows)), real(rows, columns))[1]
-    )
-    rows = {name: torch.full((1, 3, 9, 9), value) for name, value in (("gray", 0.0), ("ours", 0.4), ("true", 1.0))}
-    widgets.compare_slider(rows, alt="Three rows.")
-    slider = shown[-1][0].children[1]
-    for blend in (0.25, 1.0, 1.5, 2.0):
-        slider.value = blend
-    means = [next(iter(row.values())).mean().item() for row in drawn[1:]]
-    assert means == pytest.approx([0.1, 0.4, 0.7, 1.0])
-    assert [next(iter(row)) for row in drawn[1:]] == ["75% gray, 25% ours", "ours", "50% ours, 50% true", "true"]
 
 
 # A slider that redraws while it is dragged

@@ -1,4 +1,4 @@
-"""Look into trained networks: activations, linear probes, Jacobians, and gradient leakage.
+"""Look into trained networks: activations, Jacobians, and gradient leakage.
 
 Measures of a network's inner workings belong here; scores of its output belong to `labkit.metrics`.
 """

@@ -2,11 +2,10 @@
 
 The ECS171 paper (its section 2.3.3) attributes color drift to leakage: a network's chroma at a pixel depends on gray
 values far from it, so that texture next to a flat region can change its color. Its hybrid is said to prevent that. The
-measures come in three groups:
+measures come in two groups:
 
 - the Jacobian ``d chroma(i, j) / d gray(k, l)``, which says what a pixel's color depends on, and at what distance;
-- flat regions beside texture, drawn exactly flat or found in photographs to a stated tolerance;
-- edges of chroma against edges of luma.
+- flat regions beside texture, drawn exactly flat.
 
 Gray is ``(N, 1, H, W)`` in [0, 1]. Chroma is ``(N, C, H, W)`` at the same size, in the units of its representation
 (those of the corrected luma-chroma plane are RGB distances, and only in them do channels add up as in `magnitude`).
@@ -298,25 +297,6 @@ def flat_mask(gray: Tensor, tolerance: float = 0.0) -> Tensor:
     return local_range(gray) <= tolerance
 
 
-def near_texture(gray: Tensor, contrast: float = 0.2, within: int = 8) -> Tensor:
-    """Return a mask of the pixels near texture, which is where `local_range` is large.
-
-    ``flat_mask(gray, 2.5 / 255) & near_texture(gray)`` are the flat regions beside texture of a photograph.
-
-    Args:
-        gray: ``(N, 1, H, W)``.
-        contrast: least `local_range` of a texture.
-        within: largest distance from it, in pixels.
-
-    Returns:
-        bool ``(N, 1, H, W)``.
-    """
-    contrast = check_number("contrast", contrast, low=0)
-    within = check_integer("within", within, low=0)
-    textured = (local_range(gray) >= contrast).to(gray.dtype)
-    return F.max_pool2d(textured, 2 * within + 1, stride=1, padding=within) > 0
-
-
 def variation(chroma: Tensor, mask: Tensor) -> Tensor:
     """Return how much color changes from pixel to pixel inside a region.
 
@@ -341,82 +321,4 @@ def variation(chroma: Tensor, mask: Tensor) -> Tensor:
     return (total / pairs.clamp(min=1)).sqrt()
 
 
-def leak_by_distance(chroma: Tensor, chroma_plain: Tensor, scenes: FlatScenes) -> Tensor:
-    """Return how much the texture changes the color of flat pixels, by their distance to it.
-
-    The two predictions differ only because of the texture: border and gray level are the same.
-
-    Args:
-        chroma: ``(N, C, H, W)``, predicted from ``scenes.gray``.
-        chroma_plain: ``(N, C, H, W)``, predicted from ``scenes.plain``.
-        scenes: of `flat_beside_texture`.
-
-    Returns:
-        ``(D,)`` on the CPU. Index d holds ``|chroma - chroma_plain|``, the length over channels, averaged over the
-        pixels of ``scenes.flat`` that lie d pixels from the texture; NaN at distances that no flat pixel has (0
-        always, 1 nearly always).
-    """
-    change = (chroma - chroma_plain).norm(dim=1, keepdim=True).cpu()[scenes.flat]
-    distance = scenes.distance[scenes.flat]
-    total = torch.bincount(distance, weights=change)
-    return total / torch.bincount(distance)
-
-
 # ----------------------------------------------------------------------------------------- edges of luma and chroma
-
-
-def gradient_magnitude(image: Tensor) -> Tensor:
-    """Return the strength of edges by the paper's finite differences.
-
-    ``sqrt(sum_c (I_c(i + 1, j) - I_c(i, j))^2 + (I_c(i, j + 1) - I_c(i, j))^2)``.
-
-    Args:
-        image: ``(N, C, H, W)``.
-
-    Returns:
-        ``(N, 1, H - 1, W - 1)``, image units per pixel.
-    """
-    down = image.diff(dim=-2)[..., :, :-1]
-    right = image.diff(dim=-1)[..., :-1, :]
-    return (down.square() + right.square()).sum(dim=1, keepdim=True).sqrt()
-
-
-def edge_correlation(gray: Tensor, chroma: Tensor) -> Tensor:
-    """Return the correlation of the edges of luma and chroma: 1 where they lie at the same places.
-
-    Pearson's correlation, over the pixels of an image, of the two `gradient_magnitude`.
-
-    Args:
-        gray: ``(N, 1, H, W)``.
-        chroma: ``(N, C, H, W)``.
-
-    Returns:
-        ``(N,)``, from -1 to 1; 0 for an image whose gray or chroma has the same gradient everywhere (none, say).
-    """
-    of_luma, of_chroma = gradient_magnitude(gray).flatten(1), gradient_magnitude(chroma).flatten(1)
-    of_luma = of_luma - of_luma.mean(dim=1, keepdim=True)
-    of_chroma = of_chroma - of_chroma.mean(dim=1, keepdim=True)
-    product = (of_luma * of_chroma).sum(dim=1)
-    lengths = of_luma.norm(dim=1) * of_chroma.norm(dim=1)
-    return torch.where(lengths > 1e-12, product / lengths.clamp(min=1e-12), 0)
-
-
-def unsupported_edges(gray: Tensor, chroma: Tensor, tolerance: float = 0.0) -> Tensor:
-    """Return the fraction of the chroma's edge energy where luma has no edge.
-
-    ``sum of E^2 where G <= tolerance / sum of E^2``, with E and G the `gradient_magnitude` of chroma and gray.
-    Isoluminant edges of true colors count in full.
-
-    Args:
-        gray: ``(N, 1, H, W)``.
-        chroma: ``(N, C, H, W)``.
-        tolerance: largest gradient of gray that is no edge.
-
-    Returns:
-        ``(N,)``, from 0 to 1; 0 without any chroma edge.
-    """
-    tolerance = check_number("tolerance", tolerance, low=0)
-    energy = gradient_magnitude(chroma).square()
-    without = torch.where(gradient_magnitude(gray) <= tolerance, energy, 0).sum(dim=(1, 2, 3))
-    total = energy.sum(dim=(1, 2, 3))
-    return without / total.clamp(min=torch.finfo(total.dtype).tiny)

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from labkit.bench.measure import Contestant, Settings, compare, cores
+from labkit.bench.measure import Contestant, Settings, compare
 from labkit.bench.report import Row
 from labkit.course.labs import find_lab
 from labkit.errors import LabkitError
 from labkit.grading.sandbox import best_tier
+from labkit.machine import cores
 
 LAB = "01"
 LABKIT = (sys.executable, "-m", "labkit")

@@ -7,7 +7,6 @@ alike, so the ratio of a pair of neighboring times says more than either time.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import re
 import statistics
 import sys
@@ -190,8 +189,3 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
     context.set_forkserver_preload(PRELOADED)
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

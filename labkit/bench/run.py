@@ -9,13 +9,14 @@ import torch
 
 from labkit.bench.commands import course, grading, start_up
 from labkit.bench.cost import cost
-from labkit.bench.measure import Settings, cores, matmul_peak
+from labkit.bench.measure import Settings, matmul_peak
 from labkit.bench.operations import color, quantizer, ssim
 from labkit.bench.report import Machine, Point, Report, Row, load_average, processor
 from labkit.bench.training import memory, quality, training
 from labkit.device import pick_precision
 from labkit.errors import LabkitError, check_integer, in_words
 from labkit.ledger import environment, now
+from labkit.machine import cores
 
 PARTS: dict[str, Callable[[Settings], Iterator[Row | Point]]] = {
     "training": training,

@@ -17,13 +17,14 @@ from typing import Any, Literal
 from rich.console import Console
 
 from labkit import artifacts
-from labkit.cluster import connect, cores, held_by_machine
+from labkit.cluster import connect
 from labkit.course import report
 from labkit.course.execution import Failure, execute
 from labkit.course.jobs import Job, plan
 from labkit.course.labs import read_notebook
 from labkit.errors import LabkitError, check_integer
 from labkit.ledger import Entry, Ledger, environment, now
+from labkit.machine import cores, jobs_held
 from labkit.notebook.execute import Kernels
 from labkit.printing import Lines, progress, say, show_any_character
 
@@ -210,7 +211,7 @@ def _forget_folder() -> None:
 
 def _held_by_machine(jobs: Sequence[Job]) -> int:
     """Return how many jobs run at a time; one that needs a GPU or hours has the machine for itself."""
-    return 1 if any(job.profile in ("course", "gpu") for job in jobs) else held_by_machine()
+    return 1 if any(job.profile in ("course", "gpu") for job in jobs) else jobs_held()
 
 
 def _threads(jobs: int) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from torch import Tensor
 from labkit.artifacts import replacing
 from labkit.data.dataset import check_size
 from labkit.errors import LabkitError, one_line
+from labkit.machine import cores
 
 EXTENSIONS = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"]
@@ -260,7 +260,7 @@ def _decode_into(images: np.ndarray, paths: Sequence[Path], size: int, what: str
     """Decode every file into its place in ``images`` ``(N, 3, size, size)``."""
     from tqdm.auto import tqdm
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
+    with ThreadPoolExecutor(cores()) as pool:  # Pillow decodes outside Python's lock
         decoded = pool.map(lambda path: read_rgb(path, size), paths)
         progress = tqdm(decoded, total=len(paths), desc=f"decoding {what}", unit="image", disable=len(paths) < 200)
         for index, rgb in enumerate(progress):

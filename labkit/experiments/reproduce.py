@@ -26,7 +26,7 @@ import torch
 from rich.console import Console
 
 from labkit import artifacts
-from labkit.cluster import connect, held_by_machine
+from labkit.cluster import connect
 from labkit.colorizer import Colorizer
 from labkit.data import Dataset
 from labkit.data import data_root as find_root
@@ -41,6 +41,7 @@ from labkit.experiments.recipes import find_recipes
 from labkit.experiments.runs import Outcome, Run
 from labkit.experiments.schema import FLOORS, FULL_CPU, Decoding, Recipe
 from labkit.ledger import Entry, Ledger, now
+from labkit.machine import jobs_held
 from labkit.metrics import skill
 from labkit.notebook.lab import resolve_profile
 from labkit.options import LoopSettings
@@ -184,7 +185,7 @@ def _results(
             else:
                 show.start(folder, titles[left[folder][0].key])
 
-        ends = _on_cluster(left, out, cache, jobs or held_by_machine(), cluster, told, show.say)
+        ends = _on_cluster(left, out, cache, jobs or jobs_held(), cluster, told, show.say)
     for folder, results in ends if left else ():
         if isinstance(results, LabkitError):
             results = [str(results)] * len(left[folder])

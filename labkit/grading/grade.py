@@ -45,6 +45,7 @@ from labkit.grading.similarity import known_answers
 from labkit.grading.submission import Unreadable, read_bytes
 from labkit.grading.template import Template, read_template
 from labkit.ledger import Entry, Ledger, package_hash
+from labkit.machine import cores
 from labkit.printing import say, show_any_character
 
 if TYPE_CHECKING:  # Windows does not have it
@@ -299,7 +300,7 @@ class Run:
         running: list[Worker] = []
         with Sandbox(self.tier, limits, private=private) as kernels, _none_left(running):
             queue = [replace(job, kernel=kernels.kernel_name, environment=kernels.environment) for job in jobs]
-            most = min(self.options.jobs or 2 * _cores(), len(queue))
+            most = min(self.options.jobs or 2 * cores(), len(queue))
             slow: list[Job] = []
             while queue or running or slow:
                 if not queue and not running:
@@ -450,10 +451,6 @@ def _none_left(running: list[Worker]) -> Iterator[None]:
     finally:
         for worker in running:
             _kill(worker)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -50,8 +50,8 @@ def take_batch(
 ) -> Tensor:
     """Return a batch in the epoch's order, mirrored, rotated and enlarged as planned: ``(B, 3, H, W)`` uint8.
 
-    Of several processes each takes every so manyth image, so that together they have the batch that one would have.
-    One that finds none left takes the last one once more; `part_of_batch` says that it does not count.
+    Process ``rank`` takes the images rank, rank + processes, ... of the batch, so that together the processes have the
+    batch that one would have. If none is left for it, it takes the last one; `part_of_batch` gives that no weight.
     """
     batch_plan = (drawn[batch * settings.batch_size : (batch + 1) * settings.batch_size] for drawn in plan)
     order, mirrored, degrees, parts = (drawn[min(rank, len(drawn) - 1) :: processes] for drawn in batch_plan)

@@ -17,7 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from rich.console import Console
 
-from labkit import LabkitError, cluster, ledger
+from labkit import LabkitError, ledger, machine
 from labkit.artifacts import LOCK_FILE
 from labkit.course import jobs as planning
 from labkit.course import run as runner
@@ -454,7 +454,7 @@ def test_the_machine_decides_how_many(here: Path, monkeypatch: pytest.MonkeyPatc
     write_lab(here, "00_one", "1")
     monkeypatch.setattr(cluster, "cores", lambda: 64)
     held = runner._held_by_machine(plan([], "quick", [], []))
-    assert 1 <= held <= psutil.virtual_memory().total / cluster.JOB_BYTES
+    assert 1 <= held <= psutil.virtual_memory().total / machine.JOB_BYTES
     assert runner._held_by_machine(plan([], "gpu", [], [])) == 1
 
 

@@ -38,9 +38,9 @@ SETTINGS = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts"
 # labkit's own parts. Every part stands in one of the two lists, and a test compares them with the package.
 LABKIT_SHOWN = (
     "__init__.py", "_measured", "_published", "analysis", "artifacts.py", "cluster.py", "color.py", "colorizer.py",
-    "data", "device.py", "enlarge.py", "errors.py", "experiments", "hints.py", "images.py", "ledger.py", "metrics",
-    "models", "notebook", "options.py", "plots", "printing.py", "py.typed", "quantize.py", "representation.py",
-    "training", "weights", "widgets.py",
+    "data", "device.py", "enlarge.py", "errors.py", "experiments", "hints.py", "images.py", "ledger.py",
+    "machine.py", "metrics", "models", "notebook", "options.py", "plots", "printing.py", "py.typed", "quantize.py",
+    "representation.py", "training", "weights", "widgets.py",
 )  # fmt: skip
 LABKIT_HIDDEN = (
     "__main__.py", "__pycache__", "_notebooks", "app", "bench", "checks", "cli", "course", "doctor.py", "grading",

@@ -66,7 +66,7 @@ def draw_u(model: Colorizer, image: Tensor) -> None:
                 _text(figure, indent + size / 2, top - 0.02, f"{side} x {side}", size=7.5)
             top, indent = top + size + 0.17, indent + size * 0.45
         bottom = false_color(inside[lowest][0])
-        size = 0.4 * sizes[2]
+        size = 0.5 * sizes[-1]
         _picture(figure, bottom, (plots.MAX_WIDTH - size) / 2, top, size)
         side = int(bottom.shape[-1])
         _text(figure, plots.MAX_WIDTH / 2, top - 0.02, f"{side} x {side}", size=7.5)
