@@ -452,7 +452,7 @@ def test_jobs_is_a_number_of_labs(here: Path, jobs: Any) -> None:
 
 def test_the_machine_decides_how_many(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_lab(here, "00_one", "1")
-    monkeypatch.setattr(cluster, "cores", lambda: 64)
+    monkeypatch.setattr(machine, "cores", lambda: 64)
     held = runner._held_by_machine(plan([], "quick", [], []))
     assert 1 <= held <= psutil.virtual_memory().total / machine.JOB_BYTES
     assert runner._held_by_machine(plan([], "gpu", [], [])) == 1
