@@ -7,6 +7,8 @@ batch by batch. For images of this size that is faster than a DataLoader with wo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import torch
@@ -61,6 +63,27 @@ def take_batch(
     if settings.rotation:
         rgb = rotated(rgb, degrees)
     return enlarged(rgb, parts) if settings.zoom > 1 else rgb
+
+
+def batches_ahead(take: Callable[[int], Tensor], batches: range, ahead: bool) -> Iterator[Tensor]:
+    """Yield ``take(batch)`` for each number of a batch.
+
+    Args:
+        take: returns a batch.
+        batches: their numbers, one at least.
+        ahead: take the next batch, in a thread, while the caller computes with this one. That pays where images are
+            read from a disk; where they are in memory the thread would only compete for the cores.
+    """
+    if not ahead:
+        yield from map(take, batches)
+        return
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(take, batches[0])
+        for batch in batches:
+            current = following.result()
+            if batch + 1 in batches:
+                following = reader.submit(take, batch + 1)
+            yield current
 
 
 def part_of_batch(batch: int, count: int, batch_size: int, rank: int, processes: int) -> tuple[int, float]:

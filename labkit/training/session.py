@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ from labkit.models import evaluation_mode
 from labkit.options import LoopSettings
 from labkit.representation import Representation
 from labkit.training import distributed
-from labkit.training.batches import Plan, dataset_loss, digest, epoch_plan, part_of_batch, take_batch
+from labkit.training.batches import Plan, batches_ahead, dataset_loss, digest, epoch_plan, part_of_batch, take_batch
 from labkit.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer, with_prefix, without_prefix
 
+READ_AHEAD_FROM = 1 << 30  # bytes of training images: more may not stay in memory, and are read from a mapped file
 BATCHES_BETWEEN_CHECKS = 50  # whether losses are finite: reading a number makes the device finish all its work first
 
 
@@ -157,25 +159,28 @@ class Session:
 
     def batches(self) -> Iterator[Tensor]:
         """Yield the training images batch by batch, ``(B, 3, H, W)`` uint8 on the device, epoch after epoch."""
-        plan: Plan | None = None
         self._clock = time.perf_counter() - self.history.seconds
         saved = time.perf_counter()
+        count, part = len(self.images), (self.rank, self.processes)
+        large = self.device.type == "cpu" and self.images.nbytes > READ_AHEAD_FROM
         while self.step < self.steps and not self.history.stopped_early:
-            epoch, batch = divmod(self.step, self.batches_per_epoch)
-            if batch == 0 or plan is None:
-                plan = epoch_plan(epoch, len(self.images), self.settings, self.device)
-            # dropout, noise: the same after a resume, and others in other processes
-            torch.manual_seed(self.settings.seed * 1_000_003 + self.step + self.rank * 15_485_863)
-            part = self.rank, self.processes
-            self._count, self.weight = part_of_batch(batch, len(self.images), self.settings.batch_size, *part)
-            ended = self.epoch_ended
-            yield take_batch(self.images, plan, batch, self.settings, *part)
-            self.step += 1
-            self.history.seconds = time.perf_counter() - self._clock
-            late = time.perf_counter() - saved >= self.settings.checkpoint_seconds
-            if self._checkpoint and self.rank == 0 and (ended or late):
-                self._checkpoint.write(self._tensors(), self._state())
-                saved = time.perf_counter()
+            epoch, first = divmod(self.step, self.batches_per_epoch)
+            take = partial(self._take, epoch_plan(epoch, count, self.settings, self.device))
+            for batch, rgb in enumerate(batches_ahead(take, range(first, self.batches_per_epoch), large), first):
+                # dropout, noise: the same after a resume, and others in other processes
+                torch.manual_seed(self.settings.seed * 1_000_003 + self.step + self.rank * 15_485_863)
+                self._count, self.weight = part_of_batch(batch, count, self.settings.batch_size, *part)
+                ended = self.epoch_ended
+                yield rgb
+                self.step += 1
+                self.history.seconds = time.perf_counter() - self._clock
+                late = time.perf_counter() - saved >= self.settings.checkpoint_seconds
+                if self._checkpoint and self.rank == 0 and (ended or late):
+                    self._checkpoint.write(self._tensors(), self._state())
+                    saved = time.perf_counter()
+
+    def _take(self, plan: Plan, batch: int) -> Tensor:
+        return take_batch(self.images, plan, batch, self.settings, self.rank, self.processes)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context in which networks compute in half precision, if that was chosen."""

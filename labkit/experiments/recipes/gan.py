@@ -10,7 +10,7 @@ from labkit.experiments.schema import CAPPED, VALIDATION, Claim, Decoding, Recip
 from labkit.metrics import KID_NAME
 
 _DCGAN = {"depth": 4, "down": "strided", "up": "transposed", "output_activation": "tanh"}
-_LAMBDA, _LAYERS = 10.0, 1  # chosen on validation images, see `GAN_LAMBDA`
+_LAMBDA, _LAYERS = 100.0, 1  # chosen on validation images, see `GAN_LAMBDA`
 _THRESHOLDS = (0.02, 0.05, 0.1)
 _GAN_QUICK = replace(HORSES, hold_out=True, network={"width": 16}, fit=replace(ONE_CYCLE, epochs=6, learning_rate=4e-3))
 _GAN_FULL = replace(HORSES, hold_out=True, network={"width": 64}, fit=replace(ONE_CYCLE, epochs=20))
