@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -214,3 +215,75 @@ def test_killed_workers_lose_nothing(here: Path, monkeypatch: pytest.MonkeyPatch
     quiet(reproduce, ["all"], seeds=1, out="alone")
     assert values(here / "out") == values(here / "alone")
     assert json.loads((here / "out" / "reproduce.json").read_text())["recipes"][0]["failures"] == {}
+
+
+# --- several machines
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def hosts() -> Iterator[dict[str, str]]:
+    """Three network namespaces, name -> address, that reach each other and this process over a bridge only."""
+    mark = f"lk{os.getpid() % 10**6}"
+    try:
+        ip("link", "add", mark, "type", "bridge")
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs the right to make network namespaces (root on Linux, with iproute2): {error}")
+    found = {f"{mark}-{number}": f"10.77.49.{number}" for number in (1, 2, 3)}
+    try:
+        ip("address", "add", "10.77.49.254/24", "dev", mark)
+        ip("link", "set", mark, "up")
+        for number, (name, address) in enumerate(found.items()):
+            ip("netns", "add", name)
+            ip("link", "add", f"{mark}e{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
+            ip("link", "set", f"{mark}e{number}", "master", mark, "up")
+            ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield found
+    finally:
+        for name in found:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+        subprocess.run(["ip", "link", "del", mark], capture_output=True, check=False)
+
+
+@pytest.mark.slow
+def test_three_machines_one_of_which_fails(here: Path, hosts: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler and two workers, each with a network of its own; a worker and its machine's link die on the way."""
+    pytest.importorskip("distributed", reason="needs dask: pip install -e .[cluster]")
+    long = replace(SETUP, fit=replace(SETUP.fit, epochs=30, checkpoint_seconds=0.0))
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, systems=TINY.systems[:2], profiles={"test": long}))
+    (first, at), *workers = hosts.items()
+    dask = [sys.executable, "-m", "dask"]
+    commands = {first: [*dask, "scheduler", "--host", at, "--port", "8786", "--no-dashboard"]}
+    for name, address in workers:
+        commands[name] = [*dask, "worker", f"tcp://{at}:8786", "--host", address, "--nthreads", "1", "--no-dashboard"]
+    running = {
+        name: subprocess.Popen(["ip", "netns", "exec", name, *command], stderr=subprocess.DEVNULL)
+        for name, command in commands.items()
+    }
+    failing = workers[0][0]
+
+    def fail() -> None:
+        while not list((here / "out" / "models").glob("*/checkpoint.safetensors")):
+            time.sleep(0.05)
+        ip("-n", failing, "link", "set", "eth0", "down")
+        for process in [psutil.Process(running[failing].pid), *psutil.Process(running[failing].pid).children(True)]:
+            process.kill()
+
+    failure = threading.Thread(target=fail, daemon=True)
+    failure.start()
+    try:
+        quiet(reproduce, ["all"], seeds=1, out="out", cluster=f"tcp://{at}:8786")
+    finally:
+        for process in running.values():
+            process.terminate()
+    failure.join(1)
+    assert not failure.is_alive() and running[failing].wait(10) != 0
+    entries = Ledger(here / "out" / "ledger.jsonl").entries("reproduce")
+    assert [entry.status for entry in entries] == ["ok"] * 3
+    quiet(reproduce, ["all"], seeds=1, out="alone")
+    assert values(here / "out") == values(here / "alone")
