@@ -1,6 +1,6 @@
 """Small valid files with some of their bytes changed: whatever reads them gives a result or one line, and in time.
 
-About a minute for all kinds together. For longer: LABKIT_FUZZ_SECONDS=600 pytest tests/test_fuzz.py; LABKIT_FUZZ_SEED
+Half a minute for all kinds together. For longer: LABKIT_FUZZ_SECONDS=600 pytest tests/test_fuzz.py; LABKIT_FUZZ_SEED
 gives other cases. A case depends on the seed and its number alone, so that a failure can be repeated.
 """
 
@@ -38,7 +38,7 @@ from labkit.ledger import Entry, Ledger
 from labkit.training.checkpoint import Checkpoint
 
 KINDS = 6
-SECONDS = float(os.environ.get("LABKIT_FUZZ_SECONDS", "54")) / KINDS
+SECONDS = float(os.environ.get("LABKIT_FUZZ_SECONDS", "24")) / KINDS
 SEED = int(os.environ.get("LABKIT_FUZZ_SEED", "0"))
 SLOW = 20.0  # seconds that nothing small may take, on a busy machine
 GROWTH = 200e6  # bytes that the process may keep
