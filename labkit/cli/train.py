@@ -43,7 +43,7 @@ class _Train(TyperCommand):
 
         names: dict[str | None, Iterable[str]] = {
             "dataset": [name for name in DATASETS if name != "photos"],  # five, to test on
-            "representation": [name for name in REPRESENTATIONS if name != "classification"],  # no option gives its bins
+            "representation": [name for name in REPRESENTATIONS if name != "classification"],  # takes bins
             "network": NETWORKS,
         }
         for parameter in self.params:

@@ -1,6 +1,5 @@
 """Jacobians against finite differences; each measure on images whose answer is known."""
 
-
 import pytest
 import torch
 from torch import Tensor, nn
