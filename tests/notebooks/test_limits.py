@@ -61,7 +61,7 @@ def test_figures_are_described_by_the_code_that_draws_them(lab: LabSource) -> No
 @every_lab
 def test_one_figure_to_drag(lab: LabSource) -> None:
     drags = [call for call in calls(lab, "drag") if root(call.func) in ("widgets", "drag")]
-    assert len(drags) == 1
+    assert len(drags) == 1, "one figure of a lab is widgets.drag"
 
 
 @every_lab
