@@ -16,12 +16,6 @@ from labkit import LabkitError, __version__
 from labkit.machine import cores
 from labkit.printing import say
 
-DOWNLOADED = (
-    "cifar10",
-    "stl10",
-    "flowers102",
-    "tiny-imagenet",
-)  # those that must be downloaded; toyworld and photos come with labkit
 FREE_GB = 2.0  # enough for a data set with its archive
 PLACEHOLDER = "example.org"
 
@@ -192,9 +186,9 @@ def data() -> list[Finding]:
     photos = find("photos")
     advice = f"reinstall scikit-image: {sys.executable} -m pip install --force-reinstall scikit-image"
     found.append(Finding("photos", photos) if photos else Finding("photos", "not found", "missing", advice))
-    for name in DOWNLOADED:
+    downloads = {name: info.size for name, info in DATASETS.items() if info.size[0].isdigit()}  # "170 MB", not "yours"
+    for name, size in downloads.items():
         place = find(name)
-        size = DATASETS[name].size
         advice = f"{size} are downloaded at first use; or set LABKIT_DATA to a folder that has it (now {root})"
         found.append(Finding(name, place) if place else Finding(name, "not there yet", "ok", advice))
     return found

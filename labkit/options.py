@@ -130,16 +130,12 @@ class GanSettings(LoopSettings):
 class TrainOptions(FitSettings):
     """Options of `labkit train`: those of `fit`, and which data, representation and network."""
 
-    dataset: str = option("toyworld", "toyworld, cifar10, stl10, flowers102, tiny-imagenet, or folder.")
+    dataset: str = option("toyworld", "Data set.")
     classes: str | None = option(None, "Only these classes, separated by commas.")
     limit: int | None = option(None, "At most this many training images.", min=1)
     size: int | None = option(None, "Resize images to this many pixels.", min=1)
-    representation: str = option(
-        "luma-chroma", "rgb, lab, yuv, luma-chroma; color bins: ab676, ab313, ab313-luma, rgb24."
-    )
-    network: str = option(
-        "unet-half", "cnn, cnn-plain, unet, unet-half, unet-noise, unet-guided, slr-baseline or slr-hybrid."
-    )
+    representation: str = option("luma-chroma", "What is predicted: a color space, or color bins (with a number).")
+    network: str = option("unet-half", "Network.")
     width: int = option(32, "Channels of the first layer.", min=1)
     epochs: int | None = option(  # type: ignore[assignment]  # None: as many as `patience` allows, 30 at most
         None, "If given without --patience, no validation split is taken; else it stops by itself.", min=1

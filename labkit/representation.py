@@ -8,7 +8,7 @@ A representation answers four questions, and a colorizer needs no more:
 - ``config()``: how is it made again from a file?
 
 A new idea is one new class here (and one line in ``REPRESENTATIONS``); every lab, metric and command can use it.
-Four regressions predict color itself. Classification predicts a distribution over color bins: its ``loss`` is a
+Regressions predict color itself. Classification predicts a distribution over color bins: its ``loss`` is a
 cross-entropy, its ``decode`` first picks or averages bin centers (``colors``), then goes on as a regression does.
 """
 
@@ -550,8 +550,8 @@ def make_representation(name: str, **options: Any) -> Representation:
     """Make a representation by name.
 
     Args:
-        name: a key of ``REPRESENTATIONS``. Regressions: ``rgb``, ``lab``, ``yuv``, ``luma-chroma``. Classifications:
-            ``ab676``, ``ab313``, ``ab313-luma``, ``rgb24``, and ``classification`` with ``quantizer=`` for other bins.
+        name: a key of ``REPRESENTATIONS``: a color space, as ``luma-chroma``, or color bins, as ``ab313``;
+            ``classification`` with ``quantizer=`` for other bins.
         **options: of its class.
 
     Raises:

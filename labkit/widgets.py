@@ -1,7 +1,7 @@
-"""Interactive figures: a panel of controls in a live notebook, and always a static figure that says the same.
+"""Interactive figures: a slider in a live notebook, and always a static figure that says the same.
 
-The static figure is what a saved notebook, a report, an HTML export or a screen without widgets shows. The live
-panel comes on top of it, unless LABKIT_STATIC=1 (which `labkit build`, `labkit run` and the tests set) or
+The static figure is what a saved notebook, a report, an HTML export or a screen without widgets shows. The slider
+comes on top of it, unless LABKIT_STATIC=1 (which `labkit build`, `labkit run` and the tests set) or
 ipywidgets is missing.
 """
 
@@ -19,35 +19,9 @@ from labkit.errors import LabkitError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HINT = "Live: change a control and the figure is drawn again below. Tab moves between controls, arrow keys move them."
 DRAG_HINT = (
     "Live: drag the slider, or move it with the arrow keys. A second figure follows; the first one stays, to compare."
 )
-
-
-def explore(
-    draw: Callable[..., Figure],
-    *,
-    alt: str,
-    static: Mapping[str, Any],
-    caption: str | None = None,
-    **controls: tuple[float, float, float] | Sequence[Any] | bool,
-) -> None:
-    """Show ``draw(**static)`` as a figure and, in a live notebook, a panel of controls that draws it anew.
-
-    Args:
-        draw: makes the figure from one keyword argument per control.
-        alt: what the static figure shows. The live figure is described by this and the controls' values.
-        static: the value of each control in the static figure; the panel starts there.
-        caption: Markdown, one paragraph.
-        controls: name=(low, high, step) is a slider, of integers if all three are; name=[...] a menu;
-            name=True or False a check box. Underscores in a name show as spaces.
-
-    Raises:
-        LabkitError: if a control is none of these, or `static` does not hold a possible value for each.
-    """
-    _check(controls, static)
-    _explore(lambda: draw(**static), draw, alt=alt, static=static, caption=caption, controls=controls)
 
 
 def drag(
@@ -135,99 +109,6 @@ def is_live() -> bool:
     except ImportError:
         return False
     return True
-
-
-def panel(draw: Callable[..., Figure], *, alt: str, static: Mapping[str, Any], controls: Mapping[str, Any]) -> Any:
-    """Make the live part alone.
-
-    Args:
-        draw: as in `explore`.
-        alt: what the static figure shows.
-        static: the values that the controls start with.
-        controls: as in `explore`.
-
-    Returns:
-        An ipywidgets box of the controls over an Output that holds the latest figure.
-    """
-    import ipywidgets
-
-    widgets = {name: _widget(name, control, static[name]) for name, control in controls.items()}
-    output = ipywidgets.Output()
-
-    def redraw(_: object = None) -> None:
-        values = {name: widget.value for name, widget in widgets.items()}
-        with output:  # an exception in draw is shown here, too
-            output.clear_output(wait=True)
-            listed = ", ".join(f"{_label(name)} {_in_words(value)}" for name, value in values.items())
-            plots.show(draw(**values), alt=f"At first: {alt} Now drawn with {listed}.")
-
-    for widget in widgets.values():
-        widget.observe(redraw, names="value")
-    return ipywidgets.VBox([ipywidgets.HTML(HINT), *widgets.values(), output])
-
-
-def _explore(
-    draw_static: Callable[[], Figure],
-    draw: Callable[..., Figure],
-    *,
-    alt: str,
-    static: Mapping[str, Any],
-    caption: str | None,
-    controls: Mapping[str, Any],
-) -> None:
-    plots.show(draw_static(), alt, caption)
-    if is_live():
-        from IPython.display import display
-
-        display(panel(draw, alt=alt, static=static, controls=controls))
-
-
-def _widget(name: str, control: Any, value: Any) -> Any:
-    import ipywidgets
-
-    # continuous_update off: one drawing when the slider is let go, not one per pixel it moves.
-    common = {"value": value, "description": _label(name), "style": {"description_width": "initial"}}
-    if isinstance(control, bool):
-        return ipywidgets.Checkbox(indent=False, **common)
-    if isinstance(control, tuple):
-        low, high, step = control
-        kind = ipywidgets.IntSlider if _whole(control) else ipywidgets.FloatSlider
-        wide = ipywidgets.Layout(width="26em")
-        return kind(min=low, max=high, step=step, continuous_update=False, layout=wide, **common)
-    return ipywidgets.Dropdown(options=list(control), **common)
-
-
-def _check(controls: Mapping[str, Any], static: Mapping[str, Any]) -> None:
-    if not controls or set(controls) != set(static):
-        raise LabkitError(
-            f"static and controls differ: got {sorted(static)} and {sorted(controls)}, expected the same names"
-        )
-    for name, control in controls.items():
-        value = static[name]
-        if isinstance(control, bool):
-            possible = isinstance(value, bool)
-        elif isinstance(control, tuple):
-            if len(control) != 3 or not all(_number(v) for v in control):
-                raise LabkitError(f"wrong slider {name}: got {control!r}, expected three numbers (low, high, step)")
-            low, high, step = control
-            if not (low < high and step > 0):
-                raise LabkitError(f"wrong slider {name}: got {control!r}, expected low < high and step > 0")
-            fits = isinstance(value, int) if _whole(control) else True
-            possible = _number(value) and low <= value <= high and fits
-        elif isinstance(control, list):
-            possible = value in control
-        else:
-            raise LabkitError(f"wrong control {name}: got {control!r}, expected (low, high, step), a list or a bool")
-        if not possible:
-            raise LabkitError(f"wrong static value of {name}: got {value!r}, expected one that the control can take")
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _whole(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int) for value in values)
 
 
 def _in_words(value: Any) -> str:

@@ -80,7 +80,6 @@ CASES: list[Case] = [
     *of(lambda **k: make_network("unet-noise", 2, width=4, **k), True, 0, noise=1),
     *of(lambda **k: PatchGAN(**{"color_channels": 2, "width": 4, **k}), True, 0, color_channels=2, layers=1, width=4),
     *of(lambda **k: pixel.pixel_accuracy(RGB, RGB, **k), False, -0.1, 1.1, threshold=0.1),
-    *of(lambda **k: pixel.lab_pixel_accuracy(RGB, RGB, **k), False, -0.1, threshold=1),
     *of(lambda **k: scores.evaluate(MODEL, UINT8, **k), True, 0, -1, batch_size=2),
     *of(lambda **k: sets.kid(RGB, RGB, lambda x: x.flatten(1), **k), True, 1, -1, subsets=2),
     *of(lambda **k: sets.kid(RGB, RGB, lambda x: x.flatten(1), **k), True, -1, 2**32, seed=2),

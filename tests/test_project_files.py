@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,6 +160,9 @@ def test_hooks_call_what_exists() -> None:
 # -------------------------------------------------------------------------------------------------- CONTRIBUTING.md
 
 
+TRIED = "# To try it; not in the file:"  # begins what stands below a whole file
+
+
 def named_paths() -> list[str]:
     """Return the paths in backticks that start with a folder of the project; NN, NAME and KEY stand for any text."""
     folders = "labkit|tests|notebooks|docs|data|[.]ci|[.]github|[.]devcontainer"
@@ -188,6 +192,15 @@ def examples() -> list[Any]:
 @pytest.mark.parametrize("code", examples())
 def test_an_example_of_the_page_runs(code: str) -> None:
     exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize("code", [example for example in examples() if TRIED in example.values[0]])
+def test_a_whole_file_that_the_page_shows_passes_the_linter(code: str) -> None:
+    pytest.importorskip("ruff", reason="ruff is missing: pip install -e .[dev]")
+    command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", "labkit/models/new.py", "-"]
+    shown = code.split(TRIED)[0].rstrip() + "\n"
+    done = subprocess.run(command, input=shown, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_each_addition_in_code_has_an_example() -> None:

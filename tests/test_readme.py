@@ -88,4 +88,6 @@ def test_the_five_results_are_those_measured(recipe: str, system: str, metric: s
 
 
 def test_readme_is_short() -> None:
-    assert len(README.read_text(encoding="utf-8").split()) <= 900
+    lines = README.read_text(encoding="utf-8").splitlines()
+    rows_of_labs = [line for line in lines if line.startswith("| [")]
+    assert rows_of_labs and sum(len(line.split()) for line in lines if line not in rows_of_labs) <= 760

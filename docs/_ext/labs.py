@@ -85,7 +85,8 @@ def copy_labs(app: Sphinx) -> None:
     """Write docs/labs/*.ipynb and docs/_slides/slides/*.html before Sphinx reads anything."""
     source = Path(app.srcdir)
     labs, decks = source / "labs", source / "_slides" / "slides"
-    labs.mkdir(exist_ok=True)
+    shutil.rmtree(labs, ignore_errors=True)  # docs/index.md lists all that lie there
+    labs.mkdir()
     decks.mkdir(parents=True, exist_ok=True)
     for name in ("reveal.js", "reveal.css", "reset.css"):
         shutil.copy(REVEAL / name, decks / name)
@@ -98,7 +99,17 @@ def copy_labs(app: Sphinx) -> None:
         nbformat.write(for_page(notebook), labs / path.name)
 
 
+def list_decks(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put a link to each lab's deck into the page on slides, where the page has a comment for it."""
+    if page == "slides":
+        paths = sorted((Path(app.srcdir) / "labs").glob("*.ipynb"))
+        titles = {path.stem: nbformat.read(path, 4).metadata.labkit.title for path in paths}
+        links = [f'- <a href="slides/{name}.html">{name[:2]} {title}</a>' for name, title in titles.items()]
+        source[0] = source[0].replace("<!-- a link to each deck -->", "\n".join(links))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Copy the labs when a build begins."""
     app.connect("config-inited", lambda app, config: copy_labs(app))
+    app.connect("source-read", list_decks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -295,30 +295,3 @@ def flat_mask(gray: Tensor, tolerance: float = 0.0) -> Tensor:
     """
     tolerance = check_number("tolerance", tolerance, low=0)
     return local_range(gray) <= tolerance
-
-
-def variation(chroma: Tensor, mask: Tensor) -> Tensor:
-    """Return how much color changes from pixel to pixel inside a region.
-
-    Root mean square of ``|chroma(i + 1, j) - chroma(i, j)|`` and ``|chroma(i, j + 1) - chroma(i, j)|`` over all pairs
-    of neighbors that both lie in the mask, the length taken over channels. The paper wants it to be 0 on a flat
-    region. In photographs it is not 0 for the true colors either: compare with theirs.
-
-    Args:
-        chroma: ``(N, C, H, W)``.
-        mask: bool ``(N, 1, H, W)``.
-
-    Returns:
-        ``(N,)``, chroma units per pixel; 0 where no pair lies in the mask.
-    """
-    total = chroma.new_zeros(len(chroma))
-    pairs = chroma.new_zeros(len(chroma))
-    for dim in (-2, -1):
-        both = mask.narrow(dim, 1, mask.shape[dim] - 1) & mask.narrow(dim, 0, mask.shape[dim] - 1)
-        squared = chroma.diff(dim=dim).square().sum(dim=1, keepdim=True)
-        total += torch.where(both, squared, 0).sum(dim=(1, 2, 3))
-        pairs += both.sum(dim=(1, 2, 3))
-    return (total / pairs.clamp(min=1)).sqrt()
-
-
-# ----------------------------------------------------------------------------------------- edges of luma and chroma

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit, ndtr, ndtri
+from scipy.special import expit, logit, ndtri
 from scipy.stats import nct, norm, t
 
 from labkit.app.study import TRUE, Answer
@@ -201,24 +201,6 @@ def spread_between_raters(answers: Sequence[Answer]) -> float:
             rates.append(fooled.mean())
             noise.append(fooled.var(ddof=1) / len(fooled))
     return math.sqrt(max(0.0, float(np.var(rates, ddof=1)) - float(np.mean(noise)))) if len(rates) > 1 else 0.0
-
-
-def simulate(
-    rng: np.random.Generator, mean: float, raters: int, pictures: int, rater_sd: float, picture_sd: float, trials: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Draw the answers of raters of known sensitivity about one method.
-
-    A picture fools a rater with probability ``Phi(mean + own + picture's)``, own and picture's normal.
-
-    Returns: 0 and 1 ``(N,)``, raters ``(N,)``, pictures ``(N,)``, and the true rate over all raters and pictures.
-    """
-    own = rater_sd * rng.standard_normal(raters)
-    hard = picture_sd * rng.standard_normal(pictures)
-    seen = np.stack([rng.permutation(pictures)[:trials] for _ in range(raters)])  # (raters, trials)
-    chance = ndtr(mean + own[:, None] + hard[seen])
-    fooled = (rng.random(chance.shape) < chance).astype(float)
-    truth = float(ndtr(mean / math.sqrt(1 + rater_sd**2 + picture_sd**2)))
-    return fooled.ravel(), np.repeat(np.arange(raters), trials), seen.ravel(), truth
 
 
 def table(results: Sequence[MethodResult]) -> list[dict[str, Any]]:

@@ -129,7 +129,7 @@ class Exercise:
     atol: float = 1e-5
     rtol: float = 1e-3
     hint: str = ""
-    level: int = 2  # TODO(second edition): no default once every lab states it
+    level: int = 2
     core: bool = True
     hints: tuple[str, ...] = ()
     draws: int = 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from labkit.cli.shared import Cluster, app, print_data, print_table, resumable, with_options
 from labkit.errors import SomeFailed
@@ -30,7 +32,27 @@ def _train(context: typer.Context, **options: Any) -> None:
     print(f"skill over gray: {metrics['skill']:.3f}   training: {metrics['seconds']:.1f} s")
 
 
-app.command(name="train")(with_options(_train, TrainOptions))
+class _Train(TyperCommand):
+    """`labkit train`, whose help names all there is to choose: only this help waits for torch."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Add the names to the help of three options, then print it."""
+        from labkit.data import DATASETS
+        from labkit.models import NETWORKS
+        from labkit.representation import REPRESENTATIONS
+
+        names: dict[str | None, Iterable[str]] = {
+            "dataset": [name for name in DATASETS if name != "photos"],  # five, to test on
+            "representation": [name for name in REPRESENTATIONS if name != "classification"],  # takes bins
+            "network": NETWORKS,
+        }
+        for parameter in self.params:
+            if parameter.name in names:
+                parameter.help += f" One of {', '.join(names[parameter.name])}."  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+app.command(name="train", cls=_Train)(with_options(_train, TrainOptions))
 
 
 @app.command()

@@ -81,7 +81,7 @@ def read_source(path: Path, exercises: Mapping[str, Exercise]) -> LabSource:
         cells.append(_source_cell(cell, where, used, exercises))
         used.add(cells[-1].id)
     _check_order(path, cells)
-    if opening := [number for number, cell in enumerate(cells) if "opening" in cell.tags]:  # of the second edition
+    if opening := [number for number, cell in enumerate(cells) if "opening" in cell.tags]:  # a lab of this course
         _check_opening(cells, opening)
         _check_headings(cells, exercises)
     return LabSource(path, cells[0].text.splitlines()[0].removeprefix("# ").strip(), cells)

@@ -63,7 +63,7 @@ def p_value(values: Sequence[float], image_variance: float = 0.0) -> float:
     if len(values) < 2:
         return math.nan
     gain, low, high = abs(statistics.fmean(values)), SMALLEST_P, 1.0
-    for _ in range(60):  # the margin grows with the level: halve the bracket
+    for _ in range(50):  # the margin grows with the level: halve the bracket; after 60, 1 - middle would round to 0
         middle = (low + high) / 2
         if confidence_margin(values, image_variance, 1 - middle) < gain:
             high = middle

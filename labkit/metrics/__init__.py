@@ -4,7 +4,6 @@ Every score stands beside its gray baseline. What trains a network belongs to `l
 systems and tests claims belongs to `labkit.experiments`.
 """
 
-from labkit.metrics.features import perceptual_loss
 from labkit.metrics.pixel import (
     PSNR_CAP,
     SSIM_WINDOW,
@@ -13,7 +12,6 @@ from labkit.metrics.pixel import (
     color_bias,
     colorfulness,
     hue_counts,
-    lab_pixel_accuracy,
     mae,
     mse,
     pixel_accuracy,
@@ -21,7 +19,7 @@ from labkit.metrics.pixel import (
     ssim,
 )
 from labkit.metrics.scores import KEYS, Scores, evaluate, gray_prediction, score, score_with_gray, skill
-from labkit.metrics.sets import FID_NAME, KID_NAME, Kid, fid, kid, mmd
+from labkit.metrics.sets import FID_NAME, KID_NAME, Kid, fid, kid
 
 __all__ = [
     "FID_NAME",
@@ -40,11 +38,8 @@ __all__ = [
     "gray_prediction",
     "hue_counts",
     "kid",
-    "lab_pixel_accuracy",
     "mae",
-    "mmd",
     "mse",
-    "perceptual_loss",
     "pixel_accuracy",
     "psnr",
     "score",

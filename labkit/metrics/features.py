@@ -1,4 +1,4 @@
-"""Features of images, from a small classifier that ships with labkit: for KID and FID, and for a perceptual loss.
+"""Features of images, from a small classifier that ships with labkit: for KID and FID.
 
 The usual KID and FID take their features from an Inception network of 24 million parameters, made for 299 x 299 pixels
 and downloaded. Ours ships with labkit (``weights/features/CARD.md``) and was trained on CIFAR-10 in a quarter of an
@@ -89,41 +89,6 @@ def extract_features(rgb: Tensor) -> Tensor:
     chunk = max(1, CHUNK_PIXELS // (rgb.shape[-1] * rgb.shape[-2]))
     with torch.no_grad(), torch.autocast(rgb.device.type, enabled=False):
         return torch.cat([network.features(_thumbnail(part)) for part in rgb.split(chunk)])
-
-
-def perceptual_loss(pred: Tensor, true: Tensor) -> Tensor:
-    """Return the distance of images in the feature maps of the packaged classifier, differentiable in `pred`.
-
-    At each place of each of the three feature maps the vector over channels is scaled to length 1; the squared
-    distances of these are averaged over places, images and maps. Images of any size are taken as they are, not as
-    thumbnails. Use it beside a pixel loss: colors that do not matter to the classifier hardly change it.
-
-    Args:
-        pred: (N, 3, H, W), in [0, 1].
-        true: (N, 3, H, W), in [0, 1] or uint8.
-
-    Returns:
-        A scalar, 0 for equal images.
-
-    Raises:
-        LabkitError: for images of unequal or another shape.
-
-    Source: Zhang et al., The unreasonable effectiveness of deep features, CVPR 2018, equation 1 with all weights 1.
-    """
-    if pred.shape != true.shape or pred.ndim != 4 or pred.shape[1] != 3:
-        raise LabkitError(
-            f"wrong shape of pred or true: got {tuple(pred.shape)} and {tuple(true.shape)}, expected one (N, 3, H, W)"
-        )
-    network = pretrained_classifier(pred.device)
-    with torch.autocast(pred.device.type, enabled=False):
-        ours = network.maps(to_float(pred).float())
-        with torch.no_grad():
-            theirs = network.maps(to_float(true.to(pred.device)).float())
-    distances = [
-        (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(dim=1).mean()
-        for a, b in zip(ours, theirs, strict=True)
-    ]
-    return torch.stack(distances).mean()
 
 
 @cache

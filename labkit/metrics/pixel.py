@@ -106,8 +106,8 @@ def pixel_accuracy(pred: Tensor, true: Tensor, threshold: float = 0.05) -> dict[
     A value is correct where ``|pred - true| <= threshold``, a pixel where all three of its values are. All images of a
     batch have one size, so the mean over images is also the fraction of all their pixels. Nazeri, Ng and
     Ebrahimi (Image colorization using generative adversarial networks, 2018) call the thresholds .02 and .05 2 and
-    5 percent. A paper that prints one accuracy without threshold and color space (`lab_pixel_accuracy` is what their
-    program computes) cannot be compared with. Gray is correct wherever colors are faint: print its accuracy too.
+    5 percent. A paper that prints one accuracy without threshold and color space cannot be compared with. Gray is
+    correct wherever colors are faint: print its accuracy too.
 
     Args:
         pred: (N, 3, H, W).
@@ -125,37 +125,6 @@ def pixel_accuracy(pred: Tensor, true: Tensor, threshold: float = 0.05) -> dict[
     correct = (pred - true).abs() <= threshold + ROUNDING  # (N, 3, H, W)
     red, green, blue = correct.to(pred.dtype).mean(dim=(2, 3)).unbind(dim=1)
     return {"all": correct.all(dim=1).to(pred.dtype).mean(dim=(1, 2)), "red": red, "green": green, "blue": blue}
-
-
-def lab_pixel_accuracy(pred: Tensor, true: Tensor, threshold: float = 2.0) -> Tensor:
-    """Return the fraction of correct pixels of each image by Nazeri's rule in CIELAB.
-
-    A pixel is correct where ``|dL| <= t`` and ``|da|, |db| <= 2.2 t``: t percent of the ranges 100 and 220 that his
-    program assumes. (It also rounds L, a and b to whole numbers first, which accepts differences of up to one more;
-    here they are not rounded.) The mean over images is the fraction of all their pixels. A colorizer that keeps L*
-    is always correct in L.
-
-    Args:
-        pred: (N, 3, H, W).
-        true: (N, 3, H, W).
-        threshold: t, in units of L* (0 to 100).
-
-    Returns:
-        (N,).
-
-    Raises:
-        LabkitError: if the threshold is below 0.
-
-    Source: pixelwise_accuracy in the program of Nazeri, Ng and Ebrahimi, 2018 (thresholds 2 and 5).
-    """
-    threshold = check_number("threshold", threshold, low=0)
-    pred, true = float_pair(pred, true)
-    fractions = []
-    for a, b in zip(chunks(pred), chunks(true), strict=True):
-        difference = (rgb_to_lab(a) - rgb_to_lab(b)).abs()
-        limits = difference.new_tensor([1.0, 2.2, 2.2]).mul(threshold).view(3, 1, 1)
-        fractions.append((difference <= limits).all(dim=1).to(pred.dtype).mean(dim=(1, 2)))
-    return torch.cat(fractions)
 
 
 def colorfulness(rgb: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Distances between two sets of images: KID and FID over the features of `labkit.metrics.features`, and MMD.
+"""Distances between two sets of images: KID and FID over the features of `labkit.metrics.features`.
 
 These say whether predictions look like true images as a set, not whether each pixel has its true color.
 """
@@ -36,10 +36,12 @@ def kid(
 ) -> Kid:
     """Return the kernel distance of two sets of images: 0 is best; an estimate may be a little below.
 
-    The `mmd` of the features of all images. An image and its own colorization are never compared (`paired`): they are
-    no independent samples, and with them, as libraries compute it, good colorizations come out below zero. `fid` is
-    biased by the number of images; this is not. Two sets of other images, not pairs, may be given as well.
-    The standard error is the standard deviation over random halves of the images (the delete-half jackknife).
+    The squared maximum mean discrepancy of the features of all images, unbiased: with the kernel k(a, b) = (a . b / d +
+    1)^3, the mean of k within one set plus that within the other minus twice that between them. An image is compared
+    neither with itself nor with its own colorization: they are no independent samples, and with them, as libraries
+    compute it, good colorizations come out below zero. `fid` is biased by the number of images; this is not. Two sets
+    of other images, not pairs, may be given as well. The standard error is the standard deviation over random halves of
+    the images (the delete-half jackknife).
 
     With the default features its name is `KID_NAME`; never compare it with published numbers, whose features come from
     an Inception network for images of 299 x 299 pixels.
@@ -57,7 +59,8 @@ def kid(
     Raises:
         LabkitError: for unequal numbers of images, fewer than 4 of them, or fewer than 2 subsets.
 
-    Source: Binkowski, Sutherland, Arbel and Gretton, Demystifying MMD GANs, ICLR 2018 (who average over subsets only).
+    Source: Binkowski, Sutherland, Arbel and Gretton, Demystifying MMD GANs, ICLR 2018 (who average over subsets
+    only); pairs left out as in equation 4 of Gretton et al., A kernel two-sample test, JMLR 13, 2012.
     """
     subsets, seed = check_integer("subsets", subsets, low=2), check_seed(seed)
     x, y = _features(pred, "pred", features), _features(true, "true", features)
@@ -85,35 +88,6 @@ def _random_halves(count: int, subsets: int, seed: int) -> Tensor:
     for half in members[1:]:
         half[torch.randperm(count, generator=generator)[: count // 2]] = 1
     return members
-
-
-def mmd(x: Tensor, y: Tensor, paired: bool = False) -> Tensor:
-    """Return the squared maximum mean discrepancy of two sets of feature vectors, unbiased.
-
-    With the kernel k(a, b) = (a . b / d + 1)^3: the mean of k within x plus that within y (each without the
-    diagonal, where a vector meets itself) minus twice the mean of k between x and y. The two sets must be independent
-    samples; or, if `paired`, only their pairs: then the diagonal between x and y is left out too.
-
-    Args:
-        x: (m, d).
-        y: (n, d).
-        paired: row i of y belongs to row i of x (m = n), as a colorization to its true image.
-
-    Returns:
-        A scalar; 0 is expected for two samples of one distribution.
-
-    Raises:
-        LabkitError: if `paired` and the shapes differ.
-
-    Source: Gretton et al., A kernel two-sample test, JMLR 13, 2012, equation 3 (paired: 4); the kernel is Binkowski's.
-    """
-    if paired and x.shape != y.shape:
-        raise LabkitError(
-            f"paired features differ in shape: got {tuple(x.shape)} and {tuple(y.shape)}, expected the same (n, d)"
-        )
-    within_x, within_y, between = _kernel(x, x), _kernel(y, y), _kernel(x, y)
-    mean_between = _mean_off_diagonal(between) if paired else between.mean()
-    return _mean_off_diagonal(within_x) + _mean_off_diagonal(within_y) - 2 * mean_between
 
 
 def fid(pred: Tensor, true: Tensor, features: Callable[[Tensor], Tensor] | None = None) -> float:
@@ -162,7 +136,3 @@ def _features(images: Tensor, name: str, features: Callable[[Tensor], Tensor] | 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
-
-
-def _mean_off_diagonal(square: Tensor) -> Tensor:
-    return (square.sum() - square.trace()) / (len(square) * (len(square) - 1))

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from labkit.color import HasImages, image_tensor
 from labkit.errors import LabkitError, check_seed
-from labkit.models import Network, NoisyUNet, PatchGAN, evaluation_mode, make_network
+from labkit.models import Network, NoisyUNet, PatchGAN, evaluation_mode
 from labkit.options import GanLoss, GanSettings, make_options, takes
-from labkit.representation import LAB, Regression, Representation, upsample
+from labkit.representation import Regression, Representation, upsample
 from labkit.training.batches import dataset_loss, digest, training_images
 from labkit.training.distributed import processes
 from labkit.training.session import History, Session
@@ -74,33 +74,6 @@ def discriminator_for(representation: Representation, *, layers: int = 2, width:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return PatchGAN(representation.channels, layers=layers, width=width)
-
-
-def c_dcgan(*, width: int = 64, seed: int = 0) -> tuple[Network, PatchGAN, LAB, GanSettings]:
-    """Make the conditional DCGAN of the CIFAR-10 paper ("gan" in the published tables), as far as our source tells.
-
-    Told: a U-Net generator that sees L* and predicts a and b of LAB, a discriminator that is shown the gray image too,
-    Adam. Not told, and filled in here from what the name stands for (Radford et al. 2016: strided 4x4 convolutions,
-    batch norm, tanh, Adam with 2e-4 and .5) and from pix2pix (lambda 100): the layers, the loss, the weight of L1. No
-    source of randomness is told, and none is put in.
-
-    Returns: generator, discriminator, representation, settings.
-    """
-    seed = check_seed(seed)
-    representation = LAB()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        generator = make_network(
-            "unet",
-            representation.channels,
-            width=width,
-            depth=4,
-            down="strided",
-            up="transposed",
-            output_activation="tanh",
-        )
-    discriminator = discriminator_for(representation, layers=3, width=width, seed=seed)
-    return generator, discriminator, representation, GanSettings(batch_size=64)
 
 
 @takes(GanSettings)

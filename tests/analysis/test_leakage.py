@@ -1,7 +1,5 @@
 """Jacobians against finite differences; each measure on images whose answer is known."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -223,24 +221,3 @@ def test_flat_mask_and_its_tolerance() -> None:
     assert leakage.flat_mask(gray)[0, 0, 2].tolist() == [True] * 3 + [False] * 2 + [True] + [False] * 2 + [True]
     assert leakage.flat_mask(gray, 2.5 / 255)[0, 0, 0].tolist() == [True] * 6 + [False] * 2 + [True]
     assert leakage.flat_mask(gray, 3.5 / 255).all()
-
-
-def test_variation_counts_only_pairs_inside() -> None:
-    chroma = torch.zeros(2, 2, 6, 6)
-    chroma[0, 0] = 0.3 * torch.arange(6)  # 0.3 a column,
-    chroma[0, 1] = 0.4 * torch.arange(6)  # and 0.4: length 0.5
-    chroma[0, :, :, 3:] += 100  # outside the mask
-    mask = torch.zeros(2, 1, 6, 6, dtype=torch.bool)
-    mask[:, :, :3, :3] = True
-    # 6 pairs along the row at .5, 6 pairs along the column at 0
-    torch.testing.assert_close(leakage.variation(chroma, mask), torch.tensor([math.sqrt(0.125), 0.0]))
-    assert leakage.variation(chroma, torch.zeros_like(mask)).tolist() == [0, 0]
-
-
-# --------------------------------------------------------------------------------------------------------- edges
-
-
-def square(edge: int) -> Tensor:
-    image = torch.zeros(1, 1, 20, 20)
-    image[..., edge:, edge:] = 1
-    return image

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr
 from scipy.stats import t
 from serving import ask, served
 
 from labkit import LabkitError
 from labkit.app.server import Limits, Site
 from labkit.app.study import TRUE, Answer, Session, Study, make_study, plan, read_answers, read_study, to_csv
-from labkit.app.study_analysis import analyze, needed, rate, simulate, spread_between_raters
+from labkit.app.study_analysis import analyze, needed, rate, spread_between_raters
 from labkit.app.study_server import study_rules
 from labkit.cli import main
 from labkit.colorizer import Colorizer
@@ -148,6 +149,24 @@ def test_clustered_answers_have_wider_intervals() -> None:
 def test_several_studies_are_refused() -> None:
     with pytest.raises(LabkitError, match="answers of 2 studies"):
         analyze([answer(), answer(study="other")])
+
+
+def simulate(
+    rng: np.random.Generator, mean: float, raters: int, pictures: int, rater_sd: float, picture_sd: float, trials: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Draw the answers of raters of known sensitivity about one method.
+
+    A picture fools a rater with probability ``Phi(mean + own + picture's)``, own and picture's normal.
+
+    Returns: 0 and 1 ``(N,)``, raters ``(N,)``, pictures ``(N,)``, and the true rate over all raters and pictures.
+    """
+    own = rater_sd * rng.standard_normal(raters)
+    hard = picture_sd * rng.standard_normal(pictures)
+    seen = np.stack([rng.permutation(pictures)[:trials] for _ in range(raters)])  # (raters, trials)
+    chance = ndtr(mean + own[:, None] + hard[seen])
+    fooled = (rng.random(chance.shape) < chance).astype(float)
+    truth = float(ndtr(mean / math.sqrt(1 + rater_sd**2 + picture_sd**2)))
+    return fooled.ravel(), np.repeat(np.arange(raters), trials), seen.ravel(), truth
 
 
 @pytest.mark.parametrize(

@@ -291,6 +291,13 @@ def test_select_keeps_order_and_every_data_set_is_described() -> None:
     assert all(info.line and info.size and info.license for info in DATASETS.values())
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_set_can_be_looked_for_and_stands_in_the_table(name: str, tmp_path: Path) -> None:
+    there = find(name, tmp_path) is not None
+    assert there == (not DATASETS[name].size[0].isdigit() and name != "folder"), "a download says its size"
+    assert f"| `{name}` |" in (Path(__file__).resolve().parents[2] / "data" / "README.md").read_text(encoding="utf-8")
+
+
 # --- the real files ---------------------------------------------------------------------------------------------------
 
 

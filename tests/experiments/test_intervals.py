@@ -36,6 +36,11 @@ def test_the_p_value_agrees_with_the_margin() -> None:
     assert confidence_margin(gains, variance, level) == pytest.approx(np.mean(gains))
 
 
+@pytest.mark.parametrize("gains", [[0.0, 0.0, 0.0], [0.1, -0.1]])
+def test_no_gain_has_a_p_value_of_one(gains: list[float]) -> None:
+    assert p_value(gains) == pytest.approx(1)
+
+
 def test_the_prediction_margin_is_that_of_one_more_seed() -> None:
     values = [0.009, 0.010, 0.011]
     assert prediction_margin(values) == pytest.approx(stats.t.ppf(0.975, 2) * 0.001 * math.sqrt(4 / 3))

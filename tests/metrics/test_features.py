@@ -92,62 +92,10 @@ def test_features_of_an_enlarged_image_are_nearly_its_own():
     assert (features.extract_features(large) - own).norm() < 0.2 * (others - own).norm()
 
 
-# ------------------------------------------------------------------------------------------------- perceptual loss
-
-
-@pytest.mark.parametrize("size", [(32, 32), (21, 40)])
-def test_perceptual_loss_is_zero_for_equal_images_and_grows(size):
-    true = pictures(3, *size) / 255
-    noise = torch.rand(true.shape, generator=torch.Generator().manual_seed(1)) - true
-    assert features.perceptual_loss(true, true).item() == pytest.approx(0, abs=1e-9)
-    losses = [features.perceptual_loss(true + amount * noise, true).item() for amount in (0.03, 0.1, 0.3, 1.0)]
-    assert losses == sorted(losses)
-    assert losses[0] > 0
-    grays = [features.perceptual_loss(desaturated(pictures(3, *size), s), true).item() for s in (0.9, 0.5, 0.0)]
-    assert grays == sorted(grays)
-    assert features.perceptual_loss((true * 255).round().to(torch.uint8), true).item() < 1e-9
-
-
-def test_perceptual_loss_compares_directions():
-    """|a - b|^2 of vectors of length 1 is 2 - 2 cos: the strength of a feature does not count."""
-    pred, true = pictures(4)[:2] / 255, pictures(4)[2:] / 255
-    network = features.pretrained_classifier(torch.device("cpu"))
-    expected = [
-        (2 - 2 * torch.cosine_similarity(a, b, dim=1)).mean().item()
-        for a, b in zip(network.maps(pred), network.maps(true), strict=True)
-    ]
-    assert features.perceptual_loss(pred, true).item() == pytest.approx(sum(expected) / 3, rel=1e-4)
-
-
-def test_perceptual_loss_leads_back_to_the_image():
-    true = pictures(2) / 255
-    pred = desaturated(pictures(2), 0.0).requires_grad_()
-    optimizer = torch.optim.Adam([pred], lr=0.02)
-    first = features.perceptual_loss(pred, true)
-    for _ in range(15):
-        optimizer.zero_grad()
-        features.perceptual_loss(pred, true).backward()
-        assert pred.grad is not None and pred.grad.isfinite().all()
-        optimizer.step()
-    assert features.perceptual_loss(pred, true) < 0.5 * first
-    assert all(p.grad is None for p in features.pretrained_classifier(torch.device("cpu")).parameters())
-
-
-def test_perceptual_loss_gradient_is_finite_at_equal_and_at_black_images():
-    for image in (pictures(1) / 255, torch.zeros(1, 3, 16, 16)):
-        pred = image.clone().requires_grad_()
-        features.perceptual_loss(pred, image).backward()
-        assert pred.grad is not None and pred.grad.isfinite().all()
-
-
 def test_wrong_shapes_are_refused():
     for images in (pictures(1)[0], pictures(1)[:, :1], pictures(1)[:0]):
         with pytest.raises(ValueError, match=re.escape(f"got {tuple(images.shape)}")):
             features.extract_features(images)
-    with pytest.raises(ValueError, match="expected one"):
-        features.perceptual_loss(pictures(1)[0], pictures(1)[0])
-    with pytest.raises(ValueError, match=re.escape("got (2, 3, 32, 32) and (1, 3, 32, 32)")):
-        features.perceptual_loss(pictures(2) / 255, pictures(1) / 255)
 
 
 # --------------------------------------------------------------------------------------- what the features notice

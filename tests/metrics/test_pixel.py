@@ -140,38 +140,13 @@ def test_pixel_accuracy_knows_its_channels_and_its_edge():
         assert metrics.pixel_accuracy(*images, 5 / 255)["all"].item() == 1  # at the threshold itself is right
 
 
-def test_lab_pixel_accuracy_is_the_rule_of_nazeri(pair, monkeypatch):
-    from skimage.color import rgb2lab
-
-    pred, true = pair
-
-    def direct(threshold: float, scale: float = 2.2) -> list[float]:
-        fractions = []
-        for p, t in zip(pred, true, strict=True):
-            difference = np.abs(rgb2lab(hwc(p)) - rgb2lab(hwc(t)))
-            fractions.append((difference <= threshold * np.array([1, scale, scale])).all(-1).mean())
-        return fractions
-
-    one = 1.1 / (24 * 37)  # one pixel may fall on the other side by rounding
-    for threshold in (0.0, 1.0, 2.0, 5.0, 20.0):
-        ours = metrics.lab_pixel_accuracy(pred, true, threshold)
-        assert ours.numpy() == pytest.approx(direct(threshold), abs=one)
-    assert np.abs(ours.numpy() - direct(20.0, scale=1.0)).max() > 0.02  # a tighter a and b would be seen
-    monkeypatch.setattr(inputs, "CHUNK_PIXELS", 2 * 24 * 37)
-    assert torch.equal(metrics.lab_pixel_accuracy(pred, true, 20.0), ours)
-
-
 def test_accuracy_grows_with_the_threshold_and_refuses_nonsense(pair):
     rgb = [metrics.pixel_accuracy(*pair, t)["all"] for t in (0.0, 0.02, 0.05, 0.1, 1.0)]
-    lab = [metrics.lab_pixel_accuracy(*pair, t) for t in (0.0, 2.0, 5.0, 10.0, 300.0)]
-    for fractions in (rgb, lab):
-        assert all((a <= b).all() for a, b in pairwise(fractions))
-        assert (fractions[-1] == 1).all()
+    assert all((a <= b).all() for a, b in pairwise(rgb))
+    assert (rgb[-1] == 1).all()
     for threshold in (-0.1, 5.0, math.nan):  # 5 percent is .05
         with pytest.raises(LabkitError, match="from 0 to 1"):
             metrics.pixel_accuracy(*pair, threshold)
-    with pytest.raises(LabkitError, match="Got -1"):
-        metrics.lab_pixel_accuracy(*pair, -1)
 
 
 def test_uint8_half_and_mixed_dtypes_agree():
@@ -195,7 +170,6 @@ def test_uint8_half_and_mixed_dtypes_agree():
         metrics.ssim,
         metrics.score,
         metrics.pixel_accuracy,
-        metrics.lab_pixel_accuracy,
         metrics.color_bias,
         metrics.balanced_hue_accuracy,
     ],

@@ -22,36 +22,21 @@ def flat(images: torch.Tensor) -> torch.Tensor:
     return images.flatten(1)
 
 
-def test_mmd_against_torchmetrics_and_loops():
+def paired_mmd(x: torch.Tensor, y: torch.Tensor) -> float:
+    """The squared maximum mean discrepancy, by its definition, without the diagonals."""
+
+    def kernel(a: torch.Tensor, b: torch.Tensor) -> float:
+        return (float(a @ b) / x.shape[1] + 1) ** 3
+
+    pairs = [(i, j) for i in range(len(x)) for j in range(len(x)) if i != j]
+    return sum(kernel(x[i], x[j]) + kernel(y[i], y[j]) - 2 * kernel(x[i], y[j]) for i, j in pairs) / len(pairs)
+
+
+def test_kid_is_unbiased_and_its_known_mistakes_are_not():
     from torchmetrics.image.kid import poly_mmd
 
-    x, y = noise(20, 6, 0), 0.5 * noise(20, 6, 1) + 0.3
-    assert metrics.mmd(x, y).item() == pytest.approx(poly_mmd(x, y).item(), abs=1e-5)
-
-    def kernel(a, b):
-        return (float(a @ b) / 6 + 1) ** 3
-
-    def mean(pairs):
-        return sum(kernel(a, b) for a, b in pairs) / len(pairs)
-
-    def between(some, others, keep):
-        return mean([(a, b) for i, a in enumerate(some) for j, b in enumerate(others) if keep(i, j)])
-
-    few = y[:7]  # the sets need not be of one size
-
-    def expected(x, y, keep):
-        own = between(x, x, lambda i, j: i != j) + between(y, y, lambda i, j: i != j)
-        return own - 2 * between(x, y, keep)
-
-    assert metrics.mmd(x, few).item() == pytest.approx(expected(x, few, lambda i, j: True), abs=1e-5)
-    assert metrics.mmd(x, y, paired=True).item() == pytest.approx(expected(x, y, lambda i, j: i != j), abs=1e-5)
-    with pytest.raises(ValueError, match=r"got \(20, 6\) and \(7, 6\)"):
-        metrics.mmd(x, few, paired=True)
-
-
-def test_mmd_is_unbiased_and_its_known_mistakes_are_not():
-    def paired(x, y):
-        return metrics.mmd(x, y, paired=True)
+    def kid(x, y):
+        return torch.tensor(metrics.kid(as_images(x), as_images(y), flat, subsets=2).mean)
 
     def with_diagonals(x, y):
         return sets._kernel(x, x).mean() + sets._kernel(y, y).mean() - 2 * sets._kernel(x, y).mean()
@@ -62,24 +47,22 @@ def test_mmd_is_unbiased_and_its_known_mistakes_are_not():
         return (values.mean() / values.std() * len(values) ** 0.5).item()
 
     independent = [(noise(10, 3, 2 * seed), noise(10, 3, 2 * seed + 1)) for seed in range(400)]
-    assert abs(average(metrics.mmd, independent)) < 4
-    assert abs(average(paired, independent)) < 4
+    assert abs(average(poly_mmd, independent)) < 4
+    assert abs(average(kid, independent)) < 4
     assert average(with_diagonals, independent) > 20
     close = [(x, (x + 0.1 * y) / 1.01**0.5) for x, y in independent]  # alike as sets, and pairs, as colorizations are
-    assert abs(average(paired, close)) < 4
-    assert average(metrics.mmd, close) < -20  # pairs taken for independent samples
+    assert abs(average(kid, close)) < 4
+    assert average(poly_mmd, close) < -20  # pairs taken for independent samples
 
 
 def test_kid_is_the_mmd_of_all_pairs_and_its_spread_over_halves(monkeypatch):
-    pred, true = as_images(1.5 * noise(41, 3, 0)), as_images(noise(41, 3, 1))
+    x, y = 1.5 * noise(41, 3, 0), noise(41, 3, 1)
+    pred, true = as_images(x), as_images(y)
     result = metrics.kid(pred, true, flat, subsets=5, seed=3)
     generator = torch.Generator().manual_seed(3)
-    values = []
-    for _ in range(5):
-        half = torch.randperm(41, generator=generator)[:20]
-        values.append(metrics.mmd(flat(pred)[half], flat(true)[half], paired=True).item())
-    assert result.mean == pytest.approx(metrics.mmd(flat(pred), flat(true), paired=True).item(), rel=1e-4)
-    assert result.sd == pytest.approx(np.std(values), rel=1e-4)
+    halves = [torch.randperm(41, generator=generator)[:20] for _ in range(5)]
+    assert result.mean == pytest.approx(paired_mmd(x, y), rel=1e-4)
+    assert result.sd == pytest.approx(np.std([paired_mmd(x[half], y[half]) for half in halves]), rel=1e-4)
     assert result == metrics.kid(pred, true, flat, subsets=5, seed=3)
     other = metrics.kid(pred, true, flat, subsets=5, seed=4)
     assert (other.mean, other.sd) == (pytest.approx(result.mean, rel=1e-4), pytest.approx(result.sd, rel=2))

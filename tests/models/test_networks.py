@@ -1,4 +1,4 @@
-"""One tester for every network, so that a new one costs a line here."""
+"""One tester for every network: a new one is tested as soon as it has a name."""
 
 import pytest
 import torch
@@ -8,9 +8,7 @@ from labkit import LabkitError
 from labkit.models import NETWORKS, Network, count_parameters, make_network
 
 KINDS = [
-    ("cnn", {}),
-    ("unet", {}),
-    ("unet-half", {}),
+    *((name, {}) for name in NETWORKS),
     ("unet", {"down": "strided", "up": "transposed", "output_activation": "tanh"}),
     ("unet", {"normalization": "group", "dropout": 0.3, "depth": 4}),
     ("unet", {"normalization": "none", "depth": 1}),
@@ -19,8 +17,6 @@ KINDS = [
     ("cnn-plain", {"depth": 3}),
     ("unet-guided", {"depth": 3}),
     ("unet-guided", {"depth": 2, "context": 0, "hint_planes": 0}),
-    ("slr-baseline", {}),
-    ("slr-hybrid", {}),
     ("slr-hybrid", {"kernels": ["sobel-x", "laplacian"]}),
 ]
 
@@ -52,7 +48,8 @@ def test_every_parameter_learns(network: Network) -> None:
 
 def test_images_of_a_batch_do_not_mix(network: Network) -> None:
     gray = torch.rand(3, 1, 32, 32)
-    torch.testing.assert_close(network(gray)[1:2], network(gray[1:2]), atol=1e-5, rtol=1e-4)
+    other = torch.cat([1 - gray[:1], gray[1:]])
+    torch.testing.assert_close(network(other)[1:], network(gray)[1:], atol=1e-5, rtol=1e-4)
 
 
 def test_config_makes_the_same_network(network: Network) -> None:
@@ -182,16 +179,3 @@ def test_refusals(name: str, options: dict[str, object], message: str) -> None:
 def test_outputs_are_counted_too() -> None:
     with pytest.raises(LabkitError, match="out_channels must be a whole number of 1 or more. Got 0"):
         make_network("unet", 0)
-
-
-def test_names() -> None:
-    assert list(NETWORKS) == [
-        "cnn",
-        "cnn-plain",
-        "unet",
-        "unet-half",
-        "unet-noise",
-        "unet-guided",
-        "slr-baseline",
-        "slr-hybrid",
-    ]

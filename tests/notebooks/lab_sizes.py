@@ -28,10 +28,9 @@ class Sizes:
 
 
 def labs() -> list[LabSource]:
-    """The labs of the second edition, which have an opening figure."""
+    """The labs of this course."""
     exercises = exercises_by_id()
-    every = [read_source(path, exercises) for path in sorted(FOLDER.glob("*.py"))]
-    return [lab for lab in every if any("opening" in cell.tags for cell in lab.cells)]
+    return [read_source(path, exercises) for path in sorted(FOLDER.glob("*.py"))]
 
 
 def sizes(lab: LabSource) -> Sizes:

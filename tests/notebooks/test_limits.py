@@ -1,4 +1,4 @@
-"""The limits that a lab keeps. They hold for the labs that have an opening figure: those of the second edition."""
+"""The limits that a lab of this course keeps."""
 
 import ast
 import importlib
@@ -42,10 +42,12 @@ def test_minutes_are_said_alike_and_are_those_of_reading_and_exercises(lab: LabS
     assert said
     held = sizes(lab)
     assert abs(int(said[1]) - held.minutes - 25 * held.words / 1000) <= 5, "the core exercises, and 25 for 1,000 words"
+    of_exercises = re.search(r"of which (\d+) for the exercises", lab.cells[0].text)
+    assert not of_exercises or int(of_exercises[1]) == held.minutes
     for page in ("README.md", "docs/instructors.md"):
         lines = (FOLDER.parents[1] / page).read_text(encoding="utf-8").splitlines()
-        [row] = [line for line in lines if re.match(rf"\| \[?{lab.name[:2]} ", line)]
-        assert f" | {said[1]} | " in row, page
+        rows = [line for line in lines if re.match(rf"\| \[?{lab.name[:2]} ", line)]
+        assert len(rows) == 1 and f" | {said[1]} | " in rows[0], f"{page}: a row of {lab.name} with {said[1]} minutes"
 
 
 @every_lab
@@ -59,7 +61,7 @@ def test_figures_are_described_by_the_code_that_draws_them(lab: LabSource) -> No
 @every_lab
 def test_one_figure_to_drag(lab: LabSource) -> None:
     drags = [call for call in calls(lab, "drag") if root(call.func) in ("widgets", "drag")]
-    assert len(drags) == 1
+    assert len(drags) == 1, "one figure of a lab is widgets.drag"
 
 
 @every_lab
@@ -117,6 +119,7 @@ def names_bound(text: str) -> set[str]:
 
 @every_lab
 def test_the_first_of_everything_stands_in_time(lab: LabSource) -> None:
+    assert sum("opening" in cell.tags for cell in lab.cells) == 1, 'a lab has one cell with tags=["opening"]'
     kinds = ["opening" if "opening" in cell.tags else cell.kind for cell in lab.cells]
     words = sum(len(cell.text.split()) for cell in lab.cells[: kinds.index("opening")] if cell.kind == "markdown")
     assert words <= 200, "the first figure must stand on the first screen"

@@ -9,11 +9,11 @@ import pytest
 import torch
 import two_processes
 
-from labkit import LabkitError
+from labkit import Colorizer, LabkitError
 from labkit.options import LoopSettings
 from labkit.training import distributed, fit_gan
 from labkit.training.batches import epoch_plan, part_of_batch, take_batch
-from labkit.training.gan import c_dcgan
+from labkit.training.gan import discriminator_for
 from labkit.training.run import train
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -49,10 +49,10 @@ def test_alone_nothing_is_shared() -> None:
 
 def test_a_gan_is_trained_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labkit.training.gan.processes", lambda: 2)
-    generator, discriminator, representation, _ = c_dcgan(width=4)
+    model = Colorizer("lab", "unet", width=4)
     images = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
     with pytest.raises(LabkitError, match="a GAN is trained by one process. Got 2"):
-        fit_gan(generator, discriminator, representation, images)
+        fit_gan(model.network, discriminator_for(model.representation), model.representation, images)
 
 
 def test_another_processs_end_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
