@@ -16,7 +16,7 @@ from labkit.models.slr import KERNELS, SLRBaseline
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "05-values": (50, 85),
     "05-change": "b",
-    "05-theorem": "b",
+    "05-theorem": "a",
     "05-printed": "a",
     "05-control": "b",
 }
