@@ -16,7 +16,7 @@ from labkit.representation import LAB, Classification, Representation
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "03-reached": "c",
-    "03-posterior": "b",
+    "03-posterior": "a",
     "03-best-mse": "a",
     "03-sample": (1.9, 2.1),
     "03-one-peak": "c",
