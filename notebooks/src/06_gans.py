@@ -299,8 +299,8 @@ predict(
     "06-no-noise",
     "One ball is colored six times by this GAN, with another random seed each time. What comes out?",
     [
-        "different colors, about as often as they occur",
         "the same color each time, and it is nearly one that a ball can have",
+        "different colors, about as often as they occur",
         "the same dull mean each time, as from the regressor",
     ],
 )
@@ -315,10 +315,10 @@ rows["possible"] = torch.cat([one.draw(roll) for roll in rolls])
 figures.wall(rows, [f"roll {r + 1}" for r in rolls], "Last row: drawn from the true odds.")
 
 # %% [markdown] answer=true
-# **(b).** A network is a function: the same input gives the same output. The adversary made it commit to a color, but it
-# cannot make it choose anew each time. Over *many* pictures this GAN may well use several colors: it then lets something
-# in the gray picture decide that has nothing to do with the color, such as the shading or the grass. That is a
-# substitute for dice, and not a sample: see the table below.
+# **(a).** A network is a function: the same input gives the same output. The adversary made it commit to a color (not a clean
+# one after so few epochs: look at the patches), but it cannot make it choose anew each time. Over *many* pictures this
+# GAN may well use several colors: it then lets something in the gray picture decide that has nothing to do with the
+# color, such as the shading or the grass. That is a substitute for dice, and not a sample: see the table below.
 #
 # So give it dice.
 
@@ -412,13 +412,13 @@ figures.frequencies({name: test.frequencies(pictures[name]) for name in samplers
 # %% [markdown]
 # ## 5. Accuracy against realism
 #
-# How well does a sampler score? Let $X$ be the true color, $S$ an independent draw from the same distribution.
+# How well does a sampler score? A perfect one has twice the lowest MSE (lab 03, and again below). Ours is not perfect.
 
 # %%
 predict(
     "06-mse",
-    "The MSE of a perfect sampler, divided by the lowest possible MSE (that of the mean)?",
-    unit="times",
+    "The MSE of the GAN with noise, divided by the lowest possible MSE (that of the mean)?",
+    ["near 1, as that of the regressor", "near 2", "4 or more"],
 )
 
 
@@ -444,7 +444,8 @@ lab.table(
 )
 
 # %% [markdown] answer=true
-# **2.** Both $X$ and $S$ differ from the mean $m$, independently:
+# **(b).** Let $X$ be the true color, $S$ an independent draw from the same distribution. Both differ from the mean $m$,
+# independently:
 #
 # $$E|X - S|^2 = E|X - m|^2 + E|S - m|^2 = 2\,E|X - m|^2 .$$
 #
