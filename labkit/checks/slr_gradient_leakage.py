@@ -196,6 +196,11 @@ LEAKAGE_INDEX = Exercise(
             "that is the fraction INSIDE the 3x3 neighborhood: leakage is what comes from outside",
         ),
         Wrong(
+            "percent",
+            lambda jacobian, pixel: 100 * leakage_index(jacobian, pixel),
+            "a fraction from 0 to 1, not percent",
+        ),
+        Wrong(
             "signs kept",
             lambda jacobian, pixel: share_outside(jacobian.sum(dim=0), pixel),
             "derivatives of opposite signs cancel in that sum: first take the length of the two, never negative",
@@ -771,6 +776,11 @@ JACOBIAN = Exercise(
             "row and column swapped",
             _jacobian_of(lambda chroma, pixel, change: _chosen(chroma, pixel[::-1], change)),
             "the pixel is (row, column): chroma[:, row, column]",
+        ),
+        Wrong(
+            "gradients added up",
+            _jacobian_of(_chosen, lambda jacobian: jacobian.cumsum(dim=0)),
+            "the second backward() adds to the first one's gradient: clear gray.grad in between, or torch.func.jacrev",
         ),
         Wrong(
             "absolute values",

@@ -397,11 +397,31 @@ class _LastWide(UNet):
 class _PlainList(UNet):
     """The levels in a list, which no module knows: their parameters are not the network's."""
 
+    plain: tuple[str, ...] = ("encoder", "decoder")
+
     def __init__(self, out_channels: int, width: int = 16, depth: int = 3, skips: bool = True) -> None:
         super().__init__(out_channels, width, depth, skips)
-        levels = list(self.encoder), list(self.decoder)
-        del self.encoder, self.decoder
-        self.__dict__.update(encoder=levels[0], decoder=levels[1])
+        for name in self.plain:
+            levels = list(getattr(self, name))
+            delattr(self, name)
+            self.__dict__[name] = levels
+
+
+class _PlainEncoder(_PlainList):
+    plain = ("encoder",)
+
+
+class _PlainDecoder(_PlainList):
+    plain = ("decoder",)
+
+
+class _PooledAtTheEnd(UNet):
+    def forward(self, gray: Tensor) -> Tensor:
+        pool = self.encoder[-1].register_forward_hook(lambda level, _, x: F.max_pool2d(x, 2))
+        try:
+            return super().forward(gray)
+        finally:
+            pool.remove()
 
 
 class _AlwaysSkips(UNet):
@@ -411,6 +431,7 @@ class _AlwaysSkips(UNet):
 
 _LAST_RELU = "nothing negative comes out: no ReLU (or sigmoid) after the last convolution, for chroma has both signs"
 _WRONG_LEVEL = "a skip comes from the wrong level: each decoder level gets the encoder's output of its own resolution"
+_PLAIN = "too few parameters: modules in a plain list are not registered. Keep them in nn.ModuleList"
 _ZERO = "what the encoder hands across does not reach the decoder: pass its outputs, unchanged"
 
 _UNET_WRONG = (
@@ -437,11 +458,10 @@ _UNET_WRONG = (
         "the output has a batch norm: it would force the mean and spread of the colors. A 1x1 convolution comes last",
     ),
     Wrong("3x3 at the end", _LastWide, "the last convolution is 1x1: it only mixes channels"),
-    Wrong(
-        "plain Python list",
-        _PlainList,
-        "too few parameters: modules in a plain list are not registered. Keep them in nn.ModuleList",
-    ),
+    Wrong("plain Python list", _PlainList, _PLAIN),
+    Wrong("encoder in a plain list", _PlainEncoder, _PLAIN),
+    Wrong("decoder in a plain list", _PlainDecoder, _PLAIN),
+    Wrong("pooled after the lowest level", _PooledAtTheEnd, "no pooling after the lowest level: the next step goes up"),
     Wrong(
         "skips=False ignored",
         _AlwaysSkips,
