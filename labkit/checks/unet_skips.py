@@ -394,6 +394,9 @@ class _LastWide(UNet):
         return nn.Conv2d(width, out_channels, 3, padding=1)
 
 
+_PLAIN = "too few parameters: modules in a plain list are not registered. Keep them in nn.ModuleList"
+
+
 class _PlainList(UNet):
     """The levels in a list, which no module knows: their parameters are not the network's."""
 
@@ -431,7 +434,6 @@ class _AlwaysSkips(UNet):
 
 _LAST_RELU = "nothing negative comes out: no ReLU (or sigmoid) after the last convolution, for chroma has both signs"
 _WRONG_LEVEL = "a skip comes from the wrong level: each decoder level gets the encoder's output of its own resolution"
-_PLAIN = "too few parameters: modules in a plain list are not registered. Keep them in nn.ModuleList"
 _ZERO = "what the encoder hands across does not reach the decoder: pass its outputs, unchanged"
 
 _UNET_WRONG = (

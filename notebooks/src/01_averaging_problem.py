@@ -390,7 +390,7 @@ check("01-training-step", training_step)
 # - **Batches.** Each epoch goes through all images once, in a new random order that depends on `seed` alone:
 #   `torch.randperm(n, generator=torch.Generator().manual_seed(seed))`, with the generator made before the loop. The last batch may be
 #   smaller.
-# - **Optimizer.** `torch.optim.AdamW`.
+# - **Optimizer.** `torch.optim.AdamW`: Adam that also shrinks the weights a little in each step.
 # - **One-cycle learning rate.** The rate rises to `learning_rate` during the first third of the steps and falls to almost 0 at the end: large
 #   steps to get near, small steps to get exact. `torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=..., total_steps=...)`; its `step()` is
 #   called once after every training step.

@@ -324,10 +324,10 @@ figures.two_grays(world.images[24])
 
 # %% [markdown] answer=true
 # **(c).** The green balloon is eleven units lighter than the red one. Why? Luma sums code values and $L^*$ sums light; but that
-# is not the reason: in the column *sum of light, 601* red and green are half a unit apart. What separates them is the **weights**: see the
-# columns of 709. Rec. 601 was made for the primaries of old television sets; sRGB screens have those of Rec. 709, whose green is more of
-# the light. Luma puts the weights of the one on the primaries of the other. (Blue and magenta are ten units apart already in *sum of light,
-# 601*: there light against code values does it.)
+# is not the reason: in the column *sum of light, 601* red and green are half a unit apart. What separates them is the
+# **weights**: see the columns of 709. Rec. 601 was made for the primaries (the red, green and blue lights) of old television
+# sets; sRGB screens have those of Rec. 709, whose green is more of the light. Luma puts the weights of the one on the primaries
+# of the other. (Blue and magenta are ten units apart already in *sum of light, 601*: there light against code values does it.)
 #
 # Which gray a network is given is a convention for photographs. Is it one for toyworld, too, which hides colors behind equal luma?
 

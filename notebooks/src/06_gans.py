@@ -4,8 +4,8 @@
 # Squared error is minimized by the average of all possible colors, which may be a color that nothing has. In this lab a
 # second network looks at the results and says which of them are not real.
 #
-# **95 minutes**, of which 47 for building. You will build a **conditional GAN**: its two losses, its training loop, and a
-# generator with noise. After this lab you can
+# **95 minutes**, of which 47 for building. You will build a **conditional GAN** (both networks are given the gray
+# picture): its two losses, its training loop, and a generator with noise. After this lab you can
 #
 # - write the losses of both networks and the alternating step, and say where a gradient must not go;
 # - say what a network needs in order to sample, and measure whether it does;
@@ -60,8 +60,9 @@ figures.opening(toyworld.generate(1, seed=29, size=96))
 #
 # $$-\log D + \lambda \cdot (\text{mean absolute distance from the true color}) .$$
 #
-# The second term, from pix2pix, is the L1 loss of lab 01. Now let the generator predict the **mean** of the three
-# colors, as a regressor does. Which color would lower its loss most?
+# The second term is the L1 loss of lab 01, as in pix2pix, the best-known GAN of this kind (Isola and others, 2017). Now
+# let the generator predict the **mean** of the three colors, as a regressor does. Which color would lower its loss
+# most?
 
 # %%
 predict(
@@ -627,8 +628,8 @@ lab.table(claims, "Claims, tested", "claims")
 #
 # - *That a GAN with a worse MSE is a worse colorizer.* Down to twice the error, a perfect sampler and a badly trained
 #   network score alike; MSE cannot tell them apart. Below that it is not trained, and says nothing about GANs.
-# - *That the paper's better PSNR and pixel accuracy come from the adversary.* A sampler pays 3 dB by pooled MSE, and
-#   counting pixels rewards whoever commits; the paper gives neither its $\lambda$ nor its threshold.
+# - *That the paper's better PSNR and pixel accuracy come from the adversary.* A sampler pays 3 dB (of the PSNR of the
+#   mean MSE), and counting pixels rewards whoever commits; the paper gives neither its $\lambda$ nor its threshold.
 # - *That 40.69 % (GAN) against 4.80 % (classifier) of pictures taken for real are precise numbers.* The number of trials is
 #   not given, and 16 raters differ from one another.
 
