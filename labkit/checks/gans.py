@@ -651,6 +651,10 @@ def _loop_with(
     return loop
 
 
+def _lambda_forgotten(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    return gan_step(g, d, optimizer_g, optimizer_d, gray, real, 1.0)
+
+
 _LOOP_WRONG = (
     Wrong("drawn with replacement", _loop_with(order="replaced"), _REPLACED),
     Wrong("last batch dropped", _loop_with(order="dropped"), _DROPPED),
@@ -660,7 +664,7 @@ _LOOP_WRONG = (
     Wrong("seed ignored", _loop_with(seeded="zero"), _SEED_IGNORED),
     Wrong("evaluation mode", _loop_with(train=False), _NOT_TRAINING),
     Wrong("left in training mode", _loop_with(leave=True), _NOT_EVAL),
-    Wrong("lambda forgotten", _loop_with(step=lambda *arguments: gan_step(*arguments[:-1], 1.0)), _LAMBDA),
+    Wrong("lambda forgotten", _loop_with(step=_lambda_forgotten), _LAMBDA),
     Wrong("constant rate", _loop_with(schedule="none"), _RATE),
     Wrong("rate falls once an epoch", _loop_with(schedule="epochs"), _RATE),
     Wrong("both optimizers hold the discriminator", _loop_with(own=False), f"the generator {_STANDS}"),
