@@ -553,7 +553,7 @@ lab.table(claims or nothing, "Claims about the hybrid, tested", key="claims")
 #   validation images are not ours.
 # - **Direction or basis?** On the horses the direction matters more to the baseline (MSE .0099 as printed, .0049 with the direction mended,
 #   .0075 with the basis mended), and the basis more to the hybrid (.0053, .0049, .0042). On toyworld the basis was most of it for both.
-#   Which oddity costs more depends on the images, the network and the length of the training. Mend both.
+#   Which oddity costs more differs between the two networks, and between the two data sets. Mend both.
 # - The report's Table 1 gives an overall ratio of .931. It cannot be derived from Table 2, whose ratios .751, .733 and .966 have usual means
 #   of .79 to .82. (And 26.73 % should be 26.70.)
 # - Its section 4.4 and 4.5 name the remedy that section 5 tested. That is what a good report does.
