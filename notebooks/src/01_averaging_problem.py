@@ -590,7 +590,7 @@ print(
 # - The three colors have luma 76, 150 and 29. A network sees which one it is: nothing has to be averaged. Toyworld's colors are the mended example.
 # - Their mean is gray, not brown. Their median in each channel is black.
 # - **L1 and saturation**: with everything else equal, L1's pictures are *less* colorful where R, G and B or U and V are predicted. In LAB and
-#   luma-chroma it is undecided. What L1 does to color depends on the colors and on the axes (section 5).
+#   luma-chroma it is undecided, and so it is in the report's own recipe. What L1 does to color depends on the colors and on the axes (section 5).
 # - Their mix $\alpha\,\mathrm{MSE} + (1 - \alpha) L_1$ has units: with channels from 0 to 255 instead of 0 to 1 the same $\alpha$ gives MSE 255 times more weight. An
 #   $\alpha$ without its scale says nothing.
 # - **Objects**: deer beat cars, ships beat trucks. That cars may have any color is one explanation. But cats, whose colors are few, have no more skill
