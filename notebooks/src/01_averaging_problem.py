@@ -577,7 +577,8 @@ example = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [85, 85, 85], [0,
 names = ["red", "green", "blue", "their mean", "their median"]
 figures.example_colors(example.to(torch.uint8), names)
 lab.table(
-    claims_of("dalban", "l1-color", about=("L1 makes more colorful",)) + claims_of("by-class"),
+    claims_of("dalban", "l1-color", about=("L1 makes more colorful",))
+    + claims_of("by-class"),
     "Claims about L1 and about objects, tested on photographs",
     key="claims",
 )
