@@ -226,6 +226,10 @@ def _counts(cell: Tensor, fallback: Tensor) -> Tensor:
     return cell.bincount(minlength=len(fallback))[:, None]
 
 
+def _counts_to_the_largest(cell: Tensor, colors: Tensor, fallback: Tensor) -> Tensor:
+    return _sums(cell, colors, fallback) / cell.bincount()[:, None]
+
+
 def _last_one(cell: Tensor, colors: Tensor, fallback: Tensor) -> Tensor:
     table = fallback.clone()
     for at, color in zip(cell.tolist(), colors, strict=True):
@@ -242,6 +246,11 @@ def _only_new(cell: Tensor, colors: Tensor, fallback: Tensor) -> Tensor:
     return torch.where(count > 0, total / count.clamp(min=1), fallback)
 
 
+_SHORT_COUNT = Wrong(
+    "no minlength",
+    _counts_to_the_largest,
+    "bincount ends at the largest cell that occurs: cell.bincount(minlength=len(fallback)) has one for each cell",
+)
 _TABLE_WRONG = (
     Wrong("sums", _sums, "these are sums: divide each by the number of pixels in its cell"),
     Wrong(
@@ -285,7 +294,7 @@ def _pixels(rng: torch.Generator) -> dict[str, Tensor]:
     return {
         "cell": names[cell][torch.randperm(40, generator=rng)],
         "colors": torch.rand((40, 3), generator=rng),
-        "fallback": torch.rand((6, 3), generator=rng),
+        "fallback": torch.rand((7, 3), generator=rng),  # the last cell is empty, too
     }
 
 
@@ -303,7 +312,7 @@ COLOR_TABLE = Exercise(
         "torch.zeros_like(fallback).index_add_(0, cell, colors) has the sums, cell.bincount(minlength=...) the numbers",
         "total = ...; count = ...[:, None]; return torch.where(count > 0, total / count.clamp(min=1), fallback)",
     ),
-    wrong=_TABLE_WRONG,
+    wrong=(*_TABLE_WRONG, _SHORT_COUNT),
 )
 
 

@@ -15,9 +15,9 @@ from labkit.data import toyworld
 from labkit.representation import Representation
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
-    "02-coarse": "b",
+    "02-coarse": "a",
     "02-code-128": "b",
-    "02-strongest": "b",
+    "02-strongest": "a",
     "02-clipping": "c",
     "02-lightness": "c",
     "02-zero-chroma": "b",

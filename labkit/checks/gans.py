@@ -20,9 +20,9 @@ from labkit.training.simple_gan import (
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "06-cheapest": "b",
     "06-losses": "c",
-    "06-no-noise": "b",
+    "06-no-noise": "a",
     "06-frequencies": "a",
-    "06-mse": (1.7, 2.4),
+    "06-mse": "b",
     "06-lambda": "c",
     "06-patch": "c",
 }
@@ -528,19 +528,20 @@ def watched_loop(answer: Callable[..., Any], inputs: Any) -> Any:
             log["moved"].append(flat)
             return images[:, :1] / 255, images[:, 1:] / 255
 
-    def run(seed):  # type: ignore[no-untyped-def]
+    def run(seed, weight=1.0):  # type: ignore[no-untyped-def]
         log["batches"].clear()
-        return answer(
-            *networks, Representation(), inputs["images"], inputs["epochs"], inputs["batch_size"], 0.01, 1.0, seed=seed
-        )
+        sizes = inputs["epochs"], inputs["batch_size"]
+        return answer(*networks, Representation(), inputs["images"], *sizes, 0.01, weight, seed=seed)
 
     losses = run(inputs["seed"])
     first, moved = list(log["batches"]), [torch.stack(list(flat)) for flat in zip(*log["moved"], strict=True)]
     modes = list(log["training"])
-    run(inputs["seed"])
+    heavier = run(inputs["seed"], weight=1000.0)
     again = list(log["batches"])
     run(inputs["seed"] + 1)
+    pairs = isinstance(heavier, (list, tuple)) and heavier and isinstance(heavier[0], (list, tuple))
     return {
+        "lambda arrives": not pairs or max(map(float, heavier[0])) > 10,  # 1000 times a distance of .15 and more
         "images": [image for batch in first for image in batch],
         "sizes": [len(batch) for batch in first],
         "same seed": first == again,
@@ -567,6 +568,7 @@ _UNSEEDED = "the same seed gives another order: torch.manual_seed(seed) at the t
 _SEED_IGNORED = "two seeds give the same order: use `seed`"
 _NOT_TRAINING = "the networks came in evaluation mode and were trained in it: call .train() of both before the loop"
 _NOT_EVAL = "the networks are left in training mode: call .eval() of both at the end, or batch norm keeps changing"
+_LAMBDA = "lambda_l1 does not reach the loss of the generator: hand it on to gan_step"
 _STANDS = "does not move: does its optimizer hold its own parameters?"
 _RATE = (
     "the learning rate should fall to 0 over all *steps*: LinearLR with total_iters=steps, one step after each batch"
@@ -593,6 +595,7 @@ def _judge_loop(inputs: Any, output: Any) -> Verdict:
         (output["other seed"], _SEED_IGNORED),
         (not output["in training mode"], _NOT_TRAINING),
         (output["in training mode afterwards"], _NOT_EVAL),
+        (not output["lambda arrives"], _LAMBDA),
     ):
         if wrong:
             return Verdict(False, hint)
@@ -648,6 +651,10 @@ def _loop_with(
     return loop
 
 
+def _lambda_forgotten(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    return gan_step(g, d, optimizer_g, optimizer_d, gray, real, 1.0)
+
+
 _LOOP_WRONG = (
     Wrong("drawn with replacement", _loop_with(order="replaced"), _REPLACED),
     Wrong("last batch dropped", _loop_with(order="dropped"), _DROPPED),
@@ -657,6 +664,7 @@ _LOOP_WRONG = (
     Wrong("seed ignored", _loop_with(seeded="zero"), _SEED_IGNORED),
     Wrong("evaluation mode", _loop_with(train=False), _NOT_TRAINING),
     Wrong("left in training mode", _loop_with(leave=True), _NOT_EVAL),
+    Wrong("lambda forgotten", _loop_with(step=_lambda_forgotten), _LAMBDA),
     Wrong("constant rate", _loop_with(schedule="none"), _RATE),
     Wrong("rate falls once an epoch", _loop_with(schedule="epochs"), _RATE),
     Wrong("both optimizers hold the discriminator", _loop_with(own=False), f"the generator {_STANDS}"),

@@ -16,7 +16,7 @@ from labkit.representation import LAB, Classification, Representation
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "03-reached": "c",
-    "03-posterior": "b",
+    "03-posterior": "a",
     "03-best-mse": "a",
     "03-sample": (1.9, 2.1),
     "03-one-peak": "c",
@@ -337,6 +337,14 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
+def _log_of(p: Tensor, target: Tensor) -> Tensor:
+    return -(target * p.log()).sum(dim=1).mean()
+
+
+_UNSAFE = (
+    "exp of a large logit overflows, and a small probability is rounded to 0 before its logarithm: log_softmax takes "
+    "both steps at once, safely"
+)
 _CROSS_ENTROPY_WRONG = (
     Wrong(
         "softmax over the pixels",
@@ -388,8 +396,10 @@ _CROSS_ENTROPY_WRONG = (
         lambda logits, target: (
             -(target * (logits.exp() / logits.exp().sum(dim=1, keepdim=True)).log()).sum(dim=1).mean()
         ),
-        "exp of a large logit overflows and gives NaN: log_softmax is the safe way",
+        _UNSAFE,
     ),
+    Wrong("logarithm of a softmax", lambda logits, target: _log_of(logits.softmax(dim=1), target), _UNSAFE),
+    Wrong("and a little", lambda logits, target: _log_of(logits.softmax(dim=1) + 1e-8, target), _UNSAFE),
 )
 
 
@@ -397,6 +407,7 @@ def _logits_and_target(rng: torch.Generator) -> dict[str, Tensor]:
     pixels, bins = whole(rng, 5, 7), whole(rng, 4, 6)
     logits = 2 * torch.randn((pixels, bins), generator=rng)
     logits[0] += 120  # the same distribution, but exp overflows
+    logits[1, 0] += 150  # nearly sure: the other probabilities are 0 in float32, and their logarithm is -inf
     weight = torch.rand((pixels, bins), generator=rng) + 0.05
     weight[:, whole(rng, 0, bins - 1)] = 0
     return {"logits": logits, "target": weight / weight.sum(dim=1, keepdim=True)}

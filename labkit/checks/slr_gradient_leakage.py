@@ -16,7 +16,7 @@ from labkit.models.slr import KERNELS, SLRBaseline
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "05-values": (50, 85),
     "05-change": "b",
-    "05-theorem": "b",
+    "05-theorem": "a",
     "05-printed": "a",
     "05-control": "b",
 }
@@ -194,6 +194,11 @@ LEAKAGE_INDEX = Exercise(
             "inside",
             lambda jacobian, pixel: 1 - leakage_index(jacobian, pixel),
             "that is the fraction INSIDE the 3x3 neighborhood: leakage is what comes from outside",
+        ),
+        Wrong(
+            "percent",
+            lambda jacobian, pixel: 100 * leakage_index(jacobian, pixel),
+            "a fraction from 0 to 1, not percent",
         ),
         Wrong(
             "signs kept",
@@ -771,6 +776,11 @@ JACOBIAN = Exercise(
             "row and column swapped",
             _jacobian_of(lambda chroma, pixel, change: _chosen(chroma, pixel[::-1], change)),
             "the pixel is (row, column): chroma[:, row, column]",
+        ),
+        Wrong(
+            "gradients added up",
+            _jacobian_of(_chosen, lambda jacobian: jacobian.cumsum(dim=0)),
+            "the second backward() adds to the first one's gradient: clear gray.grad in between, or torch.func.jacrev",
         ),
         Wrong(
             "absolute values",

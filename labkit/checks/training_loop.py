@@ -111,7 +111,11 @@ _SEED = (
     "torch.Generator().manual_seed(seed), made before the loop"
 )
 _MODES = "network.train() before the first step and network.eval() after the last: batch norm and dropout need to know"
-_CONSTANT = "the learning rate never changes: make a OneCycleLR and call its step() after each training step"
+_CONSTANT = (
+    "the learning rate never changes: make one optimizer and its OneCycleLR before the loop, and call the schedule's "
+    "step() after each training step"
+)
+_EARLY = "each learning rate comes one step too early: call schedule.step() after the training step, not before it"
 _PER_EPOCH = "the learning rate changes only once an epoch: call schedule.step() after every training step"
 _SHORT_CYCLE = (
     "the cycle does not end with the training: total_steps is the number of all steps, epochs times batches an epoch, "
@@ -170,6 +174,8 @@ def _judge_rates(given: Any, wanted: Tensor, highest: float, per_epoch: int) -> 
         hint = _PER_EPOCH
     elif float(rates[-1]) > 0.02 * highest or _steps_at_zero(rates) > _steps_at_zero(wanted) + 1:
         hint = _SHORT_CYCLE
+    elif any(bool(((rates[:-1] - right[1:]).abs() < 0.05 * highest).all()) for right in (wanted, exact)):
+        hint = _EARLY
     elif abs(float(rates[0] / wanted[0]) - 1) > 0.1:  # already the first step is of another size
         hint = _PEAK
     return Verdict(False, hint, f"changes of the weight: {shown}", f"changes of the weight: {expected}")
@@ -233,6 +239,8 @@ def loop(
         now = fixed if one_order else torch.randperm(len(images), generator=order)
         now = now if shuffle else torch.arange(len(images))
         for batch in now.split(batch_size)[:each]:
+            if schedule_per == "step, before":
+                schedule.step()
             seen = images[:batch_size] if first_batch_only else images[batch]
             losses.append(step(network, representation, seen, optimizer))
             if schedule_per == "step" and not (stop_in_time and len(losses) >= total):
@@ -265,6 +273,7 @@ def _other_arguments(change: Callable[[list[Any]], None]) -> Answer:
 _TRAIN_WRONG = (
     Wrong("no schedule", _mistake(schedule_per="never"), _CONSTANT),
     Wrong("schedule stepped once an epoch", _mistake(schedule_per="epoch"), _PER_EPOCH),
+    Wrong("schedule stepped before the step", _mistake(schedule_per="step, before"), _EARLY),
     Wrong("cycle of one epoch", _mistake(steps="epoch"), _SHORT_CYCLE),
     Wrong("last batch not counted", _mistake(steps="floor"), _SHORT_CYCLE),
     Wrong("cycle of one epoch, then constant", _mistake(steps="epoch", stop_in_time=True), _SHORT_CYCLE),

@@ -133,7 +133,8 @@ def _call_step(answer: Answer, inputs: dict[str, Any]) -> dict[str, Any]:
             return gray, rgb - gray
 
         def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            return ((prediction - target) ** 4).mean() + (prediction - target).abs().mean()
+            error = prediction - target  # too high counts more than too low: the order of the two matters
+            return (error**4).mean() + error.abs().mean() + 2 * error.clamp(min=0).mean()
 
     torch.manual_seed(inputs["seed"])
     network = torch.nn.Conv2d(1, 3, 1)
@@ -194,6 +195,15 @@ def _on_color(network: nn.Module, representation: Any, images: Tensor, optimizer
     return loss.item()
 
 
+def _exchanged(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> float:
+    gray, target = representation.encode(images)
+    loss = representation.loss(target, network(gray))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
 def _tensor(network: nn.Module, representation: Any, images: Tensor, optimizer: Any) -> Tensor:
     return torch.tensor(simple.training_step(network, representation, images, optimizer))
 
@@ -228,6 +238,7 @@ _STEP_WRONG = (
         _on_color,
         "the target is what representation.encode returns, not the image: a network may predict other coordinates",
     ),
+    Wrong("exchanged", _exchanged, "the prediction comes first: representation.loss(prediction, target)"),
     Wrong("own MSE", _own_mse, "use representation.loss: it is not always the mean squared error"),
     Wrong(
         "a tensor",

@@ -16,10 +16,10 @@ from labkit.checks.scenes import halved, held_back_scenes, held_back_seed, train
 from labkit.data import toyworld
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
-    "04-skips": "b",
+    "04-skips": "a",
     "04-paste": "c",
     "04-depth": "c",
-    "04-checkerboard": "c",
+    "04-two-ways": "c",
     "04-field": (43.5, 44.5),
     "04-sizes": "b",
     "04-half": "b",
@@ -394,14 +394,37 @@ class _LastWide(UNet):
         return nn.Conv2d(width, out_channels, 3, padding=1)
 
 
+_PLAIN = "too few parameters: modules in a plain list are not registered. Keep them in nn.ModuleList"
+
+
 class _PlainList(UNet):
     """The levels in a list, which no module knows: their parameters are not the network's."""
 
+    plain: tuple[str, ...] = ("encoder", "decoder")
+
     def __init__(self, out_channels: int, width: int = 16, depth: int = 3, skips: bool = True) -> None:
         super().__init__(out_channels, width, depth, skips)
-        levels = list(self.encoder), list(self.decoder)
-        del self.encoder, self.decoder
-        self.__dict__.update(encoder=levels[0], decoder=levels[1])
+        for name in self.plain:
+            levels = list(getattr(self, name))
+            delattr(self, name)
+            self.__dict__[name] = levels
+
+
+class _PlainEncoder(_PlainList):
+    plain = ("encoder",)
+
+
+class _PlainDecoder(_PlainList):
+    plain = ("decoder",)
+
+
+class _PooledAtTheEnd(UNet):
+    def forward(self, gray: Tensor) -> Tensor:
+        pool = self.encoder[-1].register_forward_hook(lambda level, _, x: F.max_pool2d(x, 2))
+        try:
+            return super().forward(gray)
+        finally:
+            pool.remove()
 
 
 class _AlwaysSkips(UNet):
@@ -437,11 +460,10 @@ _UNET_WRONG = (
         "the output has a batch norm: it would force the mean and spread of the colors. A 1x1 convolution comes last",
     ),
     Wrong("3x3 at the end", _LastWide, "the last convolution is 1x1: it only mixes channels"),
-    Wrong(
-        "plain Python list",
-        _PlainList,
-        "too few parameters: modules in a plain list are not registered. Keep them in nn.ModuleList",
-    ),
+    Wrong("plain Python list", _PlainList, _PLAIN),
+    Wrong("encoder in a plain list", _PlainEncoder, _PLAIN),
+    Wrong("decoder in a plain list", _PlainDecoder, _PLAIN),
+    Wrong("pooled after the lowest level", _PooledAtTheEnd, "no pooling after the lowest level: the next step goes up"),
     Wrong(
         "skips=False ignored",
         _AlwaysSkips,

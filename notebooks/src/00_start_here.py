@@ -82,8 +82,8 @@ predict(
     "00-gray",
     "How do pure red, green and blue look in a black-and-white photograph?",
     [
-        "all three alike: 255 / 3 = 85",
         "green is brightest, blue is darkest",
+        "all three alike: 255 / 3 = 85",
         "red is brightest, it is the signal color",
     ],
 )
@@ -95,7 +95,7 @@ for name, value in zip(("red", "green", "blue"), color.luma(pure).flatten(), str
     print(f"{name:5}  gray {value:5.1f} of 255")
 
 # %% [markdown] answer=true
-# **(b).** The eye is most sensitive to green and least to blue. The usual gray, **luma**, is a weighted sum (the standard Rec. 601):
+# **(a).** The eye is most sensitive to green and least to blue. The usual gray, **luma**, is a weighted sum (the standard Rec. 601):
 #
 # $$Y = 0.299\,R + 0.587\,G + 0.114\,B$$
 #
@@ -367,7 +367,7 @@ lab.record(tiny_skill=metrics.skill(error["yours, 12 lines"], error["gray"]))
 figures.predictions({"gray": gray[:6], "yours": yours[:6], "true": true[:6]})
 
 # %% [markdown]
-# **Change me.** Change one thing in the class or in the loop, run the three cells again, and keep what helps.
+# **Change me.** Change one thing in the class or in the loop, run the class, the loop and the table again, and keep what helps.
 #
 # - `width`: 4, 8, 32. Is twice as wide twice as good?
 # - The learning rate: ten times as large, ten times as small. Look at the curve.

@@ -298,7 +298,7 @@ check("03-classifier-trains", BinClassifier)
 predict(
     "03-posterior",
     "In new scenes, what does the classifier predict for a ball that is red in 42 %, green in 28 %, blue in 30 % of scenes?",
-    ["1 for red", "nearly the true probabilities", "a third each: gray says nothing"],
+    ["nearly the true probabilities", "1 for red", "a third each: gray says nothing"],
 )
 
 # %%
@@ -375,7 +375,7 @@ mine = logits[classifier.label]  # what the rest of the lab decodes
 figures.things(world, library, mine.softmax(dim=1))
 
 # %% [markdown] answer=true
-# **(b).** No scene ever showed a probability. But cross-entropy is lowest where $\hat p$ is the true distribution, and gradient descent did the counting. Longer training comes closer. *This* is what
+# **(a).** No scene ever showed a probability. But cross-entropy is lowest where $\hat p$ is the true distribution, and gradient descent did the counting. Longer training comes closer. *This* is what
 # classification buys: not a better color, but the knowledge of what is possible. What follows is about spending it.
 
 # %% [markdown]
@@ -480,7 +480,7 @@ figures.drag_temperature(
 # ## 5. Quantization or commitment?
 #
 # Decode a classifier by its mode instead of its mean, and its error rises. There are two reasons. It **commits** to one color. And it can only predict **bins** (quantization): the mean of many bins falls between
-# them, the mode does not. It is tempting to call all of the gap commitment. Try it on a posterior with one peak, a bell curve of width $\sigma = .5$ that lies anywhere, with bins of width 1.
+# them, the mode does not. Which of the two is the gap? Try it on a posterior with one peak, a bell curve of width $\sigma = .5$ that lies anywhere, with bins of width 1.
 
 # %%
 figures.one_peak()
@@ -509,7 +509,7 @@ for name, at in {"mode of the bins": 0, "mean of the bins": mean, "exact": peak}
 # %%
 predict(
     "03-many-bins",
-    "Perfect classifiers with 6 to 96 bins. What becomes of the gap between mode and mean as the bins get finer?",
+    "Perfect classifiers with 12 to 96 bins. What becomes of the gap between mode and mean as the bins get finer?",
     ["it closes: quantization", "it hardly changes: commitment", "it doubles"],
 )
 
@@ -531,8 +531,8 @@ for count, cost in costs.items():
 lab.table(rows, "MSE of the mode = exact mean + commitment + quantization", key="bins")
 
 # %% [markdown] answer=true
-# **(b), here.** Toyworld's posteriors have several peaks far apart, so the mode's price is commitment, and finer bins take away only the small rest: the quantization column falls (with few bins it can even be negative: a coarse bin
-# lies between the peaks). The oracle's column is what bins cost somebody who is never wrong. On a posterior with one peak it is the other way round. Photographs have both. **How much is which has to be measured.**
+# **(b), here.** Toyworld's posteriors have several peaks far apart, so the mode's price is commitment, and finer bins change only the small rest, the column of quantization. (Six bins are too few for
+# this: some of them lie between the peaks, their mode is a compromise, and quantization is negative.) The oracle's column is what bins cost somebody who is never wrong. On a posterior with one peak it is the other way round. Photographs have both. **How much is which has to be measured.**
 
 # %% [markdown]
 # ## Reading the papers
@@ -557,7 +557,7 @@ lab.table(
     key="claims",
 )
 
-# %% [markdown] answer=true
+# %% [markdown]
 # Regression beats the *mode* of a classifier: **supported**; the mode is the more colorful. Regression against the *mean* of the same classifier: **undecided**; the interval holds zero. So the report's gap goes with the decision rule. How much of it is
 # commitment and how much the coarseness of 24 bins follows from varying the bins, as in section 5, and not from comparing mean with mode.
 #

@@ -186,7 +186,7 @@ check("04-unet-trains", UNet)
 # ## 2. Train it
 #
 # From here on the lab uses **your** network (or the library's, until yours passes its checks), and the loop that you wrote
-# in lab 01, if it lies beside this notebook.
+# in lab 01: `labkit start 04` puts it into `mine.py` beside this notebook.
 
 # %%
 mine = lab.built(UNet, otherwise=unet.UNet)
@@ -280,7 +280,7 @@ figures.scenes(
 same = "by about as much in both"
 rgb_more = "by much when R, G and B are predicted, by little when luma is given"
 chroma_more = "by little when R, G and B are predicted, by much when luma is given"
-predict("04-skips", "How much do skips lower the MSE?", [same, rgb_more, chroma_more])
+predict("04-skips", "How much do skips lower the MSE?", [rgb_more, chroma_more, same])
 
 # %%
 KINDS = {
@@ -303,7 +303,7 @@ for name in ("RGB", "chroma"):
     print(f"{name}: skips lower the MSE by {gain:.0%}")
 
 # %% [markdown] answer=true
-# **(b).** Three of the four networks have the luma. One has it through its skips, one has it given by the formula, one has it
+# **(a).** Three of the four networks have the luma. One has it through its skips, one has it given by the formula, one has it
 # both ways. The fourth must press it through the lowest level, 8 x 8 cells here, and draw it again.
 #
 # **"Chroma over the given luma" is itself a skip**, from the input to the output, without parameters and without error. What
@@ -471,7 +471,7 @@ question = (
     "A transposed convolution with random weights doubles a constant image. What comes out?"
 )
 predict(
-    "04-checkerboard",
+    "04-two-ways",
     question,
     ["a constant", "noise", "a pattern with a period of 2 pixels"],
 )
@@ -589,7 +589,7 @@ claims = claims_of("skips") + claims_of("qureshi", about=("U-Net",))
 claims += claims_of("zhuang", about=("complex U-Net beats",))
 lab.table(claims, "Claims about U-Nets, tested", key="claims")
 
-# %% [markdown] answer=true
+# %% [markdown]
 # - `qureshi` reports that the U-Net beats the CNN without skips. Where R, G and B are predicted we find the same, and a reason: luma.
 #   With luma given, the interval of the gain holds zero: at most a few percent. Of the paper's two *classifiers* (its Tables 4
 #   and 5) the U-Net also has two convolutions more. That comparison cannot say which of the two helped.

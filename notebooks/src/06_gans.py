@@ -4,8 +4,8 @@
 # Squared error is minimized by the average of all possible colors, which may be a color that nothing has. In this lab a
 # second network looks at the results and says which of them are not real.
 #
-# **95 minutes**, of which 47 for building. You will build a **conditional GAN**: its two losses, its training loop, and a
-# generator with noise. After this lab you can
+# **95 minutes**, of which 47 for building. You will build a **conditional GAN** (both networks are given the gray
+# picture): its two losses, its training loop, and a generator with noise. After this lab you can
 #
 # - write the losses of both networks and the alternating step, and say where a gradient must not go;
 # - say what a network needs in order to sample, and measure whether it does;
@@ -60,8 +60,9 @@ figures.opening(toyworld.generate(1, seed=29, size=96))
 #
 # $$-\log D + \lambda \cdot (\text{mean absolute distance from the true color}) .$$
 #
-# The second term, from pix2pix, is the L1 loss of lab 01. Now let the generator predict the **mean** of the three
-# colors, as a regressor does. Which color would lower its loss most?
+# The second term is the L1 loss of lab 01, as in pix2pix, the best-known GAN of this kind (Isola and others, 2017). Now
+# let the generator predict the **mean** of the three colors, as a regressor does. Which color would lower its loss
+# most?
 
 # %%
 predict(
@@ -299,8 +300,8 @@ predict(
     "06-no-noise",
     "One ball is colored six times by this GAN, with another random seed each time. What comes out?",
     [
-        "different colors, about as often as they occur",
         "the same color each time, and it is nearly one that a ball can have",
+        "different colors, about as often as they occur",
         "the same dull mean each time, as from the regressor",
     ],
 )
@@ -315,10 +316,10 @@ rows["possible"] = torch.cat([one.draw(roll) for roll in rolls])
 figures.wall(rows, [f"roll {r + 1}" for r in rolls], "Last row: drawn from the true odds.")
 
 # %% [markdown] answer=true
-# **(b).** A network is a function: the same input gives the same output. The adversary made it commit to a color, but it
-# cannot make it choose anew each time. Over *many* pictures this GAN may well use several colors: it then lets something
-# in the gray picture decide that has nothing to do with the color, such as the shading or the grass. That is a
-# substitute for dice, and not a sample: see the table below.
+# **(a).** A network is a function: the same input gives the same output. The adversary made it commit to a color (not a clean
+# one after so few epochs: look at the patches), but it cannot make it choose anew each time. Over *many* pictures this
+# GAN may well use several colors: it then lets something in the gray picture decide that has nothing to do with the
+# color, such as the shading or the grass. That is a substitute for dice, and not a sample: see the table below.
 #
 # So give it dice.
 
@@ -412,13 +413,13 @@ figures.frequencies({name: test.frequencies(pictures[name]) for name in samplers
 # %% [markdown]
 # ## 5. Accuracy against realism
 #
-# How well does a sampler score? Let $X$ be the true color, $S$ an independent draw from the same distribution.
+# How well does a sampler score? A perfect one has twice the lowest MSE (lab 03, and again below). Ours is not perfect.
 
 # %%
 predict(
     "06-mse",
-    "The MSE of a perfect sampler, divided by the lowest possible MSE (that of the mean)?",
-    unit="times",
+    "The MSE of the GAN with noise, divided by the lowest possible MSE (that of the mean)?",
+    ["near 1, as that of the regressor", "near 2", "4 or more"],
 )
 
 
@@ -444,7 +445,8 @@ lab.table(
 )
 
 # %% [markdown] answer=true
-# **2.** Both $X$ and $S$ differ from the mean $m$, independently:
+# **(b).** Let $X$ be the true color, $S$ an independent draw from the same distribution. Both differ from the mean $m$,
+# independently:
 #
 # $$E|X - S|^2 = E|X - m|^2 + E|S - m|^2 = 2\,E|X - m|^2 .$$
 #
@@ -626,8 +628,8 @@ lab.table(claims, "Claims, tested", "claims")
 #
 # - *That a GAN with a worse MSE is a worse colorizer.* Down to twice the error, a perfect sampler and a badly trained
 #   network score alike; MSE cannot tell them apart. Below that it is not trained, and says nothing about GANs.
-# - *That the paper's better PSNR and pixel accuracy come from the adversary.* A sampler pays 3 dB by pooled MSE, and
-#   counting pixels rewards whoever commits; the paper gives neither its $\lambda$ nor its threshold.
+# - *That the paper's better PSNR and pixel accuracy come from the adversary.* A sampler pays 3 dB (of the PSNR of the
+#   mean MSE), and counting pixels rewards whoever commits; the paper gives neither its $\lambda$ nor its threshold.
 # - *That 40.69 % (GAN) against 4.80 % (classifier) of pictures taken for real are precise numbers.* The number of trials is
 #   not given, and 16 raters differ from one another.
 

@@ -235,7 +235,7 @@ def one_peak(sigma: float = 0.5, position: float = 0.2) -> None:
         figure, panel = plots.subplots(height=2.5, width=5.6)
         panel.bar(centers, mass, width=0.96, color=plots.PALETTE[5], label="probability of each bin")
         panel.plot(x, density, color=plots.INK, linestyle="-", label="density")
-        panel.axvline(position, color=plots.PALETTE[1], linestyle="--", label="its mean and its mode")
+        panel.axvline(position, color=plots.PALETTE[1], linestyle="--", label="its peak")
         panel.set(xlabel="color (in bins)", xticks=centers, ylabel="probability")
         panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     plots.show(
