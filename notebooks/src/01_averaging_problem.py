@@ -18,6 +18,7 @@ import math  # noqa: F401
 import torch
 from labkit import color, metrics, representation, training
 from labkit.checks import check, hint  # noqa: F401
+from labkit.colorizer import Colorizer
 from labkit.data import load, toyworld
 from labkit.experiments.claims import claims_of
 from labkit.experiments.measured import measured
@@ -547,7 +548,7 @@ figures.axes_matter({loss: torch.cat(row) for loss, row in balls.items()}, list(
 # ## 6. Your photograph
 #
 # Both networks on your photograph. They have only seen toyworld: they look for balls, sky and grass. With `dataset = "cifar10"` they
-# learn from small photographs first.
+# learn from small photographs first. Beside them is the starter of lab 00, which has learned from 90,000 photographs.
 
 # %%
 own = own_photograph(photo)
@@ -562,7 +563,8 @@ show_on(
     {
         f"trained with {loss}": lambda g, n=n: space.decode(g, n(g))
         for loss, n in networks.items()
-    },
+    }
+    | {"starter": Colorizer.starter()},
 )
 
 # %% [markdown]
