@@ -163,6 +163,7 @@ def _summed(colors: Tensor, centers: Tensor, steps: int) -> Tensor:
     return centers
 
 
+_STEPS = "the centers move exactly `steps` times: for _ in range(steps)"
 _KMEANS_WRONG = (
     Wrong("nothing moved", lambda colors, centers, steps: centers, "these are the centers as they were given"),
     Wrong(
@@ -170,6 +171,8 @@ _KMEANS_WRONG = (
         _assigned_once,
         "after the centers have moved, other colors may be nearest to them: assign anew in each of the steps",
     ),
+    Wrong("one step too few", lambda colors, centers, steps: kmeans(colors, centers, steps - 1), _STEPS),
+    Wrong("one step too many", lambda colors, centers, steps: kmeans(colors, centers, steps + 1), _STEPS),
     Wrong("empty is NaN", _empty_nan, "a bin without colors has no mean (0 / 0): leave its center where it was"),
     Wrong("empty is 0", _empty_zero, "a bin without colors jumped to 0: leave its center where it was"),
     Wrong("summed", _summed, "a center is the mean of its colors: divide the sum by their number"),
