@@ -52,6 +52,8 @@ def bins_one_by_one(colors: Tensor, centers: Tensor, steps: int) -> Tensor:
 
 
 class NotInTheState(nn.Module):
+    kernels: Tensor
+
     def __init__(self, kernels: Tensor) -> None:
         super().__init__()
         self.register_buffer("kernels", kernels.unsqueeze(1), persistent=False)
@@ -106,7 +108,7 @@ def step_cleared_at_the_top(
     return float(loss_d), float(loss_g)
 
 
-ANSWERS = [
+ANSWERS: list[tuple[str, Any]] = [
     ("02-scale-to-gamut", gamut_by_two_bounds),
     ("02-scale-to-gamut", gamut_by_a_small_number),
     ("02-scale-to-gamut", gamut_by_bisection),
