@@ -105,7 +105,7 @@ def step_cleared_at_the_top(
     loss_g = loss_of_generator(d, gray, real, generated, weight)
     loss_g.backward()
     optimizer_g.step()
-    return float(loss_d), float(loss_g)
+    return loss_d.item(), loss_g.item()
 
 
 ANSWERS: list[tuple[str, Any]] = [
