@@ -770,6 +770,27 @@ class _Unlimited(_Space):
         return self.from_space(torch.cat([gray, colors], dim=1) * self.ranges)
 
 
+class _NoChannel(_Space):
+    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        gray, target = super().split(rgb)
+        return gray[:, 0], target
+
+
+class _Uphill(_Space):
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return -super().loss(prediction, target)
+
+
+class _Nothing(_Space):
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return (prediction - prediction.detach()).square().mean()
+
+
+class _GrayForgotten(_Space):
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return super().to_rgb(0 * gray + 0.5, colors)
+
+
 def images_of_a_space(rng: torch.Generator) -> dict[str, Any]:
     """Draw a space, images, and predictions of which about half leave the gamut."""
     shape = (2, 2, 4, 5)
@@ -781,6 +802,7 @@ def images_of_a_space(rng: torch.Generator) -> dict[str, Any]:
     }
 
 
+NO_CHANNEL = "split: gray is (N, 1, H, W): the slice [:, :1] keeps the channel, [:, 0] drops it"
 FLOATS_TOO = "images may be floats in 0..1 already, and are then not divided by 255: color.to_float takes both"
 
 SPACE_PARTS = {
@@ -841,6 +863,10 @@ REPRESENTATION = Exercise(
         Wrong("joined along the batch", _JoinedBatch, "to_rgb: torch.cat joins along the batch unless told: dim=1"),
         Wrong("clipped", _Clipped, "clipping changes the luma that was given: scale_to_gamut keeps it"),
         Wrong("left outside", _Unlimited, "a prediction may leave the gamut: scale_to_gamut comes last"),
+        Wrong("no channel", _NoChannel, NO_CHANNEL),
+        Wrong("uphill", _Uphill, "the sign of the loss: it falls as the prediction comes nearer to the target"),
+        Wrong("no target", _Nothing, "the loss is 0 whatever the target: compare the prediction with the target"),
+        Wrong("gray forgotten", _GrayForgotten, "to_rgb does not use gray: it is the first of the three channels"),
     ),
 )
 
@@ -905,27 +931,6 @@ class _Number(_Space):
         return super().loss(prediction, target).item()
 
 
-class _NoChannel(_Space):
-    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        gray, target = super().split(rgb)
-        return gray[:, 0], target
-
-
-class _Uphill(_Space):
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return -super().loss(prediction, target)
-
-
-class _Nothing(_Space):
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return (prediction - prediction.detach()).square().mean()
-
-
-class _GrayForgotten(_Space):
-    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
-        return super().to_rgb(0 * gray + 0.5, colors)
-
-
 REPRESENTATION_TRAINS = Exercise(
     id="02-representation-trains",
     title="The representation trains",
@@ -939,11 +944,7 @@ REPRESENTATION_TRAINS = Exercise(
     judge=judge_training,
     wrong=(
         Wrong("a number", _Number, "loss: return the tensor, not a plain number (.item()), which has no backward()"),
-        Wrong(
-            "no channel",
-            _NoChannel,
-            "split: gray is (N, 1, H, W): the slice [:, :1] keeps the channel, [:, 0] drops it",
-        ),
+        Wrong("no channel", _NoChannel, NO_CHANNEL),
         Wrong("uphill", _Uphill, "it did not learn: the loss must fall when the prediction comes nearer to the target"),
         Wrong("no target", _Nothing, "it did not learn: the loss must fall when the prediction comes nearer"),
         Wrong("gray forgotten", _GrayForgotten, "the pictures have another luma than the one that was given"),

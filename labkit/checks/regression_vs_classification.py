@@ -767,6 +767,8 @@ CLASSIFIER = Exercise(
         Wrong("temperature inverted", _Inverted, "colors: divide the logits BY the temperature: below 1 it sharpens"),
         Wrong("colors mixed", _Mixed, "colors: rows are (N H W, 2): view them as (N, H, W, 2), then move the 2"),
         Wrong("uphill", _Uphill, "the sign of the loss: it must fall as the prediction gets better"),
+        Wrong("no target", _Nothing, "the loss is 0 whatever the target: compare the prediction with the target"),
+        Wrong("gray forgotten", _GrayForgotten, "to_rgb does not use gray, the luma that was given"),
     ),
 )
 

@@ -558,6 +558,7 @@ _HYBRID_WRONG = (
         _BiasIgnored,
         "bias=True adds one feature, 1 everywhere, and one coefficient for each output",
     ),
+    Wrong("a bias always", _BiasAlways, _BIAS),
     Wrong(
         "all kernels",
         _AllKernels,

@@ -450,6 +450,7 @@ _UNET_WRONG = (
     Wrong("not cropped", _NotCropped, "the output has the padded size: crop it to the height and width of the input"),
     Wrong("tanh at the end", _LastTanh, "the output stays between -1 and 1: nothing comes after the last convolution"),
     Wrong("zeros carried", _Zeros, _ZERO),
+    Wrong("first skip only", _FirstSkipOnly, "one skip alone reaches the decoder: every level but the lowest has one"),
     Wrong("ReLU at the end", _LastReLU, _LAST_RELU),
     Wrong("sigmoid at the end", _LastSigmoid, _LAST_RELU),
     Wrong(
