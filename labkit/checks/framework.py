@@ -431,12 +431,27 @@ def telling(
 ) -> dict[str, Any]:
     """Draw inputs on which each mistake shows, and shows which it is: no two hints belong to one output."""
     answers = [("", reference), *((mistake.hint, mistake.answer) for mistake in wrong)]
+    hints = [hint for hint, _ in answers]
     while True:
         inputs = make()
-        outputs = [(hint, answer(**inputs)) for hint, answer in answers]
-        pairs = ((one, other) for i, one in enumerate(outputs) for other in outputs[:i] if one[0] != other[0])
-        if not any(close(one, other, atol=1e-4, rtol=0.005).ok for (_, one), (_, other) in pairs):
+        outputs = [answer(**inputs) for _, answer in answers]
+        if not any(hints[i] != hints[j] for i, j in _alike(outputs, atol=1e-4, rtol=0.005)):
             return inputs
+
+
+def _alike(outputs: Sequence[Any], atol: float, rtol: float) -> Iterable[tuple[int, int]]:
+    """Return the pairs of outputs that `close` cannot tell apart; in one operation where all are tensors of a shape."""
+    tensors = [tensor for output in outputs if (tensor := as_tensor(output)) is not None]
+    if len(tensors) < len(outputs) or len({tensor.shape for tensor in tensors}) > 1:
+        return [
+            (i, j)
+            for i, one in enumerate(outputs)
+            for j, other in enumerate(outputs[:i])
+            if close(one, other, atol=atol, rtol=rtol).ok
+        ]
+    flat = torch.stack([tensor.flatten() for tensor in tensors])
+    same = torch.isclose(flat[:, None], flat[None], atol=atol, rtol=rtol, equal_nan=True).all(2).tril(-1)
+    return [(i, j) for i, j in same.nonzero().tolist()]
 
 
 # The registry

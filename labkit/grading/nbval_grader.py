@@ -25,6 +25,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import nbformat.validator
+import nbval.kernel
 import nbval.plugin
 import pytest
 import torch
@@ -63,7 +65,10 @@ MOST_LINES = 40  # cells that a page tells about
 UNUSED = ["cacheprovider", "unraisableexception", "threadexception", "faulthandler", "doctest", "pastebin", "junitxml"]
 UNUSED += ["logging", "stepwise", "setuponly", "setupplan", "unittest", "recwarn"]
 
-register_provisioner()  # once, before any fork
+# Once, before any fork; together the last two are a quarter of what grading a submission would take.
+register_provisioner()
+nbformat.validator.get_validator(4, 5)  # compiled from its schema, which each process would do again
+nbval.kernel.pformat = lambda message: ""  # nbval formats each message for a debug log, whether there is one or not
 
 
 @dataclass(frozen=True)
