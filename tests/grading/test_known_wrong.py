@@ -109,6 +109,7 @@ def by_value() -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)  # lab 06 trains three GANs for each submission
 @pytest.mark.parametrize("lab", labs(), ids=lambda lab: lab.name)
 def test_a_known_wrong_answer_earns_nothing_and_its_hint_is_fed_back(
     lab: LabInfo, by_value: None, tmp_path: Path, record_property: Any
