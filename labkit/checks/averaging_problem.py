@@ -275,6 +275,13 @@ _TABLE_WRONG = (
         "a cell without any pixel gets the color of `fallback`, not black",
     ),
     Wrong(
+        "one pixel is none",
+        lambda cell, colors, fallback: torch.where(
+            _counts(cell, fallback) > 1, color_table(cell, colors, fallback), fallback
+        ),
+        "a cell with a single pixel has a mean, too: the fallback is for a count of 0",
+    ),
+    Wrong(
         "fallback counted",
         lambda cell, colors, fallback: (fallback + _sums(cell, colors, fallback)) / (1 + _counts(cell, fallback)),
         "the fallback is no pixel: it is used only for a cell without any",
@@ -288,8 +295,8 @@ _TABLE_WRONG = (
 
 
 def _pixels(rng: torch.Generator) -> dict[str, Tensor]:
-    """Draw 40 pixels in 5 of 6 cells, several in each."""
-    cell = torch.cat([torch.arange(5), torch.arange(5), torch.randint(0, 5, (30,), generator=rng)])
+    """Draw 40 pixels in 5 of 6 cells, one in the fifth and several in each of the others."""
+    cell = torch.cat([torch.arange(5), torch.arange(4), torch.randint(0, 4, (31,), generator=rng)])
     names = torch.randperm(6, generator=rng)  # so that the empty cell is any of them
     return {
         "cell": names[cell][torch.randperm(40, generator=rng)],

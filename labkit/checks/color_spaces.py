@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,9 +27,25 @@ PREDICTIONS: dict[str, str | tuple[float, float]] = {
 }
 
 
-def by_place(answer: Callable[..., Any], inputs: Mapping[str, Any]) -> Any:
-    """Hand the inputs over in order: a student may rename the arguments."""
-    return answer(*inputs.values())
+def batch_and_image(answer: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Hand over a batch, then its first image alone: the contract is (..., 3, H, W)."""
+    (images,) = inputs.values()
+    return {"a batch": answer(images.clone()), "one image": answer(images[0])}
+
+
+def batches_only(answer: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return an answer that takes its channels from axis 1, which is the height of a single image."""
+
+    def counted_from_the_front(images: Tensor) -> Tensor:
+        first, second, third = images.unbind(dim=1)
+        return answer(torch.stack([first, second, third], dim=1))
+
+    return counted_from_the_front
+
+
+FROM_THE_FRONT = (
+    "(..., 3, H, W) may be a single image: count the axes from the end, dim=-3 is the channels with or without a batch"
+)
 
 
 def mix(matrix: Any, image: Tensor) -> Tensor:
@@ -76,7 +93,7 @@ SRGB_TO_LINEAR = Exercise(
     hints=LAB_HINTS,
     asks_for=("labkit.color.srgb_to_linear", "labkit.color.linear_to_srgb"),
     inputs=codes,
-    call=by_place,
+    call=batch_and_image,
     reference=lambda rgb: torch.where(rgb > 0.04045, power_everywhere(rgb), rgb / 12.92),
     atol=2e-6,
     hint="two pieces: c / 12.92 up to .04045, ((c + .055) / 1.055) ** 2.4 above; torch.where picks one per value",
@@ -161,7 +178,7 @@ LINEAR_TO_LAB = Exercise(
         "labkit.color.lightness",
     ),
     inputs=light,
-    call=by_place,
+    call=batch_and_image,
     reference=cie_lab,
     atol=0.02,  # other printings of the white point and of the straight piece agree to this
     hint="XYZ = M rgb; divide by the white point; f of each; then 116 fy - 16, 500 (fx - fy), 200 (fy - fz)",
@@ -223,6 +240,7 @@ LINEAR_TO_LAB = Exercise(
             lambda linear: cie_lab(linear) / 100,
             "L is in 0..100 and a, b are in the same units: no division",
         ),
+        Wrong("batches only", batches_only(cie_lab), FROM_THE_FRONT),
     ),
 )
 
@@ -268,7 +286,7 @@ LAB_TO_RGB = Exercise(
     level=3,
     asks_for=("labkit.color.lab_to_rgb", "labkit.color.lab_to_xyz", "labkit.color.xyz_to_linear"),
     inputs=some_lab,
-    call=by_place,
+    call=batch_and_image,
     reference=from_lab,
     atol=3e-4,
     hint="undo each step in reverse order: f, then the white point, then the matrix, then the gamma curve",
@@ -328,6 +346,7 @@ LAB_TO_RGB = Exercise(
             lambda lab: from_lab(lab, gamma=lambda linear: color.linear_to_srgb(linear.clamp(min=0))),
             "negative light is not cut off: all light below .0031308 takes the straight piece, 12.92 times the light",
         ),
+        Wrong("batches only", batches_only(from_lab), FROM_THE_FRONT),
     ),
 )
 
@@ -369,7 +388,7 @@ RGB_TO_YUV = Exercise(
     hints=YUV_HINTS,
     asks_for=("labkit.color.rgb_to_yuv", "labkit.color.yuv_to_rgb"),
     inputs=lambda rng: {"rgb": uniform(rng, 0, 1, (2, 3, 4, 5))},
-    call=by_place,
+    call=batch_and_image,
     reference=lambda rgb: mix(YUV_MATRIX, rgb),
     atol=2e-4,
     hint="Y = .299 R + .587 G + .114 B first; then U = .492111 (B - Y) and V = .877283 (R - Y), in the order Y, U, V",
@@ -409,6 +428,7 @@ RGB_TO_YUV = Exercise(
             lambda rgb: differences(rgb, color.LUMA_WEIGHTS, 0.5 / 0.886, 0.5 / 0.701, 0.5),
             "that is JPEG's YCbCr: YUV has other factors, and no 0.5 is added",
         ),
+        Wrong("batches only", batches_only(lambda rgb: mix(YUV_MATRIX, rgb)), FROM_THE_FRONT),
     ),
 )
 
@@ -445,7 +465,7 @@ YUV_TO_RGB = Exercise(
     minutes=4,
     level=3,
     inputs=some_yuv,
-    call=by_place,
+    call=batch_and_image,
     reference=from_yuv,
     atol=2e-4,
     hint="B = Y + U / .492111, R = Y + V / .877283, and G is what is left of Y: (Y - .299 R - .114 B) / .587",
@@ -467,6 +487,7 @@ YUV_TO_RGB = Exercise(
             lambda yuv: mix(YUV_MATRIX, yuv),
             "this is the way from RGB to YUV once more: the way back needs its inverse",
         ),
+        Wrong("batches only", batches_only(from_yuv), FROM_THE_FRONT),
     ),
 )
 
@@ -475,16 +496,20 @@ YUV_TO_RGB = Exercise(
 
 
 def overshot(rng: torch.Generator) -> dict[str, Tensor]:
-    """Colors (2, 3, 4, 5) of luma .1 to .9 whose chroma is often too strong; one row of each inside the gamut."""
+    """Colors (2, 3, 4, 5) whose chroma is often too strong, black, white, and a luma outside 0..1 among them."""
     inside = uniform(rng, 0.1, 0.9, (2, 3, 4, 5))
     gray = color.luma(inside)
     stretch = torch.tensor([1.0, 2.0, 4.0, 6.0]).view(4, 1)
-    return {"rgb": gray + stretch * (inside - gray)}
+    rgb = gray + stretch * (inside - gray)
+    rgb[..., 0, 0], rgb[..., 0, 1] = 0.0, 1.0
+    rgb[..., 1, 0] -= 1
+    rgb[..., 1, 1] += 1
+    return {"rgb": rgb}
 
 
 def mean_gray(rgb: Tensor) -> Tensor:
     """Scale each pixel around the mean of its channels in place of its luma, (..., 3, H, W)."""
-    return scaled_around(rgb, rgb.mean(dim=-3, keepdim=True))
+    return scaled_around(rgb, rgb.mean(dim=-3, keepdim=True).clamp(0, 1))
 
 
 def largest_scale(rgb: Tensor, gray: Tensor) -> Tensor:
@@ -504,39 +529,61 @@ def in_gamut(rgb: Tensor) -> Tensor:
     return scaled_around(rgb, color.luma(rgb).clamp(0, 1))
 
 
+def divided_by_zero(rgb: Tensor) -> Tensor:
+    """Divide the room by the chroma, which is 0 / 0 for a black pixel."""
+    gray = color.luma(rgb).clamp(0, 1)
+    chroma = rgb - gray
+    room = torch.where(chroma > 0, 1 - gray, gray)
+    return gray + (room / chroma.abs()).amin(dim=-3, keepdim=True).clamp(max=1) * chroma
+
+
 def one_scale(rgb: Tensor) -> Tensor:
     """Scale all pixels around their luma by the same number, the smallest scale of any pixel."""
-    gray = color.luma(rgb)
+    gray = color.luma(rgb).clamp(0, 1)
     return gray + largest_scale(rgb, gray).min() * (rgb - gray)
 
 
 def only_above(rgb: Tensor) -> Tensor:
     """Scale each pixel around its luma until no channel exceeds 1, without regard to values below 0."""
-    gray = color.luma(rgb)
+    gray = color.luma(rgb).clamp(0, 1)
     highest = (rgb - gray).amax(dim=-3, keepdim=True).clamp(min=1e-9)
     return gray + ((1 - gray) / highest).clamp(max=1) * (rgb - gray)
 
 
 def no_limit(rgb: Tensor) -> Tensor:
     """Scale each pixel around its luma to the border of the gamut, even if that takes a scale above 1."""
-    gray = color.luma(rgb)
+    gray = color.luma(rgb).clamp(0, 1)
     chroma = rgb - gray
     room = torch.where(chroma > 0, 1 - gray, gray)
     return gray + (room / chroma.abs().clamp(min=1e-9)).amin(dim=-3, keepdim=True) * chroma
 
 
+NOT_A_NUMBER = (
+    "the result holds NaN: a black pixel has no chroma and no room, and 0 / 0 is not a number. Keep the divisor above "
+    "0: chroma.abs().clamp(min=1e-9)"
+)
+
+
 def judge_gamut(inputs: Mapping[str, Tensor], output: Any) -> Verdict:
+    """Judge the batch, then the image alone."""
+    batch = _judge_in_gamut(inputs["rgb"], output["a batch"])
+    alone = _judge_in_gamut(inputs["rgb"][0], output["one image"])
+    return batch if not batch.ok or alone.ok else replace(alone, hint=FROM_THE_FRONT)
+
+
+def _judge_in_gamut(rgb: Tensor, output: Any) -> Verdict:
     """Inside the gamut; luma as it was; chroma scaled by one number a pixel, as large as possible."""
-    rgb = inputs["rgb"]
-    verdict = close(output, in_gamut(rgb), atol=1e-4)
+    right = in_gamut(rgb)
+    verdict = close(output, right, atol=1e-4)
     given = as_tensor(output)
-    if verdict.ok or given is None or given.squeeze().shape != rgb.shape:
+    if verdict.ok or given is None or given.shape != rgb.shape:
         return verdict
-    given = given.reshape(rgb.shape)
+    if bool(given.isnan().any()):
+        return Verdict(False, NOT_A_NUMBER, verdict.given, verdict.expected)
     low, high = float(given.min()), float(given.max())
     if low < -1e-4 or high > 1 + 1e-4:
         return Verdict(False, "some values are still outside the gamut", f"values {low:.4g} to {high:.4g}", "0 to 1")
-    lost = float((color.luma(given) - color.luma(rgb)).abs().max())
+    lost = float((color.luma(given) - color.luma(right)).abs().max())
     if lost > 1e-4:
         hint = "the luma changed: move each pixel along the line between it and the gray of its own luma"
         return Verdict(False, hint, f"luma is off by up to {lost:.4g}", "luma as it was")
@@ -553,7 +600,7 @@ SCALE_TO_GAMUT = Exercise(
     asks_for=("labkit.color.scale_to_gamut",),
     may_use=("labkit.color.luma",),
     inputs=overshot,
-    call=by_place,
+    call=batch_and_image,
     reference=in_gamut,
     judge=judge_gamut,
     wrong=(
@@ -579,6 +626,13 @@ SCALE_TO_GAMUT = Exercise(
             lambda rgb: rgb.clamp(min=0) / rgb.amax(dim=-3, keepdim=True).clamp(min=1),
             "dividing a pixel by its maximum pulls it toward black: pull it toward its own gray",
         ),
+        Wrong("0 / 0 at black", divided_by_zero, NOT_A_NUMBER),
+        Wrong(
+            "luma outside 0..1",
+            lambda rgb: scaled_around(rgb, color.luma(rgb)),
+            "a luma outside 0..1 counts as 0 or 1: color.luma(rgb).clamp(0, 1)",
+        ),
+        Wrong("batches only", batches_only(in_gamut), FROM_THE_FRONT),
     ),
 )
 
@@ -611,6 +665,7 @@ def use_space(answer: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "gray": gray,
         "target": target,
+        "gray of floats": space.split(inputs["images"] / 255)[0],
         "loss": space.loss(prediction, inputs["target"]),
         "nothing": space.to_rgb(inputs["gray"], 0 * prediction),
         "rgb": space.to_rgb(inputs["gray"], prediction),
@@ -649,6 +704,11 @@ class _NotFloat(_Space):
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         scaled = self.to_space(rgb) / self.ranges
         return scaled[:, :1], scaled[:, 1:]
+
+
+class _BytesOnly(_Space):
+    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        return super().split(rgb / 255)
 
 
 class _NotDivided(_Space):
@@ -710,6 +770,27 @@ class _Unlimited(_Space):
         return self.from_space(torch.cat([gray, colors], dim=1) * self.ranges)
 
 
+class _NoChannel(_Space):
+    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        gray, target = super().split(rgb)
+        return gray[:, 0], target
+
+
+class _Uphill(_Space):
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return -super().loss(prediction, target)
+
+
+class _Nothing(_Space):
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return (prediction - prediction.detach()).square().mean()
+
+
+class _GrayForgotten(_Space):
+    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
+        return super().to_rgb(0 * gray + 0.5, colors)
+
+
 def images_of_a_space(rng: torch.Generator) -> dict[str, Any]:
     """Draw a space, images, and predictions of which about half leave the gamut."""
     shape = (2, 2, 4, 5)
@@ -721,9 +802,13 @@ def images_of_a_space(rng: torch.Generator) -> dict[str, Any]:
     }
 
 
+NO_CHANNEL = "split: gray is (N, 1, H, W): the slice [:, :1] keeps the channel, [:, 0] drops it"
+FLOATS_TOO = "images may be floats in 0..1 already, and are then not divided by 255: color.to_float takes both"
+
 SPACE_PARTS = {
     "gray": "split: gray is the first channel divided by its range, (N, 1, H, W)",
     "target": "split: the target holds the other two channels, each divided by its range, (N, 2, H, W)",
+    "gray of floats": f"split: {FLOATS_TOO}",
     "loss": "loss: the mean of the squared differences over all numbers",
     "nothing": "to_rgb: a prediction of zeros must give gray: times the ranges, from_space, scale_to_gamut",
     "rgb": "to_rgb: gray and colors joined (torch.cat, dim=1), times the ranges, from_space, scale_to_gamut",
@@ -758,6 +843,7 @@ REPRESENTATION = Exercise(
     wrong=(
         Wrong("bytes", _Bytes, "the images are bytes, 0 to 255: make them floats first, color.to_float(rgb)"),
         Wrong("not floats", _NotFloat, "the images are bytes, 0 to 255: make them floats first, color.to_float(rgb)"),
+        Wrong("bytes only", _BytesOnly, FLOATS_TOO),
         Wrong(
             "not divided", _NotDivided, "divide the channels by their ranges: a network trains best on numbers near 1"
         ),
@@ -777,6 +863,10 @@ REPRESENTATION = Exercise(
         Wrong("joined along the batch", _JoinedBatch, "to_rgb: torch.cat joins along the batch unless told: dim=1"),
         Wrong("clipped", _Clipped, "clipping changes the luma that was given: scale_to_gamut keeps it"),
         Wrong("left outside", _Unlimited, "a prediction may leave the gamut: scale_to_gamut comes last"),
+        Wrong("no channel", _NoChannel, NO_CHANNEL),
+        Wrong("uphill", _Uphill, "the sign of the loss: it falls as the prediction comes nearer to the target"),
+        Wrong("no target", _Nothing, "the loss is 0 whatever the target: compare the prediction with the target"),
+        Wrong("gray forgotten", _GrayForgotten, "to_rgb does not use gray: it is the first of the three channels"),
     ),
 )
 
@@ -841,27 +931,6 @@ class _Number(_Space):
         return super().loss(prediction, target).item()
 
 
-class _NoChannel(_Space):
-    def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        gray, target = super().split(rgb)
-        return gray[:, 0], target
-
-
-class _Uphill(_Space):
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return -super().loss(prediction, target)
-
-
-class _Nothing(_Space):
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return (prediction - prediction.detach()).square().mean()
-
-
-class _GrayForgotten(_Space):
-    def to_rgb(self, gray: Tensor, colors: Tensor) -> Tensor:
-        return super().to_rgb(0 * gray + 0.5, colors)
-
-
 REPRESENTATION_TRAINS = Exercise(
     id="02-representation-trains",
     title="The representation trains",
@@ -875,11 +944,7 @@ REPRESENTATION_TRAINS = Exercise(
     judge=judge_training,
     wrong=(
         Wrong("a number", _Number, "loss: return the tensor, not a plain number (.item()), which has no backward()"),
-        Wrong(
-            "no channel",
-            _NoChannel,
-            "split: gray is (N, 1, H, W): the slice [:, :1] keeps the channel, [:, 0] drops it",
-        ),
+        Wrong("no channel", _NoChannel, NO_CHANNEL),
         Wrong("uphill", _Uphill, "it did not learn: the loss must fall when the prediction comes nearer to the target"),
         Wrong("no target", _Nothing, "it did not learn: the loss must fall when the prediction comes nearer"),
         Wrong("gray forgotten", _GrayForgotten, "the pictures have another luma than the one that was given"),

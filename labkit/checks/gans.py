@@ -269,17 +269,18 @@ def two_steps(answer: Callable[..., Any], inputs: Any) -> Any:
     for name, network in networks.items():
         torch.nn.utils.vector_to_parameters(inputs[name], network.parameters())
     optimizers = [torch.optim.SGD(network.parameters(), lr=0.2) for network in networks.values()]
-    losses = []
+    losses, plain = [], True
     for gray, real in zip(inputs["gray"], inputs["real"], strict=True):
         returned = answer(*networks.values(), *optimizers, gray, real, inputs["lambda_l1"])
         if type(returned) not in (tuple, list) or len(returned) != 2:
             return returned
+        plain = plain and not any(torch.is_tensor(loss) and loss.requires_grad for loss in returned)
         losses += [float(loss) for loss in returned]
     after = {
         f"the {name}'s weights": torch.nn.utils.parameters_to_vector(network.parameters())
         for name, network in networks.items()
     }
-    return {**after, "the losses of two steps": losses}
+    return {**after, "the losses of two steps": losses, "plain numbers": plain}
 
 
 def _networks(rng: torch.Generator) -> dict[str, Any]:
@@ -292,11 +293,16 @@ def _networks(rng: torch.Generator) -> dict[str, Any]:
     }
 
 
+_GRAPH = "return numbers, loss.item(): a loss that can be differentiated keeps its whole step in memory"
+
+
 def _judge_step(inputs: Any, output: Any) -> Verdict:
     if type(output) is not dict:
         return Verdict(False, "return both losses", describe(output), "(loss_d, loss_g), two numbers", form=True)
     for name, expected in two_steps(gan_step, inputs).items():
         verdict = close(output.get(name), expected, atol=1e-5, rtol=2e-3)
+        if not verdict.ok and name == "plain numbers":
+            return Verdict(False, _GRAPH)
         if not verdict.ok:
             hint = "first the discriminator's step, then the generator's against the discriminator as it is now"
             return Verdict(False, hint, f"{name}: {verdict.given}", f"{name}: {verdict.expected}")
@@ -396,6 +402,15 @@ def _optimizers_exchanged(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1)
     return gan_step(g, d, optimizer_d, optimizer_g, gray, real, lambda_l1)
 
 
+def _losses_exchanged(*arguments):  # type: ignore[no-untyped-def]
+    return gan_step(*arguments)[::-1]
+
+
+def _with_graph(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
+    loss_d, loss_g = gan_step(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1)
+    return torch.tensor(loss_d, requires_grad=True), torch.tensor(loss_g, requires_grad=True)
+
+
 def _no_gradient(g, d, optimizer_g, optimizer_d, gray, real, lambda_l1):  # type: ignore[no-untyped-def]
     with torch.no_grad():
         fake = g(gray)
@@ -469,6 +484,8 @@ _STEP_WRONG = (
     Wrong("discriminator stands", _step_with(move_d=False), "the discriminator has not moved: optimizer_d.step()"),
     Wrong("generator stands", _step_with(move_g=False), _UNMOVED),
     Wrong("no distance", _step_with(weight=0.0), "lambda_l1 does not reach the generator's loss"),
+    Wrong("losses exchanged", _losses_exchanged, "the discriminator's loss comes first: return (loss_d, loss_g)"),
+    Wrong("losses with their graph", _with_graph, _GRAPH),
 )
 
 GAN_STEP = Exercise(
@@ -496,9 +513,13 @@ GAN_STEP = Exercise(
 
 # The loop: what it does with its images, networks and rates
 
+LEARNING_RATE = 0.01  # as `watched_loop` hands it over
+
 
 def watched_loop(answer: Callable[..., Any], inputs: Any) -> Any:
     """Run the loop on networks and a representation that write down what happens to them."""
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
     log = {"batches": [], "training": [], "moved": []}  # type: ignore[var-annotated]
 
     class Generator(torch.nn.Module):
@@ -520,6 +541,14 @@ def watched_loop(answer: Callable[..., Any], inputs: Any) -> Any:
             return (torch.cat([gray, color], dim=1) * self.weight[:, None, None]).sum(dim=1, keepdim=True)
 
     networks = [Generator().eval(), Discriminator().eval()]
+    rates: list[dict[int, float]] = [{}, {}]  # of the generator and of the discriminator: batch -> learning rate
+    betas = set[tuple[float, ...]]()
+
+    def note(optimizer, arguments, named):  # type: ignore[no-untyped-def]
+        for group in optimizer.param_groups:
+            betas.add(tuple(group.get("betas", ())))
+            owner = int(any(p is networks[1].weight for p in group["params"]))
+            rates[owner][len(log["batches"])] = float(group["lr"])
 
     class Representation:
         def encode(self, images, stride=1):  # type: ignore[no-untyped-def]
@@ -533,7 +562,8 @@ def watched_loop(answer: Callable[..., Any], inputs: Any) -> Any:
         sizes = inputs["epochs"], inputs["batch_size"]
         return answer(*networks, Representation(), inputs["images"], *sizes, 0.01, weight, seed=seed)
 
-    losses = run(inputs["seed"])
+    with register_optimizer_step_pre_hook(note):
+        losses = run(inputs["seed"])
     first, moved = list(log["batches"]), [torch.stack(list(flat)) for flat in zip(*log["moved"], strict=True)]
     modes = list(log["training"])
     heavier = run(inputs["seed"], weight=1000.0)
@@ -548,7 +578,12 @@ def watched_loop(answer: Callable[..., Any], inputs: Any) -> Any:
         "other seed": first == log["batches"],
         "in training mode": all(modes),
         "in training mode afterwards": any(network.training for network in networks),
-        "losses": len(losses) if isinstance(losses, (list, tuple)) else -1,
+        "losses": [len(one) if isinstance(one, (list, tuple)) else 1 for one in losses]
+        if isinstance(losses, (list, tuple))
+        else [],
+        "betas": [list(pair) for pair in betas],
+        "rates of the generator": list(rates[0].values()),
+        "rates of the discriminator": list(rates[1].values()),
         "steps of the generator": (moved[0][1:] - moved[0][:-1]).abs().amax(dim=1),
         "steps of the discriminator": (moved[1][1:] - moved[1][:-1]).abs().amax(dim=1),
     }
@@ -573,6 +608,8 @@ _STANDS = "does not move: does its optimizer hold its own parameters?"
 _RATE = (
     "the learning rate should fall to 0 over all *steps*: LinearLR with total_iters=steps, one step after each batch"
 )
+_FIRST_RATE = "the first step is taken with `learning_rate`: hand it to both optimizers"
+_BETAS = "both optimizers are Adam with betas=(0.5, 0.999): the default .9 remembers gradients of an earlier opponent"
 _LOSSES = "return a list with the two losses of every step"
 
 
@@ -603,10 +640,18 @@ def _judge_loop(inputs: Any, output: Any) -> Verdict:
         steps = output[f"steps of the {name}"]
         if float(steps.max()) < 1e-4:
             return Verdict(False, f"the {name} {_STANDS}", "no step", "steps of about the learning rate, .01")
-        if float(steps[-1]) > 0.0035:
-            return Verdict(False, _RATE, f"last step of the {name}: {float(steps[-1]):.3g}", "near 0")
-    if output["losses"] != len(sizes):
-        return Verdict(False, _LOSSES, f"{output['losses']} entries", f"{len(sizes)}")
+    if output["betas"] != [list(BETAS)]:
+        return Verdict(False, _BETAS, f"betas {output['betas']}", f"{list(BETAS)} of both")
+    wanted = LEARNING_RATE * (1 - torch.arange(len(sizes)) / len(sizes))
+    for name in ("generator", "discriminator"):
+        rates = output[f"rates of the {name}"]
+        shown = f"the {name}'s: {describe(rates[:1])} in the first step, {describe(rates[-1:])} in the last"
+        if not close(rates[:1], wanted[:1], rtol=0.1).ok:
+            return Verdict(False, _FIRST_RATE, shown, f"{LEARNING_RATE} in the first step")
+        if not close(rates, wanted, atol=LEARNING_RATE / 10).ok:
+            return Verdict(False, _RATE, shown, "near 0 in the last step")
+    if output["losses"] != [2] * len(sizes):
+        return Verdict(False, _LOSSES, f"{len(output['losses'])} entries", f"{len(sizes)} pairs")
     return Verdict(True)
 
 
@@ -618,7 +663,9 @@ def _loop_with(
     leave: bool = False,
     schedule: str = "steps",
     own: bool = True,
-    step: Callable[..., tuple[float, float]] = gan_step,
+    betas: tuple[float, float] = BETAS,
+    rate: float | None = None,
+    step: Callable[..., Any] = gan_step,
     every: int = 1,
 ) -> Callable[..., Any]:
     """Return `train_gan` with a mistake."""
@@ -628,7 +675,8 @@ def _loop_with(
             torch.manual_seed(seed if seeded == "seed" else 0)
         count, losses = len(images), []
         steps = epochs * -(-count // batch_size)
-        optimizers = [torch.optim.Adam(n.parameters(), learning_rate, BETAS) for n in ((g, d) if own else (d, d))]
+        first = learning_rate if rate is None else rate
+        optimizers = [torch.optim.Adam(n.parameters(), first, betas) for n in ((g, d) if own else (d, d))]
         schedules = [torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.0, total_iters=steps) for o in optimizers]
         fixed = torch.randperm(count)
         for network in (g, d):
@@ -668,7 +716,11 @@ _LOOP_WRONG = (
     Wrong("constant rate", _loop_with(schedule="none"), _RATE),
     Wrong("rate falls once an epoch", _loop_with(schedule="epochs"), _RATE),
     Wrong("both optimizers hold the discriminator", _loop_with(own=False), f"the generator {_STANDS}"),
+    Wrong("Adam's own betas", _loop_with(betas=(0.9, 0.999)), _BETAS),
+    Wrong("betas exchanged", _loop_with(betas=(0.999, 0.5)), _BETAS),
+    Wrong("another rate", _loop_with(rate=2e-4), _FIRST_RATE),
     Wrong("too few losses", _loop_with(every=2), _LOSSES),
+    Wrong("one loss a step", _loop_with(step=lambda *arguments: gan_step(*arguments)[0]), _LOSSES),
 )
 
 GAN_LOOP = Exercise(
@@ -805,7 +857,7 @@ GAN_COLORS = Exercise(
 
 
 def two_calls(answer: Callable[..., Any], inputs: Any) -> Any:
-    """Call the generator twice on a network that writes down what it is given."""
+    """Call the generator twice in each mode, on a network that writes down what it is given."""
     seen = []
 
     class Network(torch.nn.Module):
@@ -820,13 +872,15 @@ def two_calls(answer: Callable[..., Any], inputs: Any) -> Any:
     torch.manual_seed(inputs["seed"])
     network = Network()
     generator = answer(network, inputs["noise"])
-    generated = [generator(inputs["gray"]) for _ in range(2)]
-    registered = isinstance(generator, torch.nn.Module) and any(p is network.scale for p in generator.parameters())
-    return {
-        "given to the network": torch.stack(seen) if seen else None,
-        "generated": torch.stack(generated),
-        "registered": registered,
-    }
+    is_module = isinstance(generator, torch.nn.Module)
+    generated = []
+    for training in (True, True, False, False):
+        if is_module:
+            generator.train(training)
+        generated.append(generator(inputs["gray"]))
+    registered = is_module and any(p is network.scale for p in generator.parameters())
+    learns = all(torch.is_tensor(colors) and colors.requires_grad for colors in generated)
+    return {"given to the network": seen, "generated": generated, "registered": registered, "learns": learns}
 
 
 _CHANNELS = "the network is given the gray image and `noise` planes, gray first: torch.cat([gray, planes], dim=1)"
@@ -834,9 +888,11 @@ _GRAY = "the first channel must be the gray image as it is: noise stands beside 
 _PLANE = "one random number for the whole plane of an image: draw (N, noise, 1, 1), then expand it"
 _SAME_NOISE = "all images of the batch have the same noise: draw numbers for each of the N images"
 _SAME_PLANES = "the planes of an image are all the same: draw `noise` numbers an image"
+_BOTH_MODES = "draw fresh noise in evaluation mode, too: in every call, whatever self.training says"
 _FROZEN = "two calls give the same noise: draw it in forward, not in __init__, and seed nothing there"
 _NORMAL = "draw from the standard normal distribution: torch.randn"
 _UNREGISTERED = "keep the network as `self.network` (after super().__init__()), so that the optimizer finds its weights"
+_NO_GRADIENT = "no gradient comes back from what is returned, so the network could not learn: no torch.no_grad() here"
 _OUTPUT = "return what the network predicts, unchanged"
 
 
@@ -844,24 +900,29 @@ def _judge_noise(inputs: Any, output: Any) -> Verdict:
     if type(output) is not dict:
         return Verdict(False, "", describe(output))
     gray, noise = inputs["gray"], inputs["noise"]
-    seen, generated = output["given to the network"], output["generated"]
     shape = (len(gray), 1 + noise, *gray.shape[-2:])
-    if type(seen) is not Tensor or tuple(seen.shape) != (2, *shape):
-        given = f"shape {tuple(seen.shape[1:])}" if type(seen) is Tensor else "the network was not called"
+    shapes = [tuple(x.shape) for x in output["given to the network"] if type(x) is Tensor]
+    if shapes[:2] != [shape] * 2:
+        given = f"shape {shapes[0]}" if shapes else "the network was not called"
         return Verdict(False, _CHANNELS, given, f"shape {shape}", form=True)
+    if shapes != [shape] * 4:
+        return Verdict(False, _BOTH_MODES, f"shapes {shapes[2:]} in evaluation mode", f"shape {shape}", form=True)
+    seen = torch.stack(output["given to the network"])  # (4, N, 1 + noise, H, W): twice in each mode
     if not torch.allclose(seen[0][:, :1], gray):
         return Verdict(False, _GRAY)
-    planes = seen[:, :, 1:].double()  # (2, N, noise, H, W)
+    planes = seen[:, :, 1:].double()
     if float((planes - planes[..., :1, :1]).abs().max()) > 1e-6:
         return Verdict(False, _PLANE)
-    z = planes[..., 0, 0]
+    z = planes[..., 0, 0]  # (4, N, noise)
     for wrong, hint in (
-        (torch.allclose(z[:, :1].expand_as(z), z), _SAME_NOISE),
-        (torch.allclose(z[..., :1].expand_as(z), z), _SAME_PLANES),
+        (torch.allclose(z[:2, :1].expand_as(z[:2]), z[:2]), _SAME_NOISE),
+        (torch.allclose(z[:2, :, :1].expand_as(z[:2]), z[:2]), _SAME_PLANES),
         (torch.allclose(z[0], z[1]), _FROZEN),
-        (not 0.8 < float(z.std()) < 1.2 or abs(float(z.mean())) > 0.2, _NORMAL),
+        (torch.allclose(z[2], z[3]), _BOTH_MODES),
+        (any(not 0.8 < float(one.std()) < 1.2 or abs(float(one.mean())) > 0.2 for one in z.split(2)), _NORMAL),
         (output["registered"] is not True, _UNREGISTERED),
-        (not close(generated, inputs["scale"] * seen[:, :, :2]).ok, _OUTPUT),
+        (output["learns"] is not True, _NO_GRADIENT),
+        (not close(output["generated"], inputs["scale"] * seen[:, :, :2]).ok, _OUTPUT),
     ):
         if wrong:
             return Verdict(False, hint)
@@ -884,10 +945,34 @@ def _noisy(planes: Callable[[Tensor, int], Tensor], *, keep: bool = True) -> typ
     return Generator
 
 
+class _NoNoiseInEvaluation(NoisyGenerator):
+    def forward(self, gray: Tensor) -> Tensor:
+        planes = torch.zeros(len(gray), self.noise, *gray.shape[-2:])
+        return super().forward(gray) if self.training else self.network(torch.cat([gray, planes], dim=1))
+
+
+class _FixedInEvaluation(NoisyGenerator):
+    def forward(self, gray: Tensor) -> Tensor:
+        if not self.training:
+            torch.manual_seed(0)
+        return super().forward(gray)
+
+
+class _GrayAloneInEvaluation(NoisyGenerator):
+    def forward(self, gray: Tensor) -> Tensor:
+        return super().forward(gray) if self.training else self.network(gray)
+
+
 class _DrawnOnce(NoisyGenerator):
     def forward(self, gray: Tensor) -> Tensor:
         torch.manual_seed(0)
         return super().forward(gray)
+
+
+class _WithoutGradient(NoisyGenerator):
+    def forward(self, gray: Tensor) -> Tensor:
+        with torch.no_grad():
+            return super().forward(gray)
 
 
 class _NotReturned(NoisyGenerator):
@@ -928,11 +1013,15 @@ _NOISE_WRONG = (
     ),
     Wrong("no gray", _noisy(lambda gray, noise: _with(gray, torch.randn(len(gray), noise, 1, 1))[:, 1:]), _CHANNELS),
     Wrong("drawn once", _DrawnOnce, _FROZEN),
+    Wrong("no noise in evaluation mode", _NoNoiseInEvaluation, _BOTH_MODES),
+    Wrong("the same noise in evaluation mode", _FixedInEvaluation, _BOTH_MODES),
+    Wrong("gray alone in evaluation mode", _GrayAloneInEvaluation, _BOTH_MODES),
     Wrong(
         "network not registered",
         _noisy(lambda gray, noise: _with(gray, torch.randn(len(gray), noise, 1, 1)), keep=False),
         _UNREGISTERED,
     ),
+    Wrong("without gradient", _WithoutGradient, _NO_GRADIENT),
     Wrong("prediction changed", _NotReturned, _OUTPUT),
 )
 

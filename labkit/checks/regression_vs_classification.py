@@ -163,6 +163,7 @@ def _summed(colors: Tensor, centers: Tensor, steps: int) -> Tensor:
     return centers
 
 
+_STEPS = "the centers move exactly `steps` times: for _ in range(steps)"
 _KMEANS_WRONG = (
     Wrong("nothing moved", lambda colors, centers, steps: centers, "these are the centers as they were given"),
     Wrong(
@@ -170,6 +171,8 @@ _KMEANS_WRONG = (
         _assigned_once,
         "after the centers have moved, other colors may be nearest to them: assign anew in each of the steps",
     ),
+    Wrong("one step too few", lambda colors, centers, steps: kmeans(colors, centers, steps - 1), _STEPS),
+    Wrong("one step too many", lambda colors, centers, steps: kmeans(colors, centers, steps + 1), _STEPS),
     Wrong("empty is NaN", _empty_nan, "a bin without colors has no mean (0 / 0): leave its center where it was"),
     Wrong("empty is 0", _empty_zero, "a bin without colors jumped to 0: leave its center where it was"),
     Wrong("summed", _summed, "a center is the mean of its colors: divide the sum by their number"),
@@ -775,6 +778,8 @@ CLASSIFIER = Exercise(
         Wrong("temperature inverted", _Inverted, "colors: divide the logits BY the temperature: below 1 it sharpens"),
         Wrong("colors mixed", _Mixed, "colors: rows are (N H W, 2): view them as (N, H, W, 2), then move the 2"),
         Wrong("uphill", _Uphill, "the sign of the loss: it must fall as the prediction gets better"),
+        Wrong("no target", _Nothing, "the loss is 0 whatever the target: compare the prediction with the target"),
+        Wrong("gray forgotten", _GrayForgotten, "to_rgb does not use gray, the luma that was given"),
     ),
 )
 

@@ -54,11 +54,10 @@ _ORTHONORMAL_OF_RGB = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 
 def _judge_basis(inputs: dict[str, Tensor], output: Any) -> Verdict:
     """Any orthonormal basis of the plane at right angles to the weights is right."""
-    basis = as_tensor(output)
-    if basis is None or basis.squeeze().shape != (2, 3):
-        shown = describe(output) if basis is None else f"shape {tuple(basis.shape)}"
+    rows = as_tensor(output)
+    if rows is None or rows.shape != (2, 3):
+        shown = describe(output) if rows is None else f"shape {tuple(rows.shape)}"
         return Verdict(False, "return two vectors of three numbers, one per row", shown, "shape (2, 3)")
-    rows = basis.reshape(2, 3)
     luma = rows @ inputs["weights"].double()
     if not bool(luma.abs().max() < 1e-4):
         hint = "a vector that stands in the plane has no luma, w . e = 0, and at least one of these has"
@@ -327,6 +326,21 @@ class _Whole(FixedKernels):
         return kernels.long()
 
 
+class _PlainAttribute(FixedKernels):
+    """The kernels as an attribute of which the module does not know."""
+
+    def __init__(self, kernels: Tensor) -> None:
+        super().__init__(kernels)
+        del self.weight
+        self.weight = kernels[:, None]
+
+
+class _Cut(FixedKernels):
+    def forward(self, gray: Tensor) -> Tensor:
+        with torch.no_grad():
+            return super().forward(gray)
+
+
 class _NoBorder(FixedKernels):
     def forward(self, gray: Tensor) -> Tensor:
         return F.conv2d(gray, self.weight)
@@ -345,12 +359,56 @@ class _Left(FixedKernels):
 
 
 def _draw_kernels(rng: torch.Generator) -> dict[str, Any]:
-    kernels = torch.randn(whole(rng, 2, 4), 3, 3, generator=rng)
-    gray = uniform(rng, 0, 1, (2, 1, 6, 7))
-    return {"kernels": {"arguments": [kernels], "images": [gray], "seed": 0}}
+    return {
+        "kernels": torch.randn(whole(rng, 2, 4), 3, 3, generator=rng),
+        "gray": uniform(rng, 0, 1, (2, 1, 6, 7)),
+    }
+
+
+def _respond(answer: Any, inputs: Any) -> Any:
+    """Make the module; return its responses, their gradient, and how many of its numbers learn and how many are kept.
+
+    What is kept moves with the module and does not learn: buffers, and parameters that need no gradient.
+    """
+    module = answer(inputs["kernels"])
+    gray = inputs["gray"].requires_grad_()
+    responses = module(gray)
+    learned = [p.numel() for p in module.parameters() if p.requires_grad]
+    kept = [*module.buffers(), *(p for p in module.parameters() if not p.requires_grad)]
+    flows = torch.is_tensor(responses) and responses.requires_grad
+    return {
+        "responses": responses,
+        "learned": sum(learned),
+        "kept": sum(tensor.numel() for tensor in kept),
+        "gradient": torch.autograd.grad(responses.square().sum(), gray)[0] if flows else None,
+    }
+
+
+def _judge_kernels(inputs: Any, output: Any) -> Verdict:
+    expected = hand_over(FixedKernels, inputs, _respond)
+    if type(output) is not dict:
+        return Verdict(False, "return a module: a class (or function) that makes one", describe(output))
+    verdict = close(output["responses"], expected["responses"], atol=1e-4, hint=_RESPONSES)
+    if not verdict.ok:
+        return verdict
+    if output["learned"]:
+        return Verdict(False, _LEARNED, f"{output['learned']} numbers that learn", "none")
+    if not output["kept"] >= expected["kept"]:
+        return Verdict(False, _NOT_KEPT, f"{output['kept']} numbers in buffers", f"{expected['kept']}")
+    return close(output["gradient"], expected["gradient"], atol=1e-4, hint=_NO_GRADIENT)
 
 
 _WEIGHTS = "F.conv2d wants weights of shape (m, 1, 3, 3), one input channel for each kernel: kernels[:, None]"
+_RESPONSES = "pad by repeating the border, then F.conv2d with the kernels as weights"
+_LEARNED = "these kernels are parameters, and training would change them: use register_buffer"
+_NOT_KEPT = (
+    "the module does not know of its kernels: a plain attribute stays behind when the module moves to a GPU. Keep them "
+    "in a buffer: self.register_buffer(name, tensor)"
+)
+_NO_GRADIENT = (
+    "no gradient comes back from the responses to the gray image: the kernels do not learn, but what they are laid "
+    "over may matter (no torch.no_grad, no detach)"
+)
 _KERNELS_WRONG = (
     Wrong(
         "zeros at the border",
@@ -362,11 +420,9 @@ _KERNELS_WRONG = (
     ),
     Wrong("flipped kernels", _Flipped, "the kernels are flipped: F.conv2d lays them over the patch as they are"),
     Wrong("transposed kernels", _Transposed, "rows and columns of the kernels are swapped"),
-    Wrong(
-        "learned kernels",
-        _Learned,
-        "these kernels are parameters, and training would change them: use register_buffer",
-    ),
+    Wrong("learned kernels", _Learned, _LEARNED),
+    Wrong("kernels in a plain attribute", _PlainAttribute, _NOT_KEPT),
+    Wrong("responses without gradient", _Cut, _NO_GRADIENT),
     Wrong("no axis for the channel", _NoAxis, _WEIGHTS),
     Wrong("axis in front", _AxisInFront, _WEIGHTS),
     Wrong("no border", _NoBorder, "the image lost its border: continue it by one pixel on each side first"),
@@ -382,9 +438,9 @@ FIXED_KERNELS = Exercise(
     level=2,
     asks_for=("labkit.models.slr.SLRHybrid.features",),
     inputs=_draw_kernels,
-    call=run_modules,
+    call=_respond,
     reference=FixedKernels,
-    judge=judge_modules(FixedKernels, "pad by repeating the border, then F.conv2d with the kernels as weights"),
+    judge=_judge_kernels,
     wrong=_KERNELS_WRONG,
     hints=(
         "A convolution whose weights do not learn. F.conv2d takes weights (m, 1, 3, 3) as an argument.",
@@ -507,6 +563,7 @@ _HYBRID_WRONG = (
         _BiasIgnored,
         "bias=True adds one feature, 1 everywhere, and one coefficient for each output",
     ),
+    Wrong("a bias always", _BiasAlways, _BIAS),
     Wrong(
         "all kernels",
         _AllKernels,
@@ -766,6 +823,11 @@ JACOBIAN = Exercise(
             "bare gray",
             _bare_gray,
             "the network wants (1, 1, H, W): differentiate a function of gray (H, W) that calls it on gray[None, None]",
+        ),
+        Wrong(
+            "axis of the batch kept",
+            _jacobian_of(_chosen, lambda jacobian: jacobian[None]),
+            "the network's output has an axis for the batch, of length 1: take [0] before you pick the pixel",
         ),
         Wrong(
             "transposed",

@@ -24,6 +24,7 @@ Answer = Callable[..., Any]
 
 def _call_loop(answer: Answer, inputs: dict[str, Any]) -> dict[str, Any]:
     """Train one weight whose gradient is always 1: each of its changes is then the learning rate of that step."""
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
 
     class Recorder(torch.nn.Module):
         """A network of one weight that notes its weight and mode whenever it is called."""
@@ -63,10 +64,16 @@ def _call_loop(answer: Answer, inputs: dict[str, Any]) -> dict[str, Any]:
         )
         return network, representation, losses
 
+    optimizers = set[str]()
+
+    def note(optimizer: Any, *arguments: Any) -> None:
+        optimizers.add(type(optimizer).__name__)
+
     count, epochs, size = inputs["count"], inputs["epochs"], inputs["batch_size"]
     images = torch.arange(1, count + 1, dtype=torch.uint8)[:, None, None, None].expand(count, 3, 2, 2).contiguous()
     torch.manual_seed(inputs["seed"])
-    network, representation, losses = run(inputs["seed"])
+    with register_optimizer_step_pre_hook(note):
+        network, representation, losses = run(inputs["seed"])
     order = [number for batch in representation.seen for number in batch]
     passes = [order[at : at + count] for at in range(0, len(order), count)]
     torch.manual_seed(inputs["seed"] + 1)  # what the seed is for: not even torch's own generator matters
@@ -82,6 +89,7 @@ def _call_loop(answer: Answer, inputs: dict[str, Any]) -> dict[str, Any]:
         "another order each epoch": len(passes) < 2 or passes[0] != passes[1],
         "same seed, same order": again == representation.seen,
         "another seed, another order": other != representation.seen,
+        "an optimizer of Adam's kind": all("Adam" in name for name in optimizers),
         "training mode": all(network.modes),
         "evaluation mode at the end": not network.training,
         "rates": [round(before - after, 7) for before, after in zip(weights, weights[1:], strict=False)],  # noqa: RUF007
@@ -110,6 +118,7 @@ _SEED = (
     "the order must depend on `seed` and on nothing else: give torch.randperm a generator, "
     "torch.Generator().manual_seed(seed), made before the loop"
 )
+_ADAM = "the optimizer is torch.optim.AdamW: plain gradient descent with these rates learns far too little"
 _MODES = "network.train() before the first step and network.eval() after the last: batch norm and dropout need to know"
 _CONSTANT = (
     "the learning rate never changes: make one optimizer and its OneCycleLR before the loop, and call the schedule's "
@@ -142,6 +151,7 @@ def _judge_loop(inputs: dict[str, Any], output: Any) -> Verdict:
         ("another order each epoch", _NEW_ORDER),
         ("same seed, same order", _SEED),
         ("another seed, another order", _SEED),
+        ("an optimizer of Adam's kind", _ADAM),
         ("training mode", _MODES),
         ("evaluation mode at the end", _MODES),
     ):
@@ -216,6 +226,7 @@ def loop(
     use_seed: bool = True,
     modes: bool = True,
     end_mode: bool = True,
+    optimizer_of: Answer = torch.optim.AdamW,
     steps: str = "all",
     stop_in_time: bool = False,
     first_batch_only: bool = False,
@@ -227,7 +238,7 @@ def loop(
     total = {"all": epochs * each, "epoch": each, "floor": epochs * (len(images) // batch_size), "epochs": epochs}[
         steps
     ]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate)
+    optimizer = optimizer_of(network.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=learning_rate, total_steps=epochs + 1 if schedule_per == "epoch" else total
     )
@@ -279,6 +290,7 @@ _TRAIN_WRONG = (
     Wrong("cycle of one epoch, then constant", _mistake(steps="epoch", stop_in_time=True), _SHORT_CYCLE),
     Wrong("last batch not counted, then constant", _mistake(steps="floor", stop_in_time=True), _SHORT_CYCLE),
     Wrong("cycle of as many steps as epochs", _mistake(steps="epochs"), _SHORT_CYCLE),
+    Wrong("plain gradient descent", _mistake(optimizer_of=torch.optim.SGD), _ADAM),
     Wrong("a tenth of the rate", _other_arguments(lambda given: given.__setitem__(5, given[5] / 10)), _PEAK),
     Wrong("no zero_grad", _mistake(step=no_zero_grad), _GRADIENTS),
     Wrong("last batch dropped", _mistake(drop_last=True), _EPOCHS),

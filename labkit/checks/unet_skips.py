@@ -255,13 +255,14 @@ _UP_WRONG = (
 
 def _draw_up(rng: torch.Generator) -> dict[str, Any]:
     below, outputs = whole(rng, 4, 5), whole(rng, 2, 3)
-    height, width = whole(rng, 3, 5), whole(rng, 3, 5)
+    height, width = whole(rng, 3, 4), whole(rng, 5, 6)
     x = torch.randn(2, below, height, width, generator=rng)
     skip = torch.randn(2, below, 2 * height, 2 * width, generator=rng)
     seed = whole(rng, 0, 10**6)
     return {
         "with a skip": {"arguments": [below, below, outputs], "images": [x, skip], "seed": seed},
         "without": {"arguments": [below, 0, outputs], "images": [x], "seed": seed},
+        "with a narrow skip": {"arguments": [below, 2, outputs], "images": [x, skip[:, :2].clone()], "seed": seed},
     }
 
 
@@ -293,6 +294,7 @@ class UNet(nn.Module):
 
     output_stride = 1
     multiple_of = 2
+    border = "replicate"
 
     def __init__(self, out_channels: int, width: int = 16, depth: int = 3, skips: bool = True) -> None:
         """Build encoder, decoder and output."""
@@ -316,7 +318,7 @@ class UNet(nn.Module):
     def forward(self, gray: Tensor) -> Tensor:
         """Predict (N, out_channels, H, W) for gray (N, 1, H, W)."""
         height, width = gray.shape[-2:]
-        x = F.pad(gray, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        x = F.pad(gray, (0, -width % self.multiple, 0, -height % self.multiple), mode=self.border)
         outputs: list[Tensor] = []
         for level, encode in enumerate(self.encoder):
             x = encode(F.max_pool2d(x, 2) if level else x)
@@ -330,6 +332,21 @@ class UNet(nn.Module):
 
 class _NoPadding(UNet):
     multiple_of = 1  # nothing is padded: sides of any size come through
+
+
+class _ZeroBorder(UNet):
+    border = "constant"
+
+
+class _ReflectedBorder(UNet):
+    border = "reflect"
+
+
+class _PaddedInFront(UNet):
+    def forward(self, gray: Tensor) -> Tensor:
+        height, width = gray.shape[-2:]
+        padded = F.pad(gray, (-width % self.multiple, 0, -height % self.multiple, 0), mode="replicate")
+        return super().forward(padded)[..., -height:, -width:]
 
 
 class _WrongLevel(UNet):
@@ -434,6 +451,7 @@ class _AlwaysSkips(UNet):
 
 _LAST_RELU = "nothing negative comes out: no ReLU (or sigmoid) after the last convolution, for chroma has both signs"
 _WRONG_LEVEL = "a skip comes from the wrong level: each decoder level gets the encoder's output of its own resolution"
+_BORDER = "what is added at the right and at the bottom repeats the border of the gray image: F.pad with mode replicate"
 _ZERO = "what the encoder hands across does not reach the decoder: pass its outputs, unchanged"
 
 _UNET_WRONG = (
@@ -443,6 +461,9 @@ _UNET_WRONG = (
         "sides that 2 ** (depth - 1) does not divide fail: pad the gray image at the start (F.pad, mode replicate) and "
         "crop the output to the input's size",
     ),
+    Wrong("zeros at the border", _ZeroBorder, _BORDER),
+    Wrong("reflected border", _ReflectedBorder, _BORDER),
+    Wrong("padded in front", _PaddedInFront, "pad at the right and at the bottom, not at the left and at the top"),
     Wrong("skip from the wrong level", _WrongLevel, _WRONG_LEVEL),
     Wrong(
         "skips in the order of the encoder",
@@ -452,6 +473,7 @@ _UNET_WRONG = (
     Wrong("not cropped", _NotCropped, "the output has the padded size: crop it to the height and width of the input"),
     Wrong("tanh at the end", _LastTanh, "the output stays between -1 and 1: nothing comes after the last convolution"),
     Wrong("zeros carried", _Zeros, _ZERO),
+    Wrong("first skip only", _FirstSkipOnly, "one skip alone reaches the decoder: every level but the lowest has one"),
     Wrong("ReLU at the end", _LastReLU, _LAST_RELU),
     Wrong("sigmoid at the end", _LastSigmoid, _LAST_RELU),
     Wrong(
@@ -473,7 +495,7 @@ _UNET_WRONG = (
 
 
 def _draw_unet(rng: torch.Generator) -> dict[str, Any]:
-    """Draw four cases: two networks with values, odd sizes with and without skips by shape alone."""
+    """Draw five cases: networks of two depths, without skips, and for odd sizes."""
     seed, width = whole(rng, 0, 10**6), whole(rng, 2, 4)
 
     def case(height: int, breadth: int, channels: int, depth: int, skips: bool, values: bool) -> dict[str, Any]:
@@ -485,7 +507,7 @@ def _draw_unet(rng: torch.Generator) -> dict[str, Any]:
         "depth 3": case(8, 12, 3, 3, True, True),
         "depth 4": case(16, 8, 2, 4, True, True),
         "skips=False": case(8, 8, 2, 3, False, True),
-        "odd sides": case(9 + 2 * whole(rng, 0, 1), 14, 2, 3, True, False),
+        "odd sides": case(9 + 2 * whole(rng, 0, 1), 14, 2, 3, True, True),
         "odd sides, skips=False": case(7, 13, 2, 3, False, False),
     }
 

@@ -103,7 +103,8 @@ figures.ramps()
 #
 # ### Build: RGB to LAB and back (difficulty 3 of 5, core, 22 minutes)
 #
-# Three functions. All take and return float tensors of shape $(\ldots, 3, H, W)$; the check sends batches with very dark pixels.
+# Three functions. All take and return float tensors of shape $(\ldots, 3, H, W)$; the check sends a batch and a single image, with
+# very dark pixels.
 #
 # - `srgb_to_linear(rgb)`: code values 0 to 1 to light 0 to 1.
 # - `linear_to_lab(linear)`: light to $L^*, a, b$.
