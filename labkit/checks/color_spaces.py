@@ -11,7 +11,7 @@ from torch import Tensor
 from labkit import color
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, uniform, whole
 from labkit.checks.scenes import held_back_scenes, held_back_seed, training_scenes
-from labkit.checks.values import close_by_part
+from labkit.checks.values import close_by_part, same_axes
 from labkit.data import toyworld
 from labkit.representation import Representation
 
@@ -817,7 +817,9 @@ SPACE_PARTS = {
 
 def judge_space(inputs: Mapping[str, Any], output: Any) -> Verdict:
     """Compare each part with the reference's, in the order in which they are written."""
-    return close_by_part(output, use_space(_Space, inputs), SPACE_PARTS, atol=2e-4)
+    expected = use_space(_Space, inputs)
+    verdict = close_by_part(output, expected, SPACE_PARTS, atol=2e-4)
+    return same_axes(output["gray"], expected["gray"], hint=NO_CHANNEL) if verdict.ok else verdict
 
 
 REPRESENTATION = Exercise(

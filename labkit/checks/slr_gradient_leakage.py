@@ -11,6 +11,7 @@ from labkit import color
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, hand_over, uniform, whole
 from labkit.checks.modules import judge_modules, run_modules
 from labkit.checks.scenes import halved, held_back_scenes, held_back_seed, train_on_scenes, training_scenes
+from labkit.checks.values import same_axes
 from labkit.models.slr import KERNELS, SLRBaseline
 
 PREDICTIONS: dict[str, str | tuple[float, float]] = {
@@ -54,10 +55,11 @@ _ORTHONORMAL_OF_RGB = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 
 def _judge_basis(inputs: dict[str, Tensor], output: Any) -> Verdict:
     """Any orthonormal basis of the plane at right angles to the weights is right."""
-    rows = as_tensor(output)
-    if rows is None or rows.shape != (2, 3):
-        shown = describe(output) if rows is None else f"shape {tuple(rows.shape)}"
+    basis = as_tensor(output)
+    if basis is None or basis.squeeze().shape != (2, 3):
+        shown = describe(output) if basis is None else f"shape {tuple(basis.shape)}"
         return Verdict(False, "return two vectors of three numbers, one per row", shown, "shape (2, 3)")
+    rows = basis.reshape(2, 3)
     luma = rows @ inputs["weights"].double()
     if not bool(luma.abs().max() < 1e-4):
         hint = "a vector that stands in the plane has no luma, w . e = 0, and at least one of these has"
@@ -775,12 +777,13 @@ def _added(network: Any, gray: Tensor, pixel: Pixel, change: bool = False) -> Te
 
 def _judge_jacobian(inputs: Any, output: Any) -> Verdict:
     expected = hand_over(chroma_jacobian, inputs, _differentiate)
-    return close(
-        output,
-        expected,
-        atol=1e-5,
-        hint="nudge one gray value by .001 and watch the chroma: the derivative is its change divided by .001",
-    )
+    nudge = "nudge one gray value by .001 and watch the chroma: the derivative is its change divided by .001"
+    verdict = close(output, expected, atol=1e-5, hint=nudge)
+    axes = (same_axes(output[name], value, hint=_BATCH_KEPT) for name, value in expected.items())
+    return next((one for one in axes if not one.ok), verdict) if verdict.ok else verdict
+
+
+_BATCH_KEPT = "the network's output has an axis for the batch, of length 1: take [0] before you pick the pixel"
 
 
 def _draw_jacobian(rng: torch.Generator) -> dict[str, Any]:
@@ -827,7 +830,7 @@ JACOBIAN = Exercise(
         Wrong(
             "axis of the batch kept",
             _jacobian_of(_chosen, lambda jacobian: jacobian[None]),
-            "the network's output has an axis for the batch, of length 1: take [0] before you pick the pixel",
+            _BATCH_KEPT,
         ),
         Wrong(
             "transposed",

@@ -29,9 +29,9 @@ class Verdict:
 def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3, hint: str = "") -> Verdict:
     """Compare by value: right if ``|output - expected| <= atol + rtol |expected|`` everywhere.
 
-    Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; a single number may stand in a
-    tensor of any shape. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only
-    exact plain types are read: an object that claims to equal everything equals nothing here.
+    Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; axes of length one may be there or
+    not. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only exact plain types
+    are read: an object that claims to equal everything equals nothing here.
     """
     if isinstance(expected, dict):
         if type(output) is not dict or set(output) != set(expected):
@@ -53,7 +53,7 @@ def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3,
     if given is None:
         missing = "the function returned None: is its `return` missing?" if output is None else hint
         return Verdict(False, missing, describe(output), describe(expected))
-    if given.shape != wanted.shape and not given.numel() == wanted.numel() == 1:
+    if given.squeeze().shape != wanted.squeeze().shape:
         return Verdict(False, hint, f"shape {tuple(given.shape)}", f"shape {tuple(wanted.shape)}", form=True)
     given = given.reshape(wanted.shape)
     wrong = ~torch.isclose(given, wanted, rtol=rtol, atol=atol, equal_nan=True)
@@ -69,6 +69,15 @@ def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3,
         f"{_number(given.flatten()[worst])} at {place} ({int(wrong.sum())} of {wrong.numel()} values differ)",
         f"{_number(wanted.flatten()[worst])} at {place}",
     )
+
+
+def same_axes(output: Any, expected: torch.Tensor, *, hint: str) -> Verdict:
+    """Ask for exactly the axes of ``expected``, where those of length one matter to what comes after."""
+    given = as_tensor(output)
+    if given is not None and given.shape == expected.shape:
+        return Verdict(True)
+    shape = describe(output) if given is None else f"shape {tuple(given.shape)}"
+    return Verdict(False, hint, shape, f"shape {tuple(expected.shape)}", form=True)
 
 
 def close_by_part(output: Any, expected: Mapping[str, Any], hints: Mapping[str, str], *, atol: float) -> Verdict:
