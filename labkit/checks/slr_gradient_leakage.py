@@ -54,10 +54,11 @@ _ORTHONORMAL_OF_RGB = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 
 def _judge_basis(inputs: dict[str, Tensor], output: Any) -> Verdict:
     """Any orthonormal basis of the plane at right angles to the weights is right."""
-    rows = as_tensor(output)
-    if rows is None or rows.shape != (2, 3):
-        shown = describe(output) if rows is None else f"shape {tuple(rows.shape)}"
+    basis = as_tensor(output)
+    if basis is None or basis.squeeze().shape != (2, 3):
+        shown = describe(output) if basis is None else f"shape {tuple(basis.shape)}"
         return Verdict(False, "return two vectors of three numbers, one per row", shown, "shape (2, 3)")
+    rows = basis.reshape(2, 3)
     luma = rows @ inputs["weights"].double()
     if not bool(luma.abs().max() < 1e-4):
         hint = "a vector that stands in the plane has no luma, w . e = 0, and at least one of these has"
@@ -768,8 +769,15 @@ def _added(network: Any, gray: Tensor, pixel: Pixel, change: bool = False) -> Te
     return found.expand(2, -1, -1)
 
 
+_BATCH_AXIS = "the network's output has an axis for the batch, of length 1: take [0] before you pick the pixel"
+
+
 def _judge_jacobian(inputs: Any, output: Any) -> Verdict:
     expected = hand_over(chroma_jacobian, inputs, _differentiate)
+    for name, wanted in expected.items():  # `close` would let the axis pass, and the leakage index would be another
+        given = as_tensor(output.get(name))
+        if given is not None and given.shape == (1, *wanted.shape):
+            return Verdict(False, _BATCH_AXIS, f"shape {tuple(given.shape)}", f"shape {tuple(wanted.shape)}", form=True)
     return close(
         output,
         expected,
@@ -822,7 +830,7 @@ JACOBIAN = Exercise(
         Wrong(
             "axis of the batch kept",
             _jacobian_of(_chosen, lambda jacobian: jacobian[None]),
-            "the network's output has an axis for the batch, of length 1: take [0] before you pick the pixel",
+            _BATCH_AXIS,
         ),
         Wrong(
             "transposed",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checks.framework import Exercise, Wrong, uniform
+from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, uniform
 
 CAP = 50.0  # dB
 
@@ -47,6 +47,18 @@ def _left_column(rgb: Tensor) -> Tensor:
     return 0.299 * x[..., 0] + 0.587 * x[..., 1] + 0.114 * x[..., 2]
 
 
+def _judge_gray(inputs: dict[str, Tensor], output: Any) -> Verdict:
+    """Compare by value, and ask for the axis of channels too, which `close` would not miss."""
+    expected = _to_gray(inputs["rgb"])
+    verdict = close(output, expected, hint=_GRAY)
+    given = as_tensor(output)
+    if verdict.ok and given is not None and given.shape != expected.shape:
+        return Verdict(False, _NO_AXIS, f"shape {tuple(given.shape)}", f"shape {tuple(expected.shape)}", form=True)
+    return verdict
+
+
+_GRAY = "gray = .299 R + .587 G + .114 B, divided by 255; the shape goes from (N, 3, H, W) to (N, 1, H, W)"
+
 TO_GRAY = Exercise(
     id="00-to-gray",
     title="A color image in gray",
@@ -64,7 +76,7 @@ TO_GRAY = Exercise(
     ),
     inputs=lambda rng: {"rgb": _rgb(rng, 2, 4, 5)},
     reference=_to_gray,
-    hint="gray = .299 R + .587 G + .114 B, divided by 255; the shape goes from (N, 3, H, W) to (N, 1, H, W)",
+    judge=_judge_gray,
     wrong=(
         Wrong("channel mean", lambda rgb: rgb.double().mean(dim=1, keepdim=True) / 255, _MEAN),
         Wrong("Rec.709 weights", lambda rgb: _weighted(rgb, 0.2126, 0.7152, 0.0722), _709),

@@ -29,9 +29,9 @@ class Verdict:
 def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3, hint: str = "") -> Verdict:
     """Compare by value: right if ``|output - expected| <= atol + rtol |expected|`` everywhere.
 
-    Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; a single number may stand in a
-    tensor of any shape. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only
-    exact plain types are read: an object that claims to equal everything equals nothing here.
+    Tensors, arrays, numbers and lists of numbers count alike, whatever their dtype; axes of length one may be there or
+    not. ``expected`` may be a dict or a tuple of such values (all are compared), text, or None. Only exact plain types
+    are read: an object that claims to equal everything equals nothing here.
     """
     if isinstance(expected, dict):
         if type(output) is not dict or set(output) != set(expected):
@@ -53,7 +53,7 @@ def close(output: Any, expected: Any, *, atol: float = 1e-5, rtol: float = 1e-3,
     if given is None:
         missing = "the function returned None: is its `return` missing?" if output is None else hint
         return Verdict(False, missing, describe(output), describe(expected))
-    if given.shape != wanted.shape and not given.numel() == wanted.numel() == 1:
+    if given.squeeze().shape != wanted.squeeze().shape:
         return Verdict(False, hint, f"shape {tuple(given.shape)}", f"shape {tuple(wanted.shape)}", form=True)
     given = given.reshape(wanted.shape)
     wrong = ~torch.isclose(given, wanted, rtol=rtol, atol=atol, equal_nan=True)
