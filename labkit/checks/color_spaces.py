@@ -576,8 +576,9 @@ def _judge_in_gamut(rgb: Tensor, output: Any) -> Verdict:
     right = in_gamut(rgb)
     verdict = close(output, right, atol=1e-4)
     given = as_tensor(output)
-    if verdict.ok or given is None or given.shape != rgb.shape:
+    if verdict.ok or given is None or given.squeeze().shape != rgb.shape:
         return verdict
+    given = given.reshape(rgb.shape)
     if bool(given.isnan().any()):
         return Verdict(False, NOT_A_NUMBER, verdict.given, verdict.expected)
     low, high = float(given.min()), float(given.max())
