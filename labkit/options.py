@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -48,10 +49,17 @@ class Checked:
 
     def __post_init__(self) -> None:
         """Refuse values of another type or outside their limits."""
-        hints = get_type_hints(type(self))
+        kind: Any = type(self)
+        hints = _hints(kind)
         for item in fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
             value = _check(item.name, getattr(self, item.name), hints[item.name], item.metadata)
             object.__setattr__(self, item.name, value)  # the class is frozen
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Return the types of a class's fields, kept: finding them is slow, and the recipes make thousands of options."""
+    return get_type_hints(kind)
 
 
 def _check(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:

@@ -41,6 +41,17 @@ def test_importing_it_does_not_import_torch() -> None:
     assert python(code).strip() == "[]"
 
 
+def test_what_a_lab_imports_does_without_the_slow_ones() -> None:
+    """Each took seconds of every kernel's start; what needs one imports it when it is called."""
+    slow = ("torchvision", "torch._dynamo", "skimage.segmentation", "sympy", "torchmetrics", "sklearn")
+    rooms = (
+        "analysis, checks, color, data, metrics, models, notebook, plots, quantize, representation, training, widgets"
+    )
+    labs = "labkit.notebook.figures.averaging_problem, labkit.notebook.lab, labkit.notebook.photograph"
+    code = f"import sys; from labkit import {rooms}; import {labs}; print([n for n in {slow} if n in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
 def test_it_adds_little_to_the_import_of_torch() -> None:
     """Less than a tenth of a second, the median of three: processor time, which a busy machine does not change much."""
     code = "import time, torch; before = time.process_time(); import labkit; print(time.process_time() - before)"

@@ -286,7 +286,8 @@ class Recipe:
             _one_of("network", [system.network], NETWORKS)
             _one_of("profile", (*system.changes, *system.before), EVERY_PROFILE)
             for profile in self.profiles:
-                self.training(system, profile, 0)  # TypeError for a change that neither Setup nor FitSettings has
+                self.setup(system, profile)  # TypeError for a change that neither Setup nor FitSettings has
+                self.before(system, profile)
         names = [decoding.name for decoding in self.decodings]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise LabkitError(f"two decodings have the name {twice[0]!r}: name them apart")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from labkit.artifacts import replacing
 from labkit.color import luma, to_float
@@ -54,5 +53,7 @@ def contact_sheet(photos: Sequence[Tensor], colorized: Sequence[Tensor], path: s
 def _square(image: Tensor, side: int) -> Tensor:
     """Return the middle of an image, (3, side, side), float."""
     image = to_float(image.detach().cpu()).clamp(0, 1)
+    from torchvision.transforms.v2 import functional as transforms  # late: it takes two seconds, in each kernel
+
     smaller = transforms.resize(image, [side], antialias=True)  # the shorter side
     return transforms.center_crop(smaller, [side, side])
