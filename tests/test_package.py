@@ -42,7 +42,7 @@ def test_importing_it_does_not_import_torch() -> None:
 
 
 def test_what_a_lab_imports_does_without_the_slow_ones() -> None:
-    """Each took seconds of every kernel's start; what needs one imports it when it is called."""
+    """Every kernel starts with these imports: what needs a slow library imports it when it is called."""
     slow = ("torchvision", "torch._dynamo", "skimage.segmentation", "sympy", "torchmetrics", "sklearn")
     rooms = (
         "analysis, checks, color, data, metrics, models, notebook, plots, quantize, representation, training, widgets"

@@ -160,9 +160,10 @@ def _said(paper: str) -> str:
 def _ran(recipe: Recipe, rows: Sequence[Measured]) -> str:
     first = rows[0]
     seeds = {len(row.seeds) for row in rows}
-    counts = f"{max(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
+    most = max(seeds)
+    counts = f"{most} seed{'s' * (most > 1)}" if len(seeds) == 1 else f"{min(seeds)} to {most} seeds"
     return (
-        f"**{recipe.name}** with the {first.profile} profile, {counts} seeds, on {first.data}; {first.device}, "
+        f"**{recipe.name}** with the {first.profile} profile, {counts}, on {first.data}; {first.device}, "
         f"{first.versions}, {first.date[:10]}: `{first.command}`. {recipe.differs}".rstrip()
     )
 

@@ -65,7 +65,7 @@ MOST_LINES = 40  # cells that a page tells about
 UNUSED = ["cacheprovider", "unraisableexception", "threadexception", "faulthandler", "doctest", "pastebin", "junitxml"]
 UNUSED += ["logging", "stepwise", "setuponly", "setupplan", "unittest", "recwarn"]
 
-# Once, before any fork; together the last two are a quarter of what grading a submission would take.
+# Once, before any fork; the last two were a quarter of the processor time of a grading process, its kernel apart.
 register_provisioner()
 nbformat.validator.get_validator(4, 5)  # compiled from its schema, which each process would do again
 nbval.kernel.pformat = lambda message: ""  # nbval formats each message for a debug log, whether there is one or not

@@ -53,7 +53,7 @@ def contact_sheet(photos: Sequence[Tensor], colorized: Sequence[Tensor], path: s
 def _square(image: Tensor, side: int) -> Tensor:
     """Return the middle of an image, (3, side, side), float."""
     image = to_float(image.detach().cpu()).clamp(0, 1)
-    from torchvision.transforms.v2 import functional as transforms  # late: it takes two seconds, in each kernel
+    from torchvision.transforms.v2 import functional as transforms  # slow, and every lab imports this module
 
     smaller = transforms.resize(image, [side], antialias=True)  # the shorter side
     return transforms.center_crop(smaller, [side, side])
