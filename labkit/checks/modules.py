@@ -9,7 +9,12 @@ from typing import Any
 
 import torch
 
-from labkit.checks.framework import Verdict, close, describe, hand_over
+from labkit.checks.framework import Verdict, as_tensor, close, describe, hand_over
+
+CUT = (
+    "the output is right, but the gradient with respect to the image is not: something between the two cuts it "
+    "(detach, .data, torch.no_grad)"
+)
 
 
 def run_modules(answer: Any, inputs: Any) -> Any:
@@ -21,17 +26,18 @@ def run_modules(answer: Any, inputs: Any) -> Any:
 
     Returns:
         Case -> number of parameters, shape, and (unless only the shape is wanted) the output in training mode and in
-        evaluation mode.
+        evaluation mode, and the gradients of the latter's mean square with respect to the images.
     """
 
     def fill(layers: Any, seed: int) -> None:
         random = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for layer in dict.fromkeys(layers):  # each once
-                if layer.weight.dim() == 1:  # a batch norm
-                    layer.weight.copy_(0.7 + 0.6 * torch.rand(layer.weight.shape, generator=random))
-                    layer.running_mean.copy_(0.3 * torch.randn(layer.bias.shape, generator=random))
-                    layer.running_var.copy_(0.5 + torch.rand(layer.bias.shape, generator=random))
+                if isinstance(layer, torch.nn.BatchNorm2d):
+                    layer.running_mean.copy_(0.3 * torch.randn(layer.num_features, generator=random))
+                    layer.running_var.copy_(0.5 + torch.rand(layer.num_features, generator=random))
+                    if layer.weight is not None:
+                        layer.weight.copy_(0.7 + 0.6 * torch.rand(layer.weight.shape, generator=random))
                 else:
                     fan_in = layer.weight[0].numel()
                     numbers = torch.randn(layer.weight.shape, generator=random) * (2 / fan_in) ** 0.5
@@ -56,8 +62,14 @@ def run_modules(answer: Any, inputs: Any) -> Any:
             fill(ran, given["seed"])
             with torch.no_grad():
                 found[case]["training"] = module(*given["images"])
-                fill(ran, given["seed"])  # the running statistics have moved
-                found[case]["evaluation"] = module.eval()(*given["images"])
+            fill(ran, given["seed"])  # the running statistics have moved
+            images = [image.clone().requires_grad_() for image in given["images"]]
+            out = module.eval()(*images)
+            found[case]["evaluation"] = out.detach()
+            if out.requires_grad:
+                out.square().mean().backward()
+            slopes = [(image, image.grad) for image in images]
+            found[case]["gradients"] = tuple(torch.zeros_like(at) if slope is None else slope for at, slope in slopes)
     return found
 
 
@@ -84,6 +96,20 @@ def judge_modules(reference: Any, hint: str = "") -> Callable[[Any, Any], Verdic
                     of_values = key in ("training", "evaluation")
                     given, wanted = (verdict.given, verdict.expected) if of_values else (given, wanted)
                     return Verdict(False, hint, f"{case}: {in_mode}{given}", f"{in_mode}{wanted}", form=not of_values)
+        for case, values in expected.items():
+            if "gradients" in values and not _alike(output[case].get("gradients"), values["gradients"]):
+                return Verdict(False, CUT, f"{case}: the right output, another gradient")
         return Verdict(True)
 
     return judge
+
+
+def _alike(given: Any, wanted: tuple[torch.Tensor, ...]) -> bool:
+    """Return whether gradients agree but for a few pixels: rounding decides at a ReLU's corner, and in a max pool."""
+    if type(given) is not tuple or len(given) != len(wanted):
+        return False
+    pairs = [(as_tensor(one), other) for one, other in zip(given, wanted, strict=True)]
+    return all(
+        one is not None and one.shape == other.shape and bool((one - other).norm() <= 0.1 * other.norm() + 1e-8)
+        for one, other in pairs
+    )

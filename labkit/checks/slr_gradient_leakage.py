@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from labkit import color
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, hand_over, uniform, whole
-from labkit.checks.modules import judge_modules, run_modules
+from labkit.checks.modules import CUT, judge_modules, run_modules
 from labkit.checks.scenes import halved, held_back_scenes, held_back_seed, train_on_scenes, training_scenes
 from labkit.checks.values import same_axes
 from labkit.models.slr import KERNELS, SLRBaseline
@@ -541,6 +541,10 @@ class _Detached(Hybrid):
         return super().coefficients(gray).detach() + 0 * sum(p.sum() for p in self.cnn.parameters())
 
 
+class _ResponsesCut(Hybrid):
+    features_of = _Cut
+
+
 _NO_CUT = "the coefficients are cut from training: nothing between the CNN and the output may detach"
 _BIAS = "with bias=False there is no color where the kernels respond with 0, so nothing may be added to the sum"
 
@@ -572,6 +576,7 @@ _HYBRID_WRONG = (
         "use the kernels that are named in `kernels`, and as many coefficients",
     ),
     Wrong("edge at the border", _EdgeAtBorder, "the responses at the border are wrong: repeat the outermost pixels"),
+    Wrong("responses detached", _ResponsesCut, CUT),
 )
 
 

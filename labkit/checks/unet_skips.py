@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, hand_over, telling, whole
-from labkit.checks.modules import judge_modules, run_modules
+from labkit.checks.modules import CUT, judge_modules, run_modules
 from labkit.checks.scenes import halved, held_back_scenes, held_back_seed, train_on_scenes, training_scenes
 from labkit.data import toyworld
 
@@ -29,7 +29,9 @@ PREDICTIONS: dict[str, str | tuple[float, float]] = {
 # ------------------------------------------------------------------------------------------------------ the block
 
 
-def _layers(inputs: int, outputs: int, order: str = "CBR", padding: int = 1, bias: bool = True) -> nn.Sequential:
+def _layers(
+    inputs: int, outputs: int, order: str = "CBR", padding: int = 1, bias: bool = True, affine: bool = True
+) -> nn.Sequential:
     """Twice the layers of ``order``: C convolution, B batch norm, R ReLU; a small letter: only the first time."""
     layers: list[nn.Module] = []
     for time, channels in enumerate((inputs, outputs)):
@@ -42,7 +44,7 @@ def _layers(inputs: int, outputs: int, order: str = "CBR", padding: int = 1, bia
                 layers.append(nn.Conv2d(channels, outputs, 3, padding=padding, bias=bias))
                 after_convolution = True
             else:
-                layers.append(nn.BatchNorm2d(wide) if letter in "Bb" else nn.ReLU())
+                layers.append(nn.BatchNorm2d(wide, affine=affine) if letter in "Bb" else nn.ReLU())
     return nn.Sequential(*layers)
 
 
@@ -95,6 +97,11 @@ _BLOCK_WRONG = (
         "no bias",
         lambda inputs, outputs: _layers(inputs, outputs, bias=False),
         "these convolutions have no bias. Before a batch norm it is not needed, but the contract counts it",
+    ),
+    Wrong(
+        "batch norm without weights",
+        lambda inputs, outputs: _layers(inputs, outputs, affine=False),
+        "these batch norms have no weight and bias to learn: leave out affine=False",
     ),
     Wrong(
         "second convolution too narrow",
@@ -213,6 +220,11 @@ class _Narrow(UpBlock):
         self.block = block(below, outputs)
 
 
+class _SkipDetached(UpBlock):
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        return super().forward(x, None if skip is None else skip.detach())
+
+
 class _SkipIgnored(UpBlock):
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         x = self.up(x)
@@ -249,6 +261,7 @@ _UP_WRONG = (
         _SkipNeeded,
         "without a skip (skip is None) the block runs on the enlarged x alone",
     ),
+    Wrong("skip detached", _SkipDetached, CUT),
     Wrong("skip ignored", _SkipIgnored, "what comes across does not change the output: stack it with x"),
 )
 
@@ -557,8 +570,8 @@ def _gradients(answer: Any, inputs: Any) -> Any:
         network(inputs["gray"])
         for hook in hooks:
             hook.remove()
-        convolutions: list[Any] = [layer for layer in ran if layer.weight.dim() == 4]
-        norms: list[Any] = [layer for layer in ran if layer.weight.dim() == 1]
+        convolutions: list[Any] = [layer for layer in ran if isinstance(layer, torch.nn.Conv2d)]
+        norms: list[Any] = [layer for layer in ran if isinstance(layer, torch.nn.BatchNorm2d)]
         random = torch.Generator().manual_seed(inputs["seed"])
         with torch.no_grad():
             for layer in convolutions:
@@ -566,8 +579,8 @@ def _gradients(answer: Any, inputs: Any) -> Any:
                 layer.bias.zero_()
             convolutions[2 * (level + 1)].weight.zero_()
         (network(inputs["gray"]) * inputs["toward"]).sum().backward()
-        gradient = norms[2 * level + 1].bias.grad
-        found[f"level {level}"] = torch.zeros(norms[2 * level + 1].bias.shape) if gradient is None else gradient
+        gradient = getattr(norms[2 * level + 1].bias, "grad", None)  # a batch norm without affine has no bias
+        found[f"level {level}"] = torch.zeros(norms[2 * level + 1].num_features) if gradient is None else gradient
     return found
 
 

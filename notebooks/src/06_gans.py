@@ -474,8 +474,8 @@ predict(
 
 # %%
 weights = lab.choose(test=(1e6,), quick=(1e6, 100.0), course=(1e6, 100.0, 10.0, 0.0))
-swept = {f"lambda {w:g}": colorize(with_noise(w), test.images) for w in weights}
-swept[f"lambda {lambda_l1:g}"] = pictures[f"GAN with noise, seed {seed}"]
+swept = {f"lambda {w:,.7g}": colorize(with_noise(w), test.images) for w in weights}
+swept[f"lambda {lambda_l1:,.7g}"] = pictures[f"GAN with noise, seed {seed}"]
 rows = [row(name, picture) for name, picture in ({"gray (no color)": gray} | swept).items()]
 lab.table(rows, "The same GAN with other weights of L1", "lambda")
 
@@ -553,7 +553,7 @@ if lab.dataset not in ("toyworld", "photos"):
     for weight in (1e6, 100.0, lambda_l1):
         gan = noisy.piece(new_unet(4, width=lab.choose(test=4, quick=16, course=32)), 4)
         loop.piece(gan, PatchGAN(2, layers=1), space, photos, epochs, 64, 2e-3, weight)
-        colored[f"lambda {weight:g}"] = colorize(gan, unseen)
+        colored[f"lambda {weight:,.7g}"] = colorize(gan, unseen)
     rows = []
     for name, picture in colored.items():
         scores = metrics.score_with_gray(picture, unseen)

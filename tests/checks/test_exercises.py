@@ -4,16 +4,39 @@ from typing import Any
 
 import pytest
 
-from labkit.checks import NOT_ATTEMPTED, RIGHT, STUB, WRONG, Exercise, Wrong, all_exercises, evaluate, switched_off
+from labkit.checks import (
+    NOT_ATTEMPTED,
+    RIGHT,
+    STUB,
+    WRONG,
+    Exercise,
+    Wrong,
+    all_exercises,
+    evaluate,
+    framework,
+    switched_off,
+)
 
 EXERCISES = list(all_exercises())
-SEEDS = (0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4, 5, 6)))
+SEEDS = range(7)
+
+
+def with_seeds(cases: list[tuple[Any, ...]]) -> list[Any]:
+    """Return each case (its exercise comes first) with each seed; all seeds but two are slow, or but one training."""
+    return [
+        pytest.param(
+            *case, seed, marks=[pytest.mark.slow] if seed >= min(2, case[0].draws) else [], id=name(case, seed)
+        )
+        for seed in SEEDS
+        for case in cases
+    ]
+
+
+def name(case: tuple[Any, ...], seed: int) -> str:
+    return ": ".join([case[0].id, *(wrong.name for wrong in case[1:]), f"seed {seed}"])
+
+
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=[exercise.id for exercise in EXERCISES])
-every_mistake = pytest.mark.parametrize(
-    ("exercise", "wrong"),
-    [(exercise, wrong) for exercise in EXERCISES for wrong in exercise.wrong],
-    ids=[f"{exercise.id}: {wrong.name}" for exercise in EXERCISES for wrong in exercise.wrong],
-)
 
 
 def test_ids_are_unique() -> None:
@@ -28,15 +51,15 @@ def test_is_complete(exercise: Exercise) -> None:
     assert exercise.wrong, "an exercise needs a known mistake that its check catches"
 
 
-@every_exercise
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("exercise", "seed"), with_seeds([(exercise,) for exercise in EXERCISES]))
 def test_the_reference_passes(exercise: Exercise, seed: int) -> None:
     result = evaluate(exercise, exercise.reference, seed=seed, switch_off=False)
     assert result.status == RIGHT, result.message
 
 
-@every_mistake
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("exercise", "wrong", "seed"), with_seeds([(one, wrong) for one in EXERCISES for wrong in one.wrong])
+)
 def test_a_known_mistake_is_caught_with_its_hint(exercise: Exercise, wrong: Wrong, seed: int) -> None:
     result = evaluate(exercise, wrong.answer, seed=seed, switch_off=False)
     assert result.status == WRONG
@@ -67,7 +90,8 @@ def test_the_stub_is_not_attempted(exercise: Exercise) -> None:
 
 
 @every_exercise
-def test_nothing_and_nonsense_are_wrong(exercise: Exercise) -> None:
+def test_nothing_and_nonsense_are_wrong(exercise: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framework, "MISTAKE_SECONDS", 0.0)  # no known mistake gives these: do not look for its hint
     for nonsense in (None, "text", object(), float("nan")):
         result = evaluate(exercise, lambda *a, value=nonsense, **k: value)
         assert result.status == WRONG and "Traceback" not in result.message
