@@ -109,7 +109,7 @@ def measured(
         LabkitError: for a faulty file, naming file and line.
     """
     place = folder()
-    files = sorted(place.glob("*.csv")) if place else []
+    files = sorted(place.glob(f"{recipe or '*'}.{profile or '*'}.csv")) if place else []
     wanted = {"recipe": recipe, "system": system, "metric": metric, "profile": profile}
     rows = [row for file in files for row in read(file)]
     return summarize(r for r in rows if all(value in (None, getattr(r, name)) for name, value in wanted.items()))

@@ -16,7 +16,7 @@ from labkit import LabkitError
 from labkit.cli import main
 from labkit.color import luma, to_float
 from labkit.colorizer import WEIGHTS_FILE, Colorizer
-from labkit.data import load
+from labkit.data import load, toyworld
 from labkit.data.dataset import resize
 from labkit.data.folder import listing
 from labkit.experiments import images as images_module
@@ -441,6 +441,7 @@ def test_more_that_a_recipe_can_ask_for(tmp_path: Path, monkeypatch: pytest.Monk
         claims=(Claim("the second epoch helps", "bins", "bins", "validation mse, epoch 2", "validation mse, epoch 1"),),
     )
     monkeypatch.setattr(recipes, "RECIPES", {"asking": asking})
+    monkeypatch.setitem(toyworld.SPLIT_SIZES, "validation", 40)
     (outcome,) = reproduce(["asking"], profile="test", seeds=2, out=tmp_path)
     rows = {(row.system, row.metric): row for row in outcome.rows if row.seed == 0}
     trained = Colorizer.load(tmp_path / Run(asking, asking.systems[0], "test", 0, "").folder)
