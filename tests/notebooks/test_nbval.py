@@ -15,6 +15,7 @@ pytest.importorskip("nbval")
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = [path.relative_to(FOLDER) for path in sorted([*FOLDER.glob("*.ipynb"), *FOLDER.glob("solutions/*.ipynb")])]
+STUDENTS = [name for name in NOTEBOOKS if name.parent == Path(".")]
 every_notebook = pytest.mark.parametrize("name", NOTEBOOKS, ids=str)
 
 
@@ -42,7 +43,11 @@ def passes(name: Path, profile: str, folder: Path) -> None:
     assert status == 0, output
 
 
-@every_notebook
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in STUDENTS else []) for name in NOTEBOOKS],  # CI runs all
+    ids=str,
+)
 def test_passes_in_the_test_profile(name: Path, tmp_path: Path) -> None:
     passes(name, "test", tmp_path)
 
@@ -58,9 +63,6 @@ def test_built_notebooks_are_what_their_sources_give() -> None:
     from labkit.course.build import build
 
     assert build(check=True, root=FOLDER.parent) == []
-
-
-STUDENTS = [name for name in NOTEBOOKS if name.parent == Path(".")]
 
 
 @pytest.mark.parametrize("name", STUDENTS, ids=str)
