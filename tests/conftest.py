@@ -1,4 +1,4 @@
-"""What all tests share: two processes for the whole suite, where the real data are, and quiet, static figures."""
+"""What all tests share: three processes for the whole suite, where the real data are, and quiet, static figures."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("LABKIT_STATIC", "1")
+WORKERS = 3  # for two cores: much of the time a test waits for a kernel to start or for another process
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if IS_WORKER:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch slows down many times over where threads outnumber the cores
@@ -14,14 +15,14 @@ if IS_WORKER:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Plain ``pytest`` runs on two processes; what names a file, ``-n`` or ``-m`` runs as it says.
+    """Plain ``pytest`` runs on three processes; what names a file, ``-n`` or ``-m`` runs as it says.
 
     Not in pyproject's addopts: there it would tear a student's notebook apart, whose cells nbval runs in order.
     """
     plain = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.markexpr == "not slow"
     parallel = config.pluginmanager.hasplugin("xdist") and not IS_WORKER  # a worker must not start workers of its own
     if plain and parallel and config.option.numprocesses is None:
-        config.option.numprocesses = 2
+        config.option.numprocesses = WORKERS
         config.option.dist = "worksteal"
 
 
