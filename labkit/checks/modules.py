@@ -64,7 +64,7 @@ def run_modules(answer: Any, inputs: Any) -> Any:
                 found[case]["training"] = module(*given["images"])
             fill(ran, given["seed"])  # the running statistics have moved
             images = [image.clone().requires_grad_() for image in given["images"]]
-            out = module.eval()(*images)
+            out = module.eval()(*(1 * image for image in images))  # copies, which the module may change in place
             found[case]["evaluation"] = out.detach()
             if out.requires_grad:
                 out.square().mean().backward()

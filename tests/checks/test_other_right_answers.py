@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from labkit import color
 from labkit.checks import RIGHT, evaluate, find_exercise
+from labkit.checks.unet_skips import UpBlock, block
 from labkit.training.simple_gan import loss_of_discriminator, loss_of_generator
 
 
@@ -108,11 +109,31 @@ def step_cleared_at_the_top(
     return loss_d.item(), loss_g.item()
 
 
+class ChangedInPlace(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(2).div_(2)
+
+
+def block_that_changes_its_input(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(ChangedInPlace(), block(inputs, outputs))
+
+
+class JoinedInPlace(UpBlock):
+    """Writes both into a tensor that was made for them."""
+
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        joined = x.new_empty(len(x), x.shape[1] + skip.shape[1], *skip.shape[2:])
+        joined[:, : x.shape[1]], joined[:, x.shape[1] :] = x, skip
+        return joined
+
+
 ANSWERS: list[tuple[str, Any]] = [
     ("02-scale-to-gamut", gamut_by_two_bounds),
     ("02-scale-to-gamut", gamut_by_a_small_number),
     ("02-scale-to-gamut", gamut_by_bisection),
     ("03-kmeans", bins_one_by_one),
+    ("04-block", block_that_changes_its_input),
+    ("04-up-block", JoinedInPlace),
     ("05-fixed-kernels", NotInTheState),
     ("05-fixed-kernels", FrozenParameter),
     ("05-fixed-kernels", FrozenLayer),
