@@ -75,7 +75,7 @@ def grader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     os.environ["LABKIT_TEST_SECRET"] = SECRET
     try:
         grader = Grader(tmp_path_factory.mktemp("class"), request.param)
-        with grader.kernels:
+        with grader.kernels, grader.listener, grader.unix, grader.abstract:
             yield grader
     finally:
         del os.environ["LABKIT_TEST_SECRET"]
@@ -259,7 +259,8 @@ def test_sees_only_its_own_processes_files_and_variables(kernel: Kernel) -> None
 
 def test_an_honest_kernel_has_what_it_needs(kernel: Kernel) -> None:
     code = """
-import ctypes, labkit, multiprocessing, os, pathlib, pwd, sys, subprocess, tempfile, threading, time
+import ctypes, labkit, multiprocessing, os, pathlib, pwd, sys, subprocess, tempfile, threading, time, warnings
+warnings.simplefilter("ignore")  # from Python 3.12 on os.fork warns where other threads run
 from labkit.checks import check
 tables = pathlib.Path(labkit.__file__).parents[1] / "data"
 print(check("00-skill", lambda: 1), len([*tables.glob("*/*.csv")]))
