@@ -450,8 +450,8 @@ def _alike(outputs: Sequence[Any], atol: float, rtol: float) -> Iterable[tuple[i
             if close(one, other, atol=atol, rtol=rtol).ok
         ]
     flat = torch.stack([tensor.flatten() for tensor in tensors])
-    pairs = torch.broadcast_tensors(flat[:, None], flat[None])  # in torch 2.11 equal_nan cannot broadcast
-    same = torch.isclose(*pairs, atol=atol, rtol=rtol, equal_nan=True).all(2).tril(-1)
+    one, other = torch.broadcast_tensors(flat[:, None], flat[None])  # in torch 2.11 equal_nan cannot broadcast
+    same = torch.isclose(one, other, atol=atol, rtol=rtol, equal_nan=True).all(2).tril(-1)
     return [(i, j) for i, j in same.nonzero().tolist()]
 
 

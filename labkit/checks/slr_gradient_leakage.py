@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from labkit import color
 from labkit.checks.framework import Exercise, Verdict, Wrong, as_tensor, close, describe, hand_over, uniform, whole
-from labkit.checks.modules import CUT, judge_modules, run_modules
+from labkit.checks.modules import CUT, NOT_KEPT, judge_modules, run_modules
 from labkit.checks.scenes import halved, held_back_scenes, held_back_seed, train_on_scenes, training_scenes
 from labkit.checks.values import same_axes
 from labkit.models.slr import KERNELS, SLRBaseline
@@ -545,6 +545,22 @@ class _ResponsesCut(Hybrid):
     features_of = _Cut
 
 
+class _CnnCut(Hybrid):
+    def coefficients(self, gray: Tensor) -> Tensor:
+        return super().coefficients(gray.detach())
+
+
+class _PlainList(Hybrid):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.hidden = [self.features]
+        del self.features
+
+    def forward(self, gray: Tensor) -> Tensor:
+        self.__dict__["features"] = self.hidden[0]
+        return super().forward(gray)
+
+
 _NO_CUT = "the coefficients are cut from training: nothing between the CNN and the output may detach"
 _BIAS = "with bias=False there is no color where the kernels respond with 0, so nothing may be added to the sum"
 
@@ -577,17 +593,19 @@ _HYBRID_WRONG = (
     ),
     Wrong("edge at the border", _EdgeAtBorder, "the responses at the border are wrong: repeat the outermost pixels"),
     Wrong("responses detached", _ResponsesCut, CUT),
+    Wrong("CNN cut from the image", _CnnCut, CUT),
+    Wrong("kernels in a plain list", _PlainList, NOT_KEPT),
 )
 
 
 def _draw_hybrid(rng: torch.Generator) -> dict[str, Any]:
     seed = whole(rng, 0, 10**6)
-    gray = uniform(rng, 0, 1, (2, 1, 8, 16))
+    small, odd = uniform(rng, 0, 1, (2, 1, 8, 16)), uniform(rng, 0, 1, (3, 1, 9, 13))
     zero_mean = {"kernels": ["sobel-x", "laplacian"], "width": 3}
     every = {"kernels": ["laplacian", "identity", "sobel-y"], "bias": True, "width": 2}
     return {
-        "two kernels": {"arguments": [2], "options": zero_mean, "images": [gray], "seed": seed},
-        "with a bias": {"arguments": [2], "options": every, "images": [gray], "seed": seed},
+        "two kernels": {"arguments": [2], "options": zero_mean, "images": [small], "seed": seed},
+        "with a bias": {"arguments": [3], "options": every, "images": [odd], "seed": seed},
     }
 
 
@@ -623,7 +641,8 @@ def _flat(answer: Any, inputs: Any) -> Any:
         network = answer(2, **options).eval()
         with torch.no_grad():
             for parameter in network.parameters():
-                parameter.copy_(torch.randn(parameter.shape) / 3)
+                if parameter.requires_grad:  # fixed kernels may be a frozen parameter
+                    parameter.copy_(torch.randn(parameter.shape) / 3)
             found[case] = network(inputs["gray"])
     return found
 

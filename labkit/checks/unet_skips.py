@@ -521,7 +521,7 @@ def _draw_unet(rng: torch.Generator) -> dict[str, Any]:
         "depth 4": case(16, 8, 2, 4, True, True),
         "skips=False": case(8, 8, 2, 3, False, True),
         "odd sides": case(9 + 2 * whole(rng, 0, 1), 14, 2, 3, True, True),
-        "odd sides, skips=False": case(7, 13, 2, 3, False, False),
+        "odd sides, skips=False": case(7, 13, 2, 4, False, False),
     }
 
 
@@ -576,7 +576,12 @@ def _gradients(answer: Any, inputs: Any) -> Any:
         with torch.no_grad():
             for layer in convolutions:
                 layer.weight.copy_(torch.randn(layer.weight.shape, generator=random) / layer.weight[0].numel() ** 0.5)
-                layer.bias.zero_()
+                if layer.bias is not None:
+                    layer.bias.zero_()
+            for layer in norms:  # however they were initialized
+                if layer.weight is not None:
+                    layer.weight.fill_(1)
+                    layer.bias.zero_()
             convolutions[2 * (level + 1)].weight.zero_()
         (network(inputs["gray"]) * inputs["toward"]).sum().backward()
         gradient = getattr(norms[2 * level + 1].bias, "grad", None)  # a batch norm without affine has no bias

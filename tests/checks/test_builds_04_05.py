@@ -126,3 +126,34 @@ def test_the_jacobian_agrees_with_finite_differences() -> None:
             moved = (up - down)[:, row] / 2e-5
             wanted = moved[:, column + 1] - moved[:, column] if change else moved[:, column]
             assert torch.allclose(found[:, k, m], wanted, atol=1e-6)
+
+
+def test_what_is_no_module_or_gives_no_tensor_is_told_in_plain_words() -> None:
+    class Forgetful(nn.Module):
+        def forward(self, x: Tensor) -> None:
+            return None
+
+    class WithAGain(slr_gradient_leakage.Hybrid):  # one parameter among thousands
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.gain = nn.Parameter(torch.ones(1))
+
+    class Functional(nn.Module):
+        def __init__(self, inputs: int, outputs: int) -> None:
+            super().__init__()
+            self.inner = unet_skips.block(inputs, outputs)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.inner:  # type: ignore[union-attr]
+                x = layer.forward(x)
+            return x
+
+    for answer, said in (
+        (lambda inputs, outputs: None, "return a module, got NoneType: is a `return` missing?"),
+        (lambda inputs, outputs: unet_skips.UpBlock, "return a module, got type"),
+        (lambda inputs, outputs: Forgetful(), "forward must return a tensor, got NoneType: is a `return` missing?"),
+        (Functional, "Call each as a module, self.conv(x)"),
+    ):
+        message = evaluate(unet_skips.BLOCK, answer, seed=0).message
+        assert said in message and "attribute" not in message, message
+    assert "parameters" in evaluate(slr_gradient_leakage.HYBRID, WithAGain, seed=0, switch_off=False).message

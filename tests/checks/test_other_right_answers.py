@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from labkit import color
 from labkit.checks import RIGHT, evaluate, find_exercise
-from labkit.checks.unet_skips import UpBlock, block
+from labkit.checks.slr_gradient_leakage import Hybrid
+from labkit.checks.unet_skips import UNet, UpBlock, block
 from labkit.training.simple_gan import loss_of_discriminator, loss_of_generator
 
 
@@ -127,6 +128,23 @@ class JoinedInPlace(UpBlock):
         return joined
 
 
+class HybridOfFrozenLayers(Hybrid):
+    features_of = FrozenLayer  # type: ignore[assignment]  # does what FixedKernels does
+
+
+class HybridOfFrozenParameters(Hybrid):
+    features_of = FrozenParameter  # type: ignore[assignment]
+
+
+class OtherNormsAtTheStart(UNet):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for layer in self.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                nn.init.normal_(layer.weight, 1, 0.1)
+                nn.init.constant_(layer.bias, 0.1)
+
+
 ANSWERS: list[tuple[str, Any]] = [
     ("02-scale-to-gamut", gamut_by_two_bounds),
     ("02-scale-to-gamut", gamut_by_a_small_number),
@@ -134,15 +152,20 @@ ANSWERS: list[tuple[str, Any]] = [
     ("03-kmeans", bins_one_by_one),
     ("04-block", block_that_changes_its_input),
     ("04-up-block", JoinedInPlace),
+    ("04-unet-gradients", OtherNormsAtTheStart),
     ("05-fixed-kernels", NotInTheState),
     ("05-fixed-kernels", FrozenParameter),
     ("05-fixed-kernels", FrozenLayer),
+    ("05-slr", HybridOfFrozenLayers),
+    ("05-slr", HybridOfFrozenParameters),
+    ("05-slr-flat", HybridOfFrozenLayers),
+    ("05-slr-flat", HybridOfFrozenParameters),
     ("06-gan", step_cleared_at_the_top),
     ("06-noise", NoiseIntoEmpty),
 ]
 
 
-@pytest.mark.parametrize(("exercise", "answer"), ANSWERS, ids=[answer.__name__ for _, answer in ANSWERS])
+@pytest.mark.parametrize(("exercise", "answer"), ANSWERS, ids=[f"{id}-{answer.__name__}" for id, answer in ANSWERS])
 def test_it_passes(exercise: str, answer: Any) -> None:
     for seed in range(3):
         result = evaluate(find_exercise(exercise), answer, seed=seed, switch_off=False)
