@@ -475,6 +475,7 @@ _UNET_WRONG = (
         "crop the output to the input's size",
     ),
     Wrong("zeros at the border", _ZeroBorder, _BORDER),
+    Wrong("skips detached", _Detached, CUT),
     Wrong("reflected border", _ReflectedBorder, _BORDER),
     Wrong("padded in front", _PaddedInFront, "pad at the right and at the bottom, not at the left and at the top"),
     Wrong("skip from the wrong level", _WrongLevel, _WRONG_LEVEL),

@@ -134,9 +134,13 @@ def _guard(path: Path) -> Iterator[None]:
 
 @cache
 def _formats() -> list[str]:
-    """Return every format that Pillow reads but EPS, a program that Ghostscript would be started to run."""
+    """Return every format that Pillow reads but two.
+
+    EPS is a program that Ghostscript would be started to run; DDS, a format of games, keeps older versions of Pillow
+    busy for minutes when a file ends too early.
+    """
     Image.init()
-    return [name for name in Image.ID if name != "EPS"]
+    return [name for name in Image.ID if name not in ("EPS", "DDS")]
 
 
 def _turned(image: Image.Image) -> Image.Image:

@@ -71,7 +71,9 @@ def give(page: Any, name: str = "photo.jpg", data: bytes | None = None) -> None:
 
 
 def wait_for_status(page: Any, text: str) -> None:
-    page.wait_for_function("text => document.getElementById('status').textContent.includes(text)", arg=text)
+    from playwright.sync_api import expect
+
+    expect(page.locator("#status")).to_contain_text(text, timeout=30_000)
 
 
 def shoot(page: Any, name: str) -> None:

@@ -14,6 +14,7 @@ import os
 import random
 import shutil
 import struct
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -382,6 +383,8 @@ def odd_table(text: str, rng: random.Random) -> bytes:
                 row.append(rng.choice(TEXTS))
             case _:
                 rows.insert(rng.randrange(len(rows) + 1), [])
+    if sys.version_info < (3, 11):  # its csv module can neither read nor write the character 0
+        rows = [[cell.replace("\0", "") for cell in row] for row in rows]
     buffer = io.StringIO()
     separator, quoting = rng.choice(",,,;\t|"), rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
     csv.writer(buffer, delimiter=separator, quoting=quoting, lineterminator=rng.choice(("\n", "\r\n", "\r"))).writerows(
