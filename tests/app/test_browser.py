@@ -76,6 +76,12 @@ def wait_for_status(page: Any, text: str) -> None:
     expect(page.locator("#status")).to_contain_text(text, timeout=30_000)
 
 
+def wait_for_another_picture(page: Any, shown: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#after")).not_to_have_attribute("src", shown, timeout=30_000)
+
+
 def shoot(page: Any, name: str) -> None:
     if SHOTS:
         page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
@@ -105,7 +111,7 @@ def test_upload_hint_compare_and_download(page: Any, tmp_path: Path) -> None:
     box = page.locator("#stage").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("#hints li")
-    page.wait_for_function("old => document.getElementById('after').src !== old", arg=shown)
+    wait_for_another_picture(page, shown)
     page.evaluate("document.getElementById('after').decode()")
     assert colors_at(page, 0.5, 0.5) != before
     shoot(page, "hint")
@@ -117,7 +123,7 @@ def test_upload_hint_compare_and_download(page: Any, tmp_path: Path) -> None:
     )
     shown = page.get_attribute("#after", "src")
     page.select_option("#style", "vivid")
-    page.wait_for_function("old => document.getElementById('after').src !== old", arg=shown)
+    wait_for_another_picture(page, shown)
     with page.expect_download() as waiting:
         page.click("#download")
     file = tmp_path / "result.jpg"
@@ -156,7 +162,7 @@ def test_a_model_without_hints_says_so(page: Any) -> None:
 
 def test_refused_files_are_told_in_a_sentence(page: Any) -> None:
     page.goto("/")
-    page.wait_for_function("document.getElementById('model').options.length > 0")
+    page.wait_for_selector("#model option", state="attached")
     give(page, "notes.jpg", b"no picture")
     wait_for_status(page, "notes.jpg: The browser cannot show this file as a picture")
     assert not page.locator("#work").is_visible()
