@@ -151,8 +151,7 @@ def judge_modules(reference: Any, hint: str = "") -> Callable[[Any, Any], Verdic
 def _alike(given: Any, wanted: Any) -> bool:
     """Return whether one of two tries gives the right gradients.
 
-    Rounding may decide on which side of a ReLU's corner a number falls, and so change a gradient, once in some thousand
-    networks; not twice.
+    Rounding may decide on which side of a ReLU's corner a number falls, and so change a gradient; hardly in both.
     """
     if wanted is None:
         return True
