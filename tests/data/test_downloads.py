@@ -76,6 +76,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> bytes:
     meta = {"filename": "batches.meta", "key": "label_names", "md5": checksums["batches.meta"]}
     monkeypatch.setattr(CIFAR10, "meta", meta)
     monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(buffer.getvalue()).hexdigest())
+    monkeypatch.setattr("urllib.request._opener", None)  # urllib keeps the first one, with the proxies of that moment
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     return buffer.getvalue()
