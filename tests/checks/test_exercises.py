@@ -22,14 +22,20 @@ SEEDS = range(7)
 
 
 def with_seeds(cases: list[tuple[Any, ...]]) -> list[Any]:
-    """Return each case (its exercise comes first) with each seed; all seeds but two are slow, or but one training."""
+    """Return each case (its exercise comes first) with each seed; most of them are slow."""
     return [
-        pytest.param(
-            *case, seed, marks=[pytest.mark.slow] if seed >= min(2, case[0].draws) else [], id=name(case, seed)
-        )
+        pytest.param(*case, seed, marks=[pytest.mark.slow] if is_slow(case, seed) else [], id=name(case, seed))
         for seed in SEEDS
         for case in cases
     ]
+
+
+def is_slow(case: tuple[Any, ...], seed: int) -> bool:
+    """Whether a case waits for ``-m slow``: all seeds but two; of a training all but one, and most mistakes."""
+    exercise, *wrong = case
+    if exercise.draws > 1:
+        return seed >= 2
+    return seed >= 1 or any(one not in exercise.wrong[:2] for one in wrong)
 
 
 def name(case: tuple[Any, ...], seed: int) -> str:

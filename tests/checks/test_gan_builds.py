@@ -56,7 +56,12 @@ def other_loop(
 
 
 @pytest.mark.parametrize(
-    ("exercise", "answer"), [("06-gan", other_step), ("06-gan-loop", other_loop), ("06-gan-colors", other_loop)]
+    ("exercise", "answer"),
+    [
+        ("06-gan", other_step),
+        ("06-gan-loop", other_loop),
+        pytest.param("06-gan-colors", other_loop, marks=pytest.mark.slow),
+    ],
 )
 def test_another_right_solution_passes(exercise: str, answer: Any) -> None:
     result = evaluate(find_exercise(exercise), answer, seed=1, switch_off=False)

@@ -162,6 +162,7 @@ def test_a_cell_that_fails_costs_no_other(course: Path, text: str, message: str)
     assert second.status == "right"
 
 
+@pytest.mark.slow
 def test_an_endless_answer_is_stopped(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from labkit.grading import check
 

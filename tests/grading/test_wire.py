@@ -91,10 +91,11 @@ def across(exercise: Exercise, answer: Callable[..., Any]) -> Callable[[Any], Ou
 
 
 @every_exercise
-def test_the_reference_gets_all_points_and_each_mistake_is_refused(exercise: Exercise) -> None:
+def test_the_reference_gets_all_points_and_a_few_mistakes_are_refused(exercise: Exercise) -> None:
     right = judge_calls(exercise, across(exercise, exercise.reference), draw(exercise, 5, exercise.draws))
     assert (right.status, right.points) == (RIGHT, exercise.points), right.message
-    for wrong in exercise.wrong if exercise.draws > 1 else ():  # else each trains a network: tests/checks has them
+    few = exercise.wrong[:3] if exercise.draws > 1 else ()  # else each trains a network; tests/checks has them all
+    for wrong in few:
         result = judge_calls(exercise, across(exercise, wrong.answer), draw(exercise, 5, exercise.draws))
         assert result.status == WRONG and result.points < exercise.points and wrong.hint in result.message
 

@@ -43,12 +43,14 @@ def passes(name: Path, profile: str, folder: Path) -> None:
     assert status == 0, output
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[] if name.name.startswith("00") else [pytest.mark.slow]) for name in NOTEBOOKS],
-    ids=str,
-)
-def test_passes_in_the_test_profile(name: Path, tmp_path: Path) -> None:  # .ci/run runs the slow ones, too
+def first_lab_by_default(names: list[Path]) -> Any:
+    """The first lab's notebooks; the others are slow, and .ci/run runs them."""
+    marked = [pytest.param(name, marks=[] if name.name.startswith("00") else [pytest.mark.slow]) for name in names]
+    return pytest.mark.parametrize("name", marked, ids=str)
+
+
+@first_lab_by_default(NOTEBOOKS)
+def test_passes_in_the_test_profile(name: Path, tmp_path: Path) -> None:
     passes(name, "test", tmp_path)
 
 
@@ -65,7 +67,7 @@ def test_built_notebooks_are_what_their_sources_give() -> None:
     assert build(check=True, root=FOLDER.parent) == []
 
 
-@pytest.mark.parametrize("name", STUDENTS, ids=str)
+@first_lab_by_default(STUDENTS)
 def test_student_notebooks_hold_no_marked_cell_and_a_wrong_answer_fails(name: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(FOLDER / name, as_version=4)
     assert not any("NBVAL_CHECK_OUTPUT" in cell.source for cell in notebook.cells)
