@@ -85,7 +85,7 @@ def run_modules(answer: Any, inputs: Any) -> Any:
         ran: dict[Any, None] = {}  # each once
         layers = [layer for layer in module.modules() if isinstance(layer, kinds)]
         # fixed kernels may be a layer as well, whose weight is frozen
-        layers = [one for one in layers if one.weight is None or getattr(one.weight, "requires_grad", False)]
+        layers = [layer for layer in layers if layer.weight is None or layer.weight.requires_grad]
         hooks = [
             layer.register_forward_pre_hook(lambda layer, _, ran=ran: ran.update({layer: None})) for layer in layers
         ]
@@ -141,14 +141,14 @@ def judge_modules(reference: Any, hint: str = "") -> Callable[[Any, Any], Verdic
             if not output[case].get("fixed", 0) >= values["fixed"]:
                 given, wanted = (f"{one.get('fixed')} fixed numbers" for one in (output[case], values))
                 return Verdict(False, NOT_KEPT, f"{case}: {given}", wanted, form=True)
-            if not _alike(output[case].get("gradients"), values.get("gradients")):
+            if not _same_gradients(output[case].get("gradients"), values.get("gradients")):
                 return Verdict(False, CUT, f"{case}: the right output, another gradient")
         return Verdict(True)
 
     return judge
 
 
-def _alike(given: Any, wanted: Any) -> bool:
+def _same_gradients(given: Any, wanted: Any) -> bool:
     """Return whether one of two tries gives the right gradients.
 
     Rounding may decide on which side of a ReLU's corner a number falls, and so change a gradient; hardly in both.
@@ -157,10 +157,10 @@ def _alike(given: Any, wanted: Any) -> bool:
         return True
     if type(given) is not tuple or len(given) != len(wanted):
         return False
-    return any(_close(one, other) for one, other in zip(given, wanted, strict=True))
+    return any(_same_in_one_try(one, other) for one, other in zip(given, wanted, strict=True))
 
 
-def _close(given: Any, wanted: tuple[torch.Tensor, ...]) -> bool:
+def _same_in_one_try(given: Any, wanted: tuple[torch.Tensor, ...]) -> bool:
     if type(given) is not tuple or len(given) != len(wanted):
         return False
     noise = 1e-6 * max(float(one.norm()) for one in wanted)  # where a gradient is 0 but for rounding

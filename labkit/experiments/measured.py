@@ -99,6 +99,8 @@ def measured(
 ) -> list[Measured]:
     """Return what was measured, in the files' order; empty where nothing fits (yet).
 
+    A file is named after its recipe and profile, as in ``qureshi.quick.csv``: no other is read.
+
     Args:
         recipe: only of this one, and so on; None: all.
         system: the name of a decoding.

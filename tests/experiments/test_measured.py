@@ -95,6 +95,13 @@ def test_committed_rows_belong_to_recipes() -> None:
         assert row.metric != "mse" or 0 < row.mean < 1
 
 
+def test_a_committed_file_is_named_after_its_rows() -> None:
+    place = package.folder()
+    assert place is not None
+    for path in place.glob("*.csv"):
+        assert {f"{row.recipe}.{row.profile}.csv" for row in read(path)} == {path.name}
+
+
 def test_every_row_says_how_it_was_made() -> None:
     """Its command measures it again: with the settings that the recipe has now, and not those of an older one."""
     place = package.folder()
