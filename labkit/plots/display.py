@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STORED_DPI = 140  # of a PNG
+HOPELESS = 5  # times the largest size: a PNG of fast compression above that is not tried with the best
 MAX_BYTES = 110_000  # of a picture; a notebook stores it in base64, a third larger, and that must stay under 150 kB
 
 
@@ -75,11 +76,13 @@ def to_image(figure: Figure, max_bytes: int = MAX_BYTES) -> tuple[str, bytes, in
     """
     max_bytes = check_integer("max_bytes", max_bytes, low=1)
     pixels = _render(figure, STORED_DPI)
-    content = _encoded(pixels, "PNG", optimize=True)
+    content = _encoded(pixels, "PNG", compress_level=1)  # fast, and larger than the best by less than HOPELESS
+    if len(content) <= HOPELESS * max_bytes:
+        content = _encoded(pixels, "PNG", optimize=True)
     if len(content) <= max_bytes:
         return "image/png", content, round(pixels.shape[1] * DISPLAY_DPI / STORED_DPI)
-    for dpi in (140, 110, 90, 70, 50):
-        pixels = _render(figure, dpi)
+    for dpi in (STORED_DPI, 110, 90, 70, 50):
+        pixels = pixels if dpi == STORED_DPI else _render(figure, dpi)
         for quality in (93, 88, 83):
             # not optimize=True: Pillow's buffer for it is too small for noisy pictures with full chroma, and it raises
             content = _encoded(pixels, "JPEG", quality=quality, subsampling=0)
@@ -103,7 +106,14 @@ def _render(figure: Figure, dpi: float) -> np.ndarray:
 
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", bbox_inches="tight", pad_inches=0.04)
+        figure.savefig(
+            buffer,
+            dpi=dpi,
+            facecolor="white",
+            bbox_inches="tight",
+            pad_inches=0.04,
+            pil_kwargs={"compress_level": 0},  # it is read at once, and to compress it took most of the time
+        )
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
