@@ -3,6 +3,8 @@
 What is built in the same lab is checked by `labkit.checks.training_step` and `labkit.checks.training_loop`.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -11,12 +13,17 @@ from labkit.checks.framework import Exercise, Wrong, telling, whole
 
 def chances(rng: torch.Generator, count: int) -> Tensor:
     """``count`` probabilities (K,). No subset of them sums to one half, so that every median is unique."""
-    subsets = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * count)  # (2^K, K)
     while True:
         weights = 1 + torch.rand(count, generator=rng)
         probabilities = weights / weights.sum()
-        if float((subsets @ probabilities - 0.5).abs().min()) > 0.004:
+        if float((_subsets(count) @ probabilities - 0.5).abs().min()) > 0.004:
             return probabilities
+
+
+@cache
+def _subsets(count: int) -> Tensor:
+    """Return every subset of ``count`` things as ones and zeros, (2^count, count)."""
+    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * count)
 
 
 def candidates(rng: torch.Generator, count: int) -> dict[str, Tensor]:

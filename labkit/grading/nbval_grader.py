@@ -39,6 +39,7 @@ from labkit.checks import (
     Judged,
     Result,
     Verdict,
+    all_exercises,
     conclude,
     exercise_seed,
     find_exercise,
@@ -55,7 +56,7 @@ from labkit.grading.sandbox.kernels import register_provisioner
 from labkit.grading.template import Task, Template
 from labkit.grading.usage import beyond
 from labkit.grading.watch import BROKEN, STARVED, Ended, Watched
-from labkit.notebook.answer import RAISED, VALUE_MIME, Outcome, clean_text, request
+from labkit.notebook.answer import RAISED, VALUE_MIME, Outcome, call_source, clean_text, request
 
 LONGEST_MESSAGE = 4000  # characters
 LONGEST_SOURCE = 20_000
@@ -67,6 +68,9 @@ UNUSED += ["logging", "stepwise", "setuponly", "setupplan", "unittest", "recwarn
 
 # Once, before any fork; the last two were a quarter of the processor time of a grading process, its kernel apart.
 register_provisioner()
+for found in all_exercises():
+    if found.call is not None:
+        call_source(found.call)
 nbformat.validator.get_validator(4, 5)  # compiled from its schema, which each process would do again
 nbval.kernel.pformat = lambda message: ""  # nbval formats each message for a debug log, whether there is one or not
 

@@ -24,6 +24,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
@@ -316,6 +317,7 @@ def request(inputs: Any, call: Callable[..., Any] | None, asks_for: Sequence[str
     return json.dumps(asked)
 
 
+@cache
 def call_source(call: Callable[..., Any]) -> str:
     """Return the source of an exercise's ``call``, which must stand alone.
 

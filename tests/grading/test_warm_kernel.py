@@ -18,12 +18,14 @@ from kernel_talk import LIGHT, answer, say
 from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit import LabkitError
+from labkit.course.labs import list_labs
 from labkit.grading.sandbox import Limits, Sandbox, Tier, best_tier, probe, server, tiers
 from labkit.grading.sandbox.box import PRELOAD
 from labkit.grading.sandbox.keeper import descendants, processor_time
 from labkit.grading.sandbox.kernels import Kernel, Link
 from labkit.grading.sandbox.namespaces import LIMITS, NONE
 from labkit.grading.sandbox.server import CHECKS_STUB
+from labkit.grading.template import read_template
 
 pytestmark = [
     pytest.mark.timeout(400),  # the machine may be busy
@@ -521,6 +523,23 @@ def test_torch_works_after_the_fork(tmp_path: Path) -> None:
         said = answer(kernel, textwrap.dedent(code), 60)
         assert said.startswith("True 28 2\nTrue torch.Size"), said
         kernel.stop()
+
+
+def test_what_the_labs_import_of_others_is_there_before_a_kernel_starts(tmp_path: Path) -> None:
+    """Else each submission of a class would import it again: scikit-image and SciPy take half a second."""
+    code = """
+    import sys
+    before = set(sys.modules)
+    exec({setup!r})
+    later = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+    print(sorted(later & {{"torch", "torchvision", "scipy", "matplotlib", "PIL", "ipywidgets", "numpy"}}))
+    """
+    with Sandbox(best_tier()) as kernels:
+        for lab in list_labs():
+            setup = read_template(lab.name).setup.partition("lab = begin(")[0]
+            kernel = kernels.start(tmp_path)
+            assert answer(kernel, textwrap.dedent(code).format(setup=setup), 60).strip() == "[]", lab.name
+            kernel.stop()
 
 
 def cpu_seconds(processes: set[int]) -> float:

@@ -27,7 +27,7 @@ PRELOAD = (
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger",
     "labkit.notebook.lab", "labkit.colorizer", "labkit.data", "labkit.data.toyworld", "labkit.metrics",
     "labkit.models", "labkit.plots", "labkit.experiments.published", "labkit.training.loop", "labkit.widgets",
-    "labkit.notebook.answer",
+    "labkit.notebook.answer", "labkit.notebook.photograph", "scipy.cluster.vq", "skimage.color",
 )  # fmt: skip
 
 
