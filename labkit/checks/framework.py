@@ -489,6 +489,12 @@ def all_exercises() -> Iterator[Exercise]:
         yield from module.EXERCISES
 
 
+def packaged_exercises() -> Iterator[Exercise]:
+    """Yield the exercises of this package."""
+    for module in _packaged_modules():
+        yield from module.EXERCISES
+
+
 def right_predictions() -> dict[str, str | tuple[float, float]]:
     """Return prediction -> right letter, or (low, high) of a number: PREDICTIONS of the modules with the exercises."""
     found: dict[str, str | tuple[float, float]] = {}
@@ -500,6 +506,10 @@ def right_predictions() -> dict[str, str | tuple[float, float]]:
 def _modules() -> Iterator[ModuleType]:
     for path in filter(None, os.environ.get("LABKIT_CHECKS", "").split(os.pathsep)):
         yield load_file(path)
+    yield from _packaged_modules()
+
+
+def _packaged_modules() -> Iterator[ModuleType]:
     names = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     for name in names:
         module = importlib.import_module(f"labkit.checks.{name}")

@@ -39,11 +39,11 @@ from labkit.checks import (
     Judged,
     Result,
     Verdict,
-    all_exercises,
     conclude,
     exercise_seed,
     find_exercise,
     functions_off,
+    packaged_exercises,
 )
 from labkit.course.source import CheckCall
 from labkit.grading.bounded import Bounded, Exceeded, Failed
@@ -68,7 +68,7 @@ UNUSED += ["logging", "stepwise", "setuponly", "setupplan", "unittest", "recwarn
 
 # Once, before any fork; the last two were a quarter of the processor time of a grading process, its kernel apart.
 register_provisioner()
-for found in all_exercises():
+for found in packaged_exercises():  # an instructor's own may change before the next class
     if found.call is not None:
         call_source(found.call)
 nbformat.validator.get_validator(4, 5)  # compiled from its schema, which each process would do again
