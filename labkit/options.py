@@ -22,6 +22,7 @@ from labkit.errors import LabkitError, check_integer, check_number
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 GanLoss = Literal["bce", "lsgan"]
+OptimizerName = Literal["adamw", "muon"]
 
 Options = TypeVar("Options")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -103,7 +104,8 @@ class FitSettings(LoopSettings):
     """Options of `labkit.training.fit`; the defaults suit images of 32x32 pixels on a laptop."""
 
     learning_rate: float = option(4e-3, "Peak of the one-cycle schedule.", above=0)
-    weight_decay: float = option(0.01, "Weight decay of AdamW.", min=0)
+    optimizer: OptimizerName = option("adamw", "adamw, or muon: steps that take longer, and fewer of them.")
+    weight_decay: float = option(0.01, "Weight decay of the optimizer.", min=0)
     grad_clip: float = option(1.0, "Largest norm of all gradients together.", above=0)
     hints: float = option(
         0.0, "Fraction of the training images shown with simulated color hints; network unet-guided.", min=0, max=1

@@ -21,6 +21,7 @@ from labkit.options import FitSettings, make_options, takes
 from labkit.representation import Representation
 from labkit.training.batches import dataset_loss, digest, training_images
 from labkit.training.distributed import share_buffers, wrapped
+from labkit.training.muon import Muon
 from labkit.training.session import History, Session
 
 
@@ -38,7 +39,7 @@ def fit(
     tensorboard: str | Path | None = None,
     **options: Any,
 ) -> History:
-    """Train a network in place, with AdamW, a one-cycle learning rate and gradient clipping.
+    """Train a network in place, with AdamW (or Muon), a one-cycle learning rate and gradient clipping.
 
     Args:
         network: what to train; afterwards it is in evaluation mode.
@@ -96,8 +97,11 @@ def _learn(
     watch: Callable[[], Mapping[str, float]] | None,
 ) -> None:
     forward = wrapped(torch.compile(network) if settings.compile else network)  # type: ignore[arg-type]
-    rate, fused = settings.learning_rate, session.device.type != "mps"
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=fused)
+    rate, decay, fused = settings.learning_rate, settings.weight_decay, session.device.type != "mps"
+    if settings.optimizer == "muon":
+        optimizer: torch.optim.AdamW = Muon(network, rate, decay)
+    else:
+        optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay, fused=fused)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=max(2, session.steps))
     scaler = session.scaler
 
