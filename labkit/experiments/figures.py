@@ -61,12 +61,16 @@ def draw_bins(n: Numbers) -> Drawn:
                 _stack(axes, len(names), {"mean of the bins": n(f"{name}, mean")} | prices, with_labels=not names)
                 label = None if names else "regression"
                 axes.plot(n(regression), len(names), linestyle="", marker="D", markersize=6, color=INK, label=label)
+                label = None if names else "mode"  # marked, since a negative step lies over the one before
+                style = {"linestyle": "", "marker": "|", "markersize": 17, "markeredgewidth": 2.5}
+                axes.plot(n(f"{name}, mode"), len(names), color=INK, label=label, **style)
                 names.append(name.removesuffix(" bins"))
                 parts.append(f"{name} {price.quantization:.5f} and {price.commitment:.5f}")
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
+        axes.set_xlim(0, 1.05 * axes.get_xlim()[1])
         axes.set_xlabel("MSE of the mode on test horses  (lower is better)")
-        figure.legend(loc="outside lower center", ncols=4, handlelength=2.2)
+        figure.legend(loc="outside lower center", ncols=5, handlelength=2.2)
     alt = f"Stacked bars of the mode's MSE. Quantization and commitment: {'; '.join(parts)}."
     return Drawn(figure, alt)
 
