@@ -21,6 +21,7 @@ PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "03-sample": (1.9, 2.1),
     "03-one-peak": "c",
     "03-many-bins": "b",
+    "03-photographs": "a",
 }
 
 # Nearest bin: colors (P, D), centers (Q, D) -> int64 (P,)
