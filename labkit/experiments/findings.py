@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from labkit.experiments.claims import ClaimResult
-from labkit.experiments.measured import Measured
+from labkit.experiments.measured import Measured, measured
 from labkit.metrics import KID_NAME, skill
 
 NOT_YET = "not yet measured"
@@ -79,6 +79,41 @@ def costs(numbers: Numbers, bins: str, regression: str) -> Costs:
     """Return what each step costs on the way from a regression to the mode of bins."""
     mean, rounded, mode = (numbers(f"{bins}, {way}") for way in ("mean", "rounded", "mode"))
     return Costs(mean - numbers(regression), rounded - mean, mode - rounded)
+
+
+def costs_on_photographs() -> list[dict[str, object]]:
+    """Return the rows of a table: what bins cost on photographs, in thousandths of MSE, and regression beside them.
+
+    Where that is not measured it is one row that says so.
+    """
+    found = measured("bins", metric="mse", profile="quick")
+    if not found:
+        return [{"colors": "not measured yet: labkit reproduce bins"}]
+    numbers, gray = Numbers(found), found[0].gray
+
+    def row(colors: str, mean: float, parts: Sequence[float] = ()) -> dict[str, object]:
+        names = ("quantization", "commitment", "MSE of the mode")
+        begin = {
+            "colors": colors,
+            "skill of the mean": round(skill(mean, gray), 3),
+            "MSE of the mean": thousandths(mean),
+        }
+        return begin | dict(zip(names, map(thousandths, parts), strict=False))
+
+    rows = [row("gray (no color)", gray)]
+    for space, counts in {"RGB": (24, 150), "chroma": (24, 150), "ab": (313,)}.items():
+        regression = f"regression to {space}"
+        rows.append(row(regression, numbers(regression)))
+        for bins in (f"{count} {space} bins" for count in counts):
+            price = costs(numbers, bins, regression)
+            parts = (price.quantization, price.commitment, numbers(f"{bins}, mode"))
+            rows.append(row(bins, numbers(f"{bins}, mean"), parts))
+    return rows
+
+
+def thousandths(value: float) -> float:
+    """Return a number times 1,000, with two decimals."""
+    return round(1000 * value, 2)
 
 
 def _skips(n: Numbers) -> str:

@@ -22,6 +22,7 @@ from labkit.checks import check, hint  # noqa: F401
 from labkit.colorizer import Colorizer
 from labkit.data import toyworld
 from labkit.experiments.claims import claims_of
+from labkit.experiments.findings import costs_on_photographs
 from labkit.notebook import predict
 from labkit.notebook.figures import regression_vs_classification as figures
 from labkit.notebook.figures.color_spaces import reduced
@@ -548,7 +549,7 @@ predict(
 
 # %%
 caption = "Horses of CIFAR-10, MSE in thousandths: mean + quantization + commitment = mode"
-lab.table(figures.costs_on_photographs(), caption, key="measured_bins")
+lab.table(costs_on_photographs(), caption, key="measured_bins")
 lab.table(
     claims_of("bins", about=("24 RGB bins", "mean, 24 chroma bins", "24 bins by mode"))
     + claims_of("decodings", about=("regression beats",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +12,6 @@ from torch import Tensor
 from labkit import color, plots
 from labkit.analysis.bin_costs import BinCosts
 from labkit.data import toyworld
-from labkit.experiments.findings import Numbers, costs
-from labkit.experiments.measured import measured
-from labkit.metrics import skill
 from labkit.notebook.figures.color_spaces import PIXEL_ART
 from labkit.quantize import Quantizer
 from labkit.representation import LAB, Classification
@@ -277,38 +274,3 @@ def cost_of_bins(by_count: Mapping[int, BinCosts]) -> None:
         alt=f"Expected MSE over {', '.join(map(str, counts))} bins. {lines}. Horizontal lines: {levels}.",
         caption="Perfect classifiers, one space, more and more bins.",
     )
-
-
-def costs_on_photographs() -> list[dict[str, object]]:
-    """Return the rows of a table: what bins cost on photographs, in thousandths of MSE, and regression beside them.
-
-    Where that is not measured it is one row that says so.
-    """
-    found = measured("bins", metric="mse", profile="quick")
-    if not found:
-        return [{"colors": "not measured yet: labkit reproduce bins"}]
-    numbers, gray = Numbers(found), found[0].gray
-
-    def row(colors: str, mean: float, parts: Sequence[float] = ()) -> dict[str, object]:
-        names = ("quantization", "commitment", "MSE of the mode")
-        begin = {
-            "colors": colors,
-            "skill of the mean": round(skill(mean, gray), 3),
-            "MSE of the mean": thousandths(mean),
-        }
-        return begin | dict(zip(names, map(thousandths, parts), strict=False))
-
-    rows = [row("gray (no color)", gray)]
-    for space, counts in {"RGB": (24, 150), "chroma": (24, 150), "ab": (313,)}.items():
-        regression = f"regression to {space}"
-        rows.append(row(regression, numbers(regression)))
-        for bins in (f"{count} {space} bins" for count in counts):
-            price = costs(numbers, bins, regression)
-            parts = (price.quantization, price.commitment, numbers(f"{bins}, mode"))
-            rows.append(row(bins, numbers(f"{bins}, mean"), parts))
-    return rows
-
-
-def thousandths(value: float) -> float:
-    """Return a number times 1,000, with two decimals."""
-    return round(1000 * value, 2)
