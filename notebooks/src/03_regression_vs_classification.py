@@ -544,14 +544,18 @@ lab.table(rows, "MSE of the mode = exact mean + commitment + quantization", key=
 predict(
     "03-photographs",
     "On photographs, with Qureshi's 24 RGB bins: what makes the mode worse than the mean of the same classifier?",
-    ["rounding to a bin: quantization", "the choice of one color: commitment", "both alike"],
+    [
+        "rounding to a bin: quantization",
+        "the choice of one color: commitment",
+        "both alike",
+    ],
 )
 
 # %%
 caption = "Horses of CIFAR-10, MSE in thousandths: mean + quantization + commitment = mode"
 lab.table(costs_on_photographs(), caption, key="measured_bins")
 lab.table(
-    claims_of("bins", about=("24 RGB bins", "mean, 24 chroma bins", "24 bins by mode"))
+    claims_of("bins", about=("24 RGB", "mean, 24", "24 bins by mode"))
     + claims_of("decodings", about=("regression beats",))
     + claims_of("qureshi", about=("than regression", "beats classification")),
     "Claims on horses of CIFAR-10; margins of the 95 % intervals over seeds and test images",
