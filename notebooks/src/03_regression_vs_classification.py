@@ -544,11 +544,7 @@ lab.table(rows, "MSE of the mode = exact mean + commitment + quantization", key=
 predict(
     "03-photographs",
     "On photographs, with Qureshi's 24 RGB bins: what makes the mode worse than the mean of the same classifier?",
-    [
-        "rounding to a bin: quantization",
-        "the choice of one color: commitment",
-        "both alike",
-    ],
+    ["rounding: quantization", "deciding: commitment", "both alike"],
 )
 
 # %%
