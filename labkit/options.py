@@ -104,7 +104,7 @@ class FitSettings(LoopSettings):
     """Options of `labkit.training.fit`; the defaults suit images of 32x32 pixels on a laptop."""
 
     learning_rate: float = option(4e-3, "Peak of the one-cycle schedule.", above=0)
-    optimizer: OptimizerName = option("adamw", "adamw, or muon: steps that take longer, and fewer of them.")
+    optimizer: OptimizerName = option("adamw", "adamw; or muon, which learns more in a step and takes longer for it.")
     weight_decay: float = option(0.01, "Weight decay of the optimizer.", min=0)
     grad_clip: float = option(1.0, "Largest norm of all gradients together.", above=0)
     hints: float = option(

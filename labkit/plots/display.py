@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STORED_DPI = 140  # of a PNG
-HOPELESS = 5  # times the largest size: a PNG of fast compression above that is not tried with the best
+HOPELESS = 5  # a PNG that fast compression leaves at more than this many times the limit is not compressed further
 MAX_BYTES = 110_000  # of a picture; a notebook stores it in base64, a third larger, and that must stay under 150 kB
 
 
@@ -76,7 +76,7 @@ def to_image(figure: Figure, max_bytes: int = MAX_BYTES) -> tuple[str, bytes, in
     """
     max_bytes = check_integer("max_bytes", max_bytes, low=1)
     pixels = _render(figure, STORED_DPI)
-    content = _encoded(pixels, "PNG", compress_level=1)  # fast, and larger than the best by less than HOPELESS
+    content = _encoded(pixels, "PNG", compress_level=1)
     if len(content) <= HOPELESS * max_bytes:
         content = _encoded(pixels, "PNG", optimize=True)
     if len(content) <= max_bytes:
@@ -108,11 +108,12 @@ def _render(figure: Figure, dpi: float) -> np.ndarray:
     with style():
         figure.savefig(
             buffer,
+            format="png",
             dpi=dpi,
             facecolor="white",
             bbox_inches="tight",
             pad_inches=0.04,
-            pil_kwargs={"compress_level": 0},  # it is read at once, and to compress it took most of the time
+            pil_kwargs={"compress_level": 0},  # decoded in the next line
         )
     return np.asarray(Image.open(buffer).convert("RGB"))
 

@@ -17,10 +17,11 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # chosen by Jordan for a steep slope a
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about the nearest matrix whose singular values are all 1, by Newton-Schulz iterations.
+    """Return a matrix with the same singular vectors whose singular values are close to 1.
 
-    From a matrix USV^T this makes about UV^T: each direction of a step gets the same length. The singular values end
-    between .6 and 1.3, which is enough for an optimizer, and takes products of matrices only; on a GPU in bf16.
+    A matrix USV^T becomes approximately UV^T, so that a step moves equally far in each direction. Five Newton-Schulz
+    iterations leave singular values between .6 and 1.3, which is exact enough for an optimizer, and take matrix
+    products alone. They are computed in float32 on the CPU and in bfloat16 on a GPU.
 
     Args:
         matrix: (M, N).
@@ -58,17 +59,27 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step. Gradients of filters are gone afterwards."""
+        """Take one step; the gradients of the filters are set to None.
+
+        Args:
+            closure: computes the loss again, as for every optimizer of PyTorch.
+
+        Returns:
+            What the closure returns, None without one.
+        """
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         for group in self.param_groups:
             if group["orthogonal"]:
                 for weight in group["params"]:
                     if weight.grad is not None:
                         self._orthogonal_step(weight, weight.grad, group)
                         weight.grad = None  # AdamW leaves out what has none
-        return super().step(closure)
+        super().step()
+        return loss
 
     def _orthogonal_step(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        """Move a filter by Nesterov's momentum, made orthogonal as a matrix (outputs, inputs x height x width)."""
+        """Move a filter by Nesterov's momentum, made orthogonal as a matrix: its first dimension by all others."""
         beta = group["betas"][0]
         state = self.state[weight]
         if not state:
