@@ -18,7 +18,7 @@ from labkit.color import HasImages, image_tensor
 from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.hints import Hint, hint_planes
 from labkit.images import AnyImage, read_image
-from labkit.metrics import Scores, evaluate
+from labkit.metrics import KEYS, Scores, evaluate
 from labkit.models import Network, evaluation_mode, make_network
 from labkit.options import takes
 from labkit.representation import STYLES, Classification, Representation, make_representation
@@ -154,15 +154,16 @@ class Colorizer(nn.Module):
         """
         return dataset_loss(self.network, self.representation, images)
 
-    def score(self, images: Tensor | HasImages) -> Scores:
+    def score(self, images: Tensor | HasImages, keys: Sequence[str] = KEYS) -> Scores:
         """Score what it predicts for images, beside the gray baseline.
 
         Args:
             images: true ones: a `Dataset`, or a tensor ``(N, 3, H, W)`` uint8.
+            keys: the scores wanted, of `labkit.metrics.KEYS`.
 
         Returns: means over the images; they print as a table.
         """
-        return Scores.of(evaluate(self, images))
+        return Scores.of(evaluate(self, images, keys=keys))
 
     def colorize(
         self,

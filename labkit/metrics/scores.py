@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.color import HasImages, image_tensor, luma
-from labkit.errors import check_integer
+from labkit.errors import LabkitError, check_integer
 from labkit.metrics.inputs import check_images, check_pair, chunk_length, chunks
 from labkit.metrics.pixel import colorfulness, decibel, mae, mse, ssim
 from labkit.models import evaluation_mode
@@ -103,8 +103,8 @@ def skill(mse: float, mse_gray: float) -> float:
     return 1 - mse / mse_gray
 
 
-def score(pred: Tensor, true: Tensor) -> dict[str, float]:
-    """Return the averages over the images of the six scores in `KEYS`.
+def score(pred: Tensor, true: Tensor, keys: Sequence[str] = KEYS) -> dict[str, float]:
+    """Return the averages over the images of the six scores in `KEYS`, or of some of them.
 
     psnr_mean is the mean of the images' PSNR, each capped at 50 dB; psnr_pooled is the PSNR of the mean MSE
     (capped as a whole). By Jensen's inequality the first is never the smaller (up to the cap), here by about
@@ -113,29 +113,39 @@ def score(pred: Tensor, true: Tensor) -> dict[str, float]:
     Args:
         pred: (N, 3, H, W).
         true: (N, 3, H, W).
+        keys: those wanted, of `KEYS`. Without "ssim" nothing waits for torchmetrics, which takes seconds to import.
 
     Returns:
-        A dict with the keys mse, mae, psnr_mean, psnr_pooled, ssim, colorfulness.
+        A dict with these keys: mse, mae, psnr_mean, psnr_pooled, ssim, colorfulness.
+
+    Raises:
+        LabkitError: for a key that is not in `KEYS`, and for images that do not fit each other.
     """
-    check_pair(pred, true)
-    parts = [_per_image(a, b) for a, b in zip(chunks(pred), chunks(true), strict=True)]
-    return _average(parts)
+    means = _means_of(pred, true, _check_keys(keys))
+    return {key: means[key] for key in keys}
 
 
-def score_with_gray(pred: Tensor, true: Tensor) -> dict[str, Any]:
+def score_with_gray(pred: Tensor, true: Tensor, keys: Sequence[str] = KEYS) -> dict[str, Any]:
     """Return `score` beside its baseline.
 
     Args:
         pred: (N, 3, H, W).
         true: (N, 3, H, W).
+        keys: those wanted, of `KEYS`.
 
     Returns:
-        The six keys of `score`, "skill", and "gray": the same seven numbers of `gray_prediction`.
+        The keys of `score`, "skill", and "gray": the same numbers of `gray_prediction`.
     """
-    return _with_gray(score(pred, true), score(gray_prediction(true), true))
+    keys = _check_keys(keys)
+    return _with_gray(_means_of(pred, true, keys), _means_of(gray_prediction(true), true, keys), keys)
 
 
-def evaluate(model: Callable[[Tensor], Tensor], images: Tensor | HasImages, batch_size: int = 64) -> dict[str, Any]:
+def evaluate(
+    model: Callable[[Tensor], Tensor],
+    images: Tensor | HasImages,
+    batch_size: int = 64,
+    keys: Sequence[str] = KEYS,
+) -> dict[str, Any]:
     """Score what a model predicts for true color images, beside the gray baseline; in batches, without gradients.
 
     Args:
@@ -144,10 +154,12 @@ def evaluate(model: Callable[[Tensor], Tensor], images: Tensor | HasImages, batc
         images: a `Dataset`, or a tensor (N, 3, H, W), uint8.
         batch_size: images at a time; fewer when the images are large. A few stay in a processor's cache.
             (Colors that are sampled are drawn anew in each batch: their scores depend on it a little.)
+        keys: the scores wanted, of `KEYS`.
 
     Returns:
-        The six keys of `score`, "skill", and "gray": the same seven numbers for the gray baseline (its skill is 0).
+        The keys of `score`, "skill", and "gray": the same numbers for the gray baseline (its skill is 0).
     """
+    keys = _check_keys(keys)
     batch_size = check_integer("batch_size", batch_size, low=1)
     images = check_images(image_tensor(images), "images")
     batch_size = max(1, min(batch_size, chunk_length(images)))
@@ -156,20 +168,33 @@ def evaluate(model: Callable[[Tensor], Tensor], images: Tensor | HasImages, batc
         for batch in images.split(batch_size):
             predicted = model(batch)
             batch = batch.to(predicted.device)
-            ours.append(_per_image(predicted, batch))
-            gray.append(_per_image(gray_prediction(batch), batch))
-    return _with_gray(_average(ours), _average(gray))
+            ours.append(_per_image(predicted, batch, keys))
+            gray.append(_per_image(gray_prediction(batch), batch, keys))
+    return _with_gray(_average(ours), _average(gray), keys)
 
 
-def _per_image(pred: Tensor, true: Tensor) -> dict[str, Tensor]:
-    errors = mse(pred, true)
-    return {
-        "mse": errors,
-        "mae": mae(pred, true),
-        "psnr_mean": decibel(errors),
-        "ssim": ssim(pred, true),
-        "colorfulness": colorfulness(pred),
-    }
+def _check_keys(keys: Sequence[str]) -> tuple[str, ...]:
+    unknown = [key for key in keys if key not in KEYS]
+    if isinstance(keys, str) or unknown:
+        raise LabkitError(f"keys must be a list of {', '.join(KEYS)}. Got {keys!r}")
+    return tuple(keys)
+
+
+def _means_of(pred: Tensor, true: Tensor, keys: Sequence[str]) -> dict[str, float]:
+    check_pair(pred, true)
+    return _average([_per_image(a, b, keys) for a, b in zip(chunks(pred), chunks(true), strict=True)])
+
+
+def _per_image(pred: Tensor, true: Tensor, keys: Sequence[str]) -> dict[str, Tensor]:
+    found = {"mse": mse(pred, true)}  # always: skill is made of it
+    found["psnr_mean"] = decibel(found["mse"])
+    if "mae" in keys:
+        found["mae"] = mae(pred, true)
+    if "ssim" in keys:
+        found["ssim"] = ssim(pred, true)
+    if "colorfulness" in keys:
+        found["colorfulness"] = colorfulness(pred)
+    return found
 
 
 def _average(parts: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -178,8 +203,9 @@ def _average(parts: list[dict[str, Tensor]]) -> dict[str, float]:
     columns = {key: torch.cat([part[key].detach().cpu().double() for part in parts]) for key in parts[0]}
     means = {key: column.mean().item() for key, column in columns.items()}
     means["psnr_pooled"] = decibel(torch.tensor(means["mse"], dtype=torch.float64)).item()
-    return {key: means[key] for key in KEYS}
+    return means
 
 
-def _with_gray(ours: dict[str, float], gray: dict[str, float]) -> dict[str, Any]:
-    return {**ours, "skill": skill(ours["mse"], gray["mse"]), "gray": {**gray, "skill": 0.0}}
+def _with_gray(ours: dict[str, float], gray: dict[str, float], keys: Sequence[str]) -> dict[str, Any]:
+    found, baseline = ({key: scores[key] for key in keys} for scores in (ours, gray))
+    return {**found, "skill": skill(ours["mse"], gray["mse"]), "gray": {**baseline, "skill": 0.0}}

@@ -529,7 +529,10 @@ def trained(representation):
 
 colorizers = {name: trained(representation) for name, representation in spaces.items()}
 own_losses = {name: model.loss(test.images) for name, model in colorizers.items()}
-scores = {name: metrics.evaluate(model, test.images) for name, model in colorizers.items()}
+wanted = ("mse", "psnr_mean")
+scores = {
+    m: metrics.evaluate(model, test.images, keys=wanted) for m, model in colorizers.items()
+}
 
 # %% [markdown]
 # The RGB network predicts a luma of its own. We can put the true one back afterwards: move each color to the nearest one of the right luma, a step
@@ -539,7 +542,7 @@ scores = {name: metrics.evaluate(model, test.images) for name, model in colorize
 in_rgb = colorizers["RGB"](test.images).cpu()
 luma_error = color.luma(test.images) - color.luma(in_rgb)  # (N, 1, H, W)
 put_back = to_gamut.piece(in_rgb + luma_error * direction.float().view(3, 1, 1))
-scores["RGB, luma put back"] = metrics.score_with_gray(put_back, test.images)
+scores["RGB, luma put back"] = metrics.score_with_gray(put_back, test.images, wanted)
 error = luma_error.square().mean()
 saved = error / w.dot(w) / 3  # of MSE, by Pythagoras
 lab.record(rms_luma_error_of_rgb=float(error.sqrt()), mse_saved_by_the_step=float(saved))

@@ -340,7 +340,7 @@ regression = trained(LumaChroma(), len(scenes) // 2)
 # %%
 gray, truth = color.luma(world.images), color.to_float(world.images)
 target = library.target(world.images)  # (N, 2, 32, 32): a and b
-gray_mse = metrics.score(gray.expand_as(truth), truth)["mse"]
+gray_mse = float(metrics.mse(gray.expand_as(truth), truth).mean())
 doubt = world.ambiguous()  # (N, 32, 32)
 posterior = toyworld.bin_posterior(world, library)  # (N, Q, 32, 32), exact
 lowest = toyworld.best_cross_entropy(world, library)["realized"]
@@ -350,7 +350,7 @@ frequent = posterior.mean(dim=(0, 2, 3), keepdim=True).expand_as(posterior)
 
 def row(name, rgb):
     """The beginning of a row of a table of scores."""
-    mse = metrics.score(rgb.expand_as(truth), truth)["mse"]
+    mse = float(metrics.mse(rgb.expand_as(truth), truth).mean())
     return {"predicts": name, "MSE": mse, "skill": metrics.skill(mse, gray_mse)}
 
 
@@ -581,13 +581,14 @@ val_gray, val_true = color.luma(validation.images), color.to_float(validation.im
 val_logits = models[classifier.label].predict(val_gray).cpu()
 
 
-wanted = 0.95 * metrics.score(val_true, val_true)["colorfulness"]
+wanted = 0.95 * metrics.colorfulness(val_true).mean()
 for T in (0.01, 0.3):  # put your own pictures in the place of annealed(...)
-    found = metrics.score(annealed(val_logits, val_gray, T), val_true)
-    reached = found["colorfulness"] / wanted
-    print(
-        f"T = {T}: MSE {found['mse']:.4f}, {100 * reached:.0f} % of the wanted colorfulness"
+    rgb = annealed(val_logits, val_gray, T)
+    mse, reached = (
+        metrics.mse(rgb, val_true).mean(),
+        metrics.colorfulness(rgb).mean() / wanted,
     )
+    print(f"T = {T}: MSE {mse:.4f}, {100 * reached:.0f} % of the wanted colorfulness")
 
 # %% [markdown]
 # Your classifier on your photograph. It knows nothing but toyworld.

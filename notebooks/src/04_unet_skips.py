@@ -571,7 +571,8 @@ scenes = toyworld.generate(lab.choose(test=24, quick=400), seed=lab.seed).images
 history = small.fit(scenes, epochs=EPOCHS, batch_size=8, learning_rate=1e-2, progress=False)
 
 # %%
-score = small.score(toyworld.generate(200, seed=lab.seed, split="validation"))
+validation = toyworld.generate(200, seed=lab.seed, split="validation")
+score = small.score(validation, keys=("mse", "psnr_mean", "colorfulness"))
 lab.record(validation_skill=score["skill"], parameters=count_parameters(small.network))
 
 # %% [markdown]

@@ -525,7 +525,8 @@ candidate = fitted(
 )  # change me: any module that maps (N, 1, H, W) to (N, 2, H, W)
 
 # %%
-score = candidate.score(toyworld.generate(200, seed=lab.seed, split="validation"))
+validation = toyworld.generate(200, seed=lab.seed, split="validation")
+score = candidate.score(validation, keys=("mse", "psnr_mean", "colorfulness"))
 chroma, plain = (candidate.predict(g).cpu() for g in (scenes.gray, scenes.plain))
 moved = (chroma - plain).norm(dim=1, keepdim=True)[scenes.flat].mean()
 lab.record(validation_skill=score["skill"], changed_by_the_texture=float(moved))

@@ -556,7 +556,7 @@ if lab.dataset not in ("toyworld", "photos"):
         colored[f"lambda {weight:,.7g}"] = colorize(gan, unseen)
     rows = []
     for name, picture in colored.items():
-        scores = metrics.score_with_gray(picture, unseen)
+        scores = metrics.score_with_gray(picture, unseen, keys=("mse", "colorfulness"))
         kept = {key: scores[key] for key in ("mse", "skill", "colorfulness")}
         kid, _ = metrics.kid(picture, unseen)
         rows.append({"colored by": name} | kept | {metrics.KID_NAME: kid})

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from labkit import metrics
-from labkit.metrics import inputs
+from labkit import LabkitError, metrics
+from labkit.metrics import inputs, pixel
 
 
 def test_the_two_psnr_means(pair):
@@ -17,6 +17,20 @@ def test_the_two_psnr_means(pair):
     assert result["psnr_mean"] > result["psnr_pooled"] + 1  # Jensen: never smaller; here the images differ a lot
     same = metrics.score(pair[0][:1], pair[1][:1])
     assert same["psnr_mean"] == pytest.approx(same["psnr_pooled"], abs=1e-4)
+
+
+def test_only_the_scores_that_are_wanted(pair, monkeypatch):
+    expected = metrics.score_with_gray(*pair)
+    monkeypatch.setattr(pixel, "_ssim", None)  # whoever calls it fails
+    keys = ("psnr_pooled", "colorfulness")
+    assert metrics.score(*pair, keys) == {key: expected[key] for key in keys}
+    found = metrics.score_with_gray(*pair, keys=keys)
+    assert list(found) == [*keys, "skill", "gray"] and found["skill"] == expected["skill"]
+    assert found["gray"] == {key: expected["gray"][key] for key in (*keys, "skill")}
+    assert metrics.evaluate(lambda images: pair[0], pair[1], keys=["mae"])["mae"] == pytest.approx(expected["mae"])
+    for wrong in ("mse", ["mse", "speed"]):
+        with pytest.raises(LabkitError, match="keys must be a list of mse, mae, .* Got .*mse"):
+            metrics.score(*pair, keys=wrong)
 
 
 def test_gray_prediction_and_skill():

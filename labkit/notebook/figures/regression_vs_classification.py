@@ -191,7 +191,7 @@ def drag_temperature(decode: Callable[[float], Tensor], true: Tensor, start: flo
     from labkit import metrics
 
     pictures = {t: decode(t) for t in TEMPERATURES}
-    scored = {t: metrics.score(rgb, true) for t, rgb in pictures.items()}
+    scored = {t: metrics.score(rgb, true, keys=("mse", "colorfulness")) for t, rgb in pictures.items()}
 
     def draw(temperature: float) -> Figure:
         with plots.style():
