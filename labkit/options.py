@@ -147,6 +147,9 @@ class TrainOptions(FitSettings):
     representation: str = option("luma-chroma", "What is predicted: a color space, or color bins (with a number).")
     network: str = option("unet-half", "Network.")
     width: int = option(32, "Channels of the first layer.", min=1)
+    start: str | None = option(
+        None, "Go on with a trained model: starter, or a folder that labkit train wrote. It brings its own network."
+    )
     epochs: int | None = option(  # type: ignore[assignment]  # None: as many as `patience` allows, 30 at most
         None, "If given without --patience, no validation split is taken; else it stops by itself.", min=1
     )

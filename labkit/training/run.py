@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from labkit import __version__
 from labkit.artifacts import claim_folder, write_json
-from labkit.colorizer import CARD_FILE, Colorizer
+from labkit.colorizer import CARD_FILE, STARTER, WEIGHTS_FILE, Colorizer
 from labkit.data import Dataset, load
 from labkit.data.dataset import check_colored
 from labkit.errors import LabkitError
@@ -29,6 +30,7 @@ from labkit.training.session import History
 
 METRICS_FILE, OPTIONS_FILE = "metrics.json", "options.json"
 EPOCHS_AT_MOST, PATIENCE = 30, 5  # without --epochs: early stopping on a validation split
+BROUGHT = ("representation", "network", "width", "alpha")  # by the model that --start names
 # Options that leave the result as it is:
 WHERE_AND_HOW = {"data_root", "out", "resume", "tensorboard", "progress", "checkpoint_seconds"}
 
@@ -50,9 +52,11 @@ def train(**given: Any) -> dict[str, Any]:
 
     Raises:
         LabkitError: an option is outside its limits; ``out`` already holds another run, or nothing to resume while no
-            option is given; or another process trains there.
+            option is given; another process trains there; or ``start`` is no model, or is given beside what it brings.
         TypeError: unknown option.
     """
+    if given.get("start") is not None and (both := [name for name in BROUGHT if name in given]):
+        raise LabkitError(f"--start brings its own {both[0]}: leave out --{both[0]}, or --start")
     options = _options(given)
     with process_group(options.device):
         return from_first(_train(options))
@@ -61,11 +65,11 @@ def train(**given: Any) -> dict[str, Any]:
 def _train(options: TrainOptions) -> dict[str, Any]:
     """Train as `train` does. Under torchrun all processes are here; number 0 alone writes and scores."""
     identity = {name: value for name, value in asdict(options).items() if name not in WHERE_AND_HOW}
+    colorizer = _untrained(options) if options.start is None else Colorizer.load(options.start)
+    if options.start is not None:
+        identity |= _brought(colorizer, Path(options.start))
     if options.out and (done := finished(options.out, options.resume, identity)):
         return done
-    colorizer = Colorizer(
-        options.representation, options.network, seed=options.seed, alpha=options.alpha, width=options.width
-    )
     with first_alone():
         images = _load_images(options)
     with claim_folder(options.out) if options.out and rank() == 0 else nullcontext():
@@ -73,6 +77,10 @@ def _train(options: TrainOptions) -> dict[str, Any]:
             return done
         # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
         going_on = options.out and (options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()
+        if options.out and going_on:
+            begun = json.loads((options.out / OPTIONS_FILE).read_text(encoding="utf-8")).get("start")
+            if begun != options.start:
+                raise LabkitError(f"{options.out} holds another run: start was {begun}, now {options.start}")
         if options.out and rank() == 0 and not going_on:
             told = {k: v for k, v in asdict(options).items() if k not in ("out", "resume", "progress")}
             write_json(options.out / OPTIONS_FILE, json.loads(json.dumps(told, default=str)))
@@ -100,6 +108,20 @@ def _train(options: TrainOptions) -> dict[str, Any]:
             out=options.out,
             dtype=options.dtype,
         )
+
+
+def _untrained(options: TrainOptions) -> Colorizer:
+    return Colorizer(
+        options.representation, options.network, seed=options.seed, alpha=options.alpha, width=options.width
+    )
+
+
+def _brought(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
+    """Return what tells a run that goes on with a trained model from others: its weights, and what it brings."""
+    network = colorizer.network.config()
+    weights = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    brought = {"representation": colorizer.representation.name, "network": network["name"], "width": network["width"]}
+    return {"start": weights[:16], "alpha": getattr(colorizer.representation, "alpha", 1.0)} | brought
 
 
 class _Images(NamedTuple):
@@ -164,7 +186,8 @@ def score_and_save(
     }
     if out:
         own = {name: value for name, value in scores.items() if name != "gray"}
-        colorizer.about = {"options": dict(identity), "test": own}  # no times: the same training gives the same file
+        kept = {key: value for key, value in colorizer.about.items() if key == "working_size"}  # of --start's model
+        colorizer.about = kept | {"options": dict(identity), "test": own}  # no times: the same training, the same file
         colorizer.save(out, getattr(torch, dtype))
         write_json(out / METRICS_FILE, metrics)
         (out / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -186,9 +209,12 @@ def _options(given: dict[str, Any]) -> TrainOptions:
             known = any((out / name).exists() for name in (METRICS_FILE, CHECKPOINT_FILE))
             if not known and given.keys() <= WHERE_AND_HOW:
                 raise LabkitError(f"{out} holds no training to go on with: give the options to begin one")
-    if options.data_root is None:
-        return options
-    return replace(options, data_root=Path(os.path.expanduser(options.data_root)).resolve())
+    if options.data_root is not None:
+        options = replace(options, data_root=Path(os.path.expanduser(options.data_root)).resolve())
+    if options.start is not None:
+        folder = STARTER if options.start == "starter" else Path(os.path.expanduser(options.start)).resolve()
+        options = replace(options, start=str(folder))
+    return options
 
 
 def finished(out: Path, resume: bool, identity: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """`labkit train` as a function, and the numbers the project promises."""
 
+import hashlib
 import json
 import os
 import signal
@@ -79,6 +80,52 @@ def test_a_refused_resume_leaves_the_options_as_they_were(tmp_path: Path, monkey
     with pytest.raises(LabkitError, match="belongs to another run"):
         train(**dict(out=tmp_path, resume=True, batch_size=8, progress=False))
     assert train(**dict(out=tmp_path, resume=True, progress=False))["options"]["batch_size"] != 8
+
+
+def test_going_on_with_a_trained_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = train(**options(tmp_path / "first", representation="yuv", network="unet", width=6, epochs=2))
+    more = {"limit": 64, "epochs": 1, "learning_rate": 1e-6, "progress": False, "device": "cpu"}
+    monkeypatch.chdir(tmp_path)
+    second = train(out=Path("second"), start="first", **more)
+    assert second["mse"] == pytest.approx(first["mse"], rel=0.01)  # such small steps leave the model as it was
+    assert second["mse"] < train(**options(representation="yuv", network="unet", width=6, learning_rate=1e-6))["mse"]
+    brought = {"representation": "yuv", "network": "unet", "width": 6, "alpha": 1.0}
+    assert second["options"].items() >= brought.items()
+    monkeypatch.chdir("/")
+    assert train(out=tmp_path / "second", resume=True, progress=False) == second  # from any folder
+    weights = (tmp_path / "first" / WEIGHTS_FILE).read_bytes()
+    assert second["options"]["start"] == hashlib.sha256(weights).hexdigest()[:16]  # what counts is what is in it
+
+
+def test_going_on_with_the_starter_keeps_its_working_size(tmp_path: Path) -> None:
+    train(start="starter", out=tmp_path, limit=8, epochs=1, learning_rate=1e-6, batch_size=8, progress=False)
+    model, starter = Colorizer.load(tmp_path), Colorizer.starter()
+    assert model.working_size == starter.working_size and model.takes_hints and model.styles == starter.styles
+
+
+def test_what_start_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first", "other"):
+        train(**options(tmp_path / name, seed=len(name)))
+    with pytest.raises(LabkitError, match="--start brings its own width: leave out --width, or --start"):
+        train(**options(start=str(tmp_path / "first")))
+    more = {"limit": 64, "epochs": 1, "progress": False, "device": "cpu"}
+    with pytest.raises(LabkitError, match="no model in .*nothing: model.safetensors|no model in .*nothing: model.json"):
+        train(start=str(tmp_path / "nothing"), **more)
+
+    class Killed(BaseException):
+        pass
+
+    def dying_write(path: Path, content: bytes) -> None:
+        write_bytes(path, content)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint_module, "write_bytes", dying_write)
+        with pytest.raises(Killed):
+            train(start=str(tmp_path / "first"), out=tmp_path / "out", **more)
+    with pytest.raises(LabkitError, match="holds another run: start was .*first, now .*other"):
+        train(start=str(tmp_path / "other"), out=tmp_path / "out", resume=True, progress=False)
+    assert train(out=tmp_path / "out", resume=True, progress=False)["epochs"] == 1
 
 
 def test_nothing_is_begun_by_resume_alone(tmp_path: Path) -> None:
