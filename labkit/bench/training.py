@@ -28,7 +28,7 @@ from labkit.metrics import gray_prediction, mse, skill
 from labkit.models import evaluation_mode, make_network
 from labkit.representation import LAB
 
-WIDTH = 16
+WIDTH, WIDE = 16, 64  # of the network; the wide one shows how near to its peak the processor comes
 SIZES = {32: (2560, 64), 96: (256, 32), 256: (32, 8)}  # side in pixels: images of an epoch, and of a batch
 JPEG_EPOCHS = (
     2  # labkit decodes each file once, the tutorial's loop once an epoch: the usual 8 would be kinder to labkit
@@ -89,9 +89,9 @@ class Tutorial:
             self.optimizer.step()
 
 
-def labkit_epochs(images: Tensor, batch_size: int, epochs: int = 1) -> Contestant:
+def labkit_epochs(images: Tensor, batch_size: int, epochs: int = 1, width: int = WIDTH) -> Contestant:
     """Return labkit's contestant: `fit` from uint8 images, everything that a user waits for included."""
-    colorizer = Colorizer("lab", "unet", width=WIDTH)
+    colorizer = Colorizer("lab", "unet", width=width)
 
     def run() -> None:
         colorizer.fit(images, epochs=epochs, batch_size=batch_size, device="cpu", progress=False)
@@ -99,9 +99,9 @@ def labkit_epochs(images: Tensor, batch_size: int, epochs: int = 1) -> Contestan
     return run
 
 
-def ready_epoch(images: Tensor, batch_size: int) -> Contestant:
+def ready_epoch(images: Tensor, batch_size: int, width: int = WIDTH) -> Contestant:
     """Return a contestant that trains as `fit` does on gray and target that were made before: the network alone."""
-    colorizer = Colorizer("lab", "unet", width=WIDTH)
+    colorizer = Colorizer("lab", "unet", width=width)
     network = colorizer.network.train()
     gray, target = colorizer.representation.encode(images)
     gray = gray.contiguous(memory_format=torch.channels_last)
@@ -153,7 +153,7 @@ def arrays(images: Tensor) -> list[np.ndarray]:
 
 
 def training(settings: Settings) -> Iterator[Row]:
-    """Compare the training of a U-Net of width 16 at three sizes, from arrays and from JPEG files."""
+    """Compare the training of a U-Net of width 16 at three sizes, from arrays and from JPEG files; and of width 64."""
     for size, (count, batch_size) in SIZES.items():
         images = pictures(max(batch_size, count // 20) if settings.quick else count, size)
         task = f"U-Net of width {WIDTH}, {len(images)} x {size} px"
@@ -165,6 +165,14 @@ def training(settings: Settings) -> Iterator[Row]:
             }
             task = f"{task}, {JPEG_EPOCHS} epochs from JPEG files"
             yield from compare("training", task, from_files, settings.repeats)
+    size, (count, batch_size) = next(iter(SIZES.items()))
+    images = pictures(max(batch_size, count // 20) if settings.quick else count // 5, size)
+    wide: dict[str, Contestant] = {
+        "labkit": labkit_epochs(images, batch_size, width=WIDE),
+        "ready tensors": ready_epoch(images, batch_size, WIDE),
+    }
+    task = f"U-Net of width {WIDE}, {len(images)} x {size} px, from arrays"
+    yield from compare("training", task, wide, settings.repeats)
 
 
 def from_arrays(images: Tensor, batch_size: int) -> dict[str, Contestant]:
