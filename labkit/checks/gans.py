@@ -25,6 +25,7 @@ PREDICTIONS: dict[str, str | tuple[float, float]] = {
     "06-mse": "b",
     "06-lambda": "c",
     "06-patch": "c",
+    "06-adversary": "b",
 }
 
 _OFF = tuple(

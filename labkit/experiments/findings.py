@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from labkit.experiments.claims import ClaimResult
-from labkit.experiments.measured import Measured, measured
+from labkit.experiments.measured import Measured, measured, number_of_seeds
 from labkit.metrics import KID_NAME, skill
 
 NOT_YET = "not yet measured"
@@ -109,6 +109,32 @@ def costs_on_photographs() -> list[dict[str, object]]:
             parts = (price.quantization, price.commitment, numbers(f"{bins}, mode"))
             rows.append(row(bins, numbers(f"{bins}, mean"), parts))
     return rows
+
+
+def adversary_on_photographs() -> list[dict[str, object]]:
+    """Return the rows of a table: what an adversary changes on photographs, beside classifiers and a perfect sampler.
+
+    Where that is not measured it is one row that says so.
+    """
+    found = measured("cnn-vs-gan", profile="quick")
+    if not found:
+        return [{"colored by": "not measured yet: labkit reproduce cnn-vs-gan"}]
+    numbers, alone = Numbers(found), "generator alone, L1"
+
+    def row(system: str) -> dict[str, object]:
+        return {
+            "colored by": system,
+            "skill": round(skill(numbers(system), numbers.gray(system)), 3),
+            "colorfulness": round(numbers(system, "colorfulness"), 1),
+            "KID": round(numbers(system, KID_NAME), 4),
+        }
+
+    gray = {"colored by": "gray (no color)", "skill": 0.0, "colorfulness": 0.0}
+    gray["KID"] = round(numbers.gray(alone, KID_NAME), 4)
+    perfect = round(skill(2 * numbers(alone), numbers.gray(alone)), 3)  # independent draws: twice the squared error
+    systems = ("classification, by mean", "classification, by mode", alone, "C-DCGAN")
+    sampler = {"colored by": f"a perfect sampler: twice the error of {alone}", "skill": perfect}
+    return [gray, *map(row, systems), sampler]
 
 
 def thousandths(value: float) -> float:
@@ -310,8 +336,6 @@ def _text(finding: Finding, rows: Sequence[Measured], results: Sequence[ClaimRes
         return f"**{finding.title}**: {NOT_YET}. `labkit reproduce {finding.recipe} --profile quick --seeds 3`"
     found = {result.claim.claim: result for result in results}
     verdicts = [f"{claim}: *{found[claim].explained}*" for claim in finding.claims if claim in found]
-    seeds = sorted({len(row.seeds) for row in rows})
-    counts = f"{seeds[0]} seed{'s' * (seeds[0] > 1)}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     images = rows[0].images
-    said = f"{sentence}. {'; '.join(verdicts)} ({counts}, {images:,} test images)"
+    said = f"{sentence}. {'; '.join(verdicts)} ({number_of_seeds(rows)}, {images:,} test images)"
     return f"**{finding.title}**: {said}. `{rows[0].command}`"

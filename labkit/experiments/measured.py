@@ -146,6 +146,16 @@ def summarize(rows: Iterable[Row]) -> list[Measured]:
     return found
 
 
+def number_of_seeds(rows: Iterable[Measured]) -> str:
+    """Return how many seeds the systems of a recipe have, in words: "3 seeds", "1 to 3 seeds".
+
+    Rows of single epochs do not count: of a training that stops early the last epochs have fewer.
+    """
+    counts = {len(row.seeds) for row in rows if not re.search(r", epoch \d+$", row.metric)}
+    most = max(counts)
+    return f"{most} seed{'s' * (most > 1)}" if len(counts) == 1 else f"{min(counts)} to {most} seeds"
+
+
 def folder() -> Path | None:
     """Return the folder of the CSV files: data/measured, else the packaged copy; None: nothing measured yet."""
     return course_data("measured")

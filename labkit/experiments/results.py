@@ -24,7 +24,7 @@ from labkit.experiments.claims import (
 from labkit.experiments.comparability import perfect_score
 from labkit.experiments.figures import draw_all
 from labkit.experiments.findings import FINDINGS, findings_text
-from labkit.experiments.measured import Measured
+from labkit.experiments.measured import Measured, number_of_seeds
 from labkit.experiments.published import PAPERS, published
 from labkit.experiments.recipes import RECIPES
 from labkit.experiments.schema import OWN, Recipe
@@ -159,12 +159,9 @@ def _said(paper: str) -> str:
 
 def _ran(recipe: Recipe, rows: Sequence[Measured]) -> str:
     first = rows[0]
-    seeds = {len(row.seeds) for row in rows}
-    most = max(seeds)
-    counts = f"{most} seed{'s' * (most > 1)}" if len(seeds) == 1 else f"{min(seeds)} to {most} seeds"
     return (
-        f"**{recipe.name}** with the {first.profile} profile, {counts}, on {first.data}; {first.device}, "
-        f"{first.versions}, {first.date[:10]}: `{first.command}`. {recipe.differs}".rstrip()
+        f"**{recipe.name}** with the {first.profile} profile, {number_of_seeds(rows)}, on {first.data}; "
+        f"{first.device}, {first.versions}, {first.date[:10]}: `{first.command}`. {recipe.differs}".rstrip()
     )
 
 

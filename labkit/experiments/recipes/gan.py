@@ -111,7 +111,9 @@ CNN_VS_GAN = Recipe(
     claims=(
         _beside_classifier("the GAN has the better PSNR", "psnr_mean", "classification"),
         *(
-            _beside_classifier(f"the GAN has more right pixels, within {threshold:g}", f"accuracy {threshold:g}", name)
+            _beside_classifier(
+                f"the GAN has more right pixels, within {threshold:g}, than {name}", f"accuracy {threshold:g}", name
+            )
             for threshold in _THRESHOLDS
             for name in ("classification", "classification, by mode", "classification, by mean")
         ),
