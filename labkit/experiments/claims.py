@@ -24,7 +24,13 @@ import numpy as np
 
 from labkit.experiments import per_image
 from labkit.experiments.comparability import differences, why_not_comparable
-from labkit.experiments.intervals import benjamini_hochberg, bootstrap_variance, confidence_margin, p_value
+from labkit.experiments.intervals import (
+    benjamini_hochberg,
+    bootstrap_variance,
+    confidence_margin,
+    p_value,
+    variance_of_mean,
+)
 from labkit.experiments.measured import Measured, measured
 from labkit.experiments.recipes import find_recipes
 from labkit.experiments.schema import EVERY_PROFILE, FLOORS, LEAKS, OWN, VALIDATION, Claim, Recipe
@@ -143,7 +149,7 @@ def _image_variance(claim: Claim, seeds: Sequence[int], scores: Mapping[per_imag
         return None
     if claim.metric == "skill":
         return bootstrap_variance(columns, lambda means: means[:, 0] / means[:, 1] - means[:, 2] / means[:, 3])
-    return bootstrap_variance(columns, lambda means: means[:, 0] - means[:, 1])
+    return variance_of_mean(columns[0] - columns[1])
 
 
 def measured_claims(recipe: Recipe, about: Sequence[str] = ("",)) -> list[ClaimResult]:
@@ -151,7 +157,7 @@ def measured_claims(recipe: Recipe, about: Sequence[str] = ("",)) -> list[ClaimR
 
     Args:
         recipe: whose claims.
-        about: only claims that contain one of these words; a test of a claim takes up to .1 s.
+        about: only claims that contain one of these words.
     """
     rows = largest_profile(recipe)
     scores = per_image.read(recipe.name, rows[0].profile) if rows else {}

@@ -13,6 +13,7 @@ from labkit.experiments.intervals import (
     confidence_margin,
     p_value,
     prediction_margin,
+    variance_of_mean,
 )
 
 
@@ -64,7 +65,7 @@ def test_it_covers_with_the_images_bootstrapped() -> None:
     for _ in range(600):
         images, seeds = generator.normal(size=60), generator.normal(scale=0.1, size=(3, 1))
         scores = 0.5 + seeds + images + 0.3 * generator.normal(size=(3, 60))  # gains by seed and image
-        variance = bootstrap_variance(scores.mean(axis=0)[None], lambda means: means[:, 0], draws=200)
+        variance = variance_of_mean(scores.mean(axis=0))
         gains = scores.mean(axis=1)
         covered += abs(gains.mean() - 0.5) <= confidence_margin(gains.tolist(), variance)
         percentile += min(gains) <= 0.5 <= max(gains)
@@ -77,7 +78,7 @@ def test_the_bootstrap_is_paired() -> None:
     hard = generator.normal(size=500)
     a, b = hard + 0.01 * generator.normal(size=500), hard + 0.01 * generator.normal(size=500)
     paired = bootstrap_variance([a, b], lambda means: means[:, 0] - means[:, 1])
-    assert paired == pytest.approx(np.var(a - b) / 500, rel=0.15)
+    assert paired == pytest.approx(variance_of_mean(a - b), rel=0.1)  # what 2,000 draws know to 3 %
     assert paired < 0.01 * np.var(a) / 500
     assert bootstrap_variance([a, b], lambda means: means[:, 0] / means[:, 1], draws=300) > 0
     assert bootstrap_variance([a], lambda means: means[:, 0], draws=7) >= 0  # fewer than a chunk

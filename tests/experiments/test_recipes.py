@@ -49,7 +49,9 @@ def test_a_recipe_is_complete(recipe: Recipe) -> None:
     assert recipe.paper in (*PAPERS, OWN) and recipe.line
     for claim in recipe.claims:
         assert (claim.better, claim.metric) != (claim.worse, claim.worse_metric or claim.metric)
-    assert len({claim.claim for claim in recipe.claims}) == len(recipe.claims), "tables tell claims apart by their words"
+    assert len({claim.claim for claim in recipe.claims}) == len(recipe.claims), (
+        "tables tell claims apart by their words"
+    )
     for profile in PROFILES[1:]:
         trainings = [json.dumps(recipe.training(system, profile, 0), sort_keys=True) for system in recipe.systems]
         assert len(set(trainings)) == len(trainings), "two systems are the same training"
