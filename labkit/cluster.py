@@ -200,7 +200,7 @@ def connect(
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise LabkitError("--cluster needs dask: pip install 'dask[distributed]', or leave out --cluster") from None
+        raise LabkitError("--cluster and several --jobs need dask: pip install 'dask[distributed]', or leave them out") from None
     import dask
 
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // workers)))

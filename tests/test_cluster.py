@@ -78,11 +78,13 @@ def quiet(function: Callable[..., Any], *arguments: Any, **options: Any) -> tupl
 def test_without_dask_one_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        pytest.raises(LabkitError, match=r"--cluster needs dask: pip install 'dask\[distributed\]'"),
+        pytest.raises(LabkitError, match=r"--cluster and several --jobs need dask: pip install 'dask\[distributed\]'"),
         connect("local", tmp_path, workers=1, on_event=print, say=print),
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(LabkitError, match="several --jobs need dask"):
+        reproduce(["skips"], profile="test", jobs=2, out=tmp_path / "out")
 
 
 def test_a_worker_must_see_the_same_files_and_have_the_same_code(here: Path) -> None:
@@ -109,8 +111,8 @@ def test_jobs_are_counted_on_this_machine_only(here: Path) -> None:
     (here / "notebooks").mkdir()
     with pytest.raises(LabkitError, match="has its own workers: leave out --jobs"):
         run(profile="test", jobs=2, cluster="tcp://127.0.0.1:1")
-    with pytest.raises(LabkitError, match="of --cluster local: add that, or leave out --jobs"):
-        reproduce(["tiny"], profile="test", jobs=2)
+    with pytest.raises(LabkitError, match="has its own workers: leave out --jobs"):
+        reproduce(["tiny"], profile="test", jobs=2, cluster="tcp://127.0.0.1:1")
 
 
 def test_nobody_at_the_address(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

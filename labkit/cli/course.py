@@ -12,6 +12,10 @@ from labkit.cli.shared import Cluster, app, pairs, print_table, resumable
 from labkit.errors import SomeFailed, noting
 
 Labs = Annotated[list[str] | None, typer.Argument(metavar="[LAB]...", help="01 or 01_averaging_problem; all if none.")]
+LabsAtATime = Annotated[
+    int | None,
+    typer.Option("-j", "--jobs", min=1, help="Labs at a time; by default as many as cores and memory allow."),
+]
 
 
 @app.command()
@@ -29,10 +33,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for executed copies, metrics.json and report.html.")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing, failed or changed.")] = False,
     timeout: Annotated[int | None, typer.Option(min=1, help="Seconds that one cell may take.")] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("-j", "--jobs", min=1, help="Labs at a time; by default as many as cores and memory allow."),
-    ] = None,
+    jobs: LabsAtATime = None,
     cluster: Cluster = None,
 ) -> None:
     """Execute labs and write a report. Exit status 1 if a lab failed; the others are run all the same."""
@@ -156,11 +157,12 @@ def check(
 def build(
     labs: Labs = None,
     check: Annotated[bool, typer.Option("--check", help="Only compare with the sources; execute nothing.")] = False,
+    jobs: LabsAtATime = None,
 ) -> None:
     """Make the student and solution notebooks from notebooks/src. Exit status 1 if one cannot be made, or differs."""
     from labkit.course.build import build as build_labs
 
-    lines = build_labs(labs, check=check, progress=lambda line: print(line, flush=True))
+    lines = build_labs(labs, check=check, progress=lambda line: print(line, flush=True), jobs=jobs)
     for line in lines:
         print(line)
     if check and lines:

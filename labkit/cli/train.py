@@ -70,7 +70,10 @@ def reproduce(
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Train and score only what is missing.")] = False,
     jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", min=1, help="Trainings at a time, with --cluster local.")
+        int | None,
+        typer.Option(
+            "-j", "--jobs", min=1, help="Trainings at a time here, by dask; with --cluster local as many as it holds."
+        ),
     ] = None,
     cluster: Cluster = None,
 ) -> None:

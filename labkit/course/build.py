@@ -9,6 +9,8 @@ import base64
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ from labkit import __version__, artifacts
 from labkit.checks import CHECK_MIME, NOT_ATTEMPTED, RIGHT
 from labkit.course.labs import NAME, course_root, find_name, read_notebook, repository
 from labkit.course.source import LabSource, SourceCell, exercises_by_id, read_source, short_path, student_text
-from labkit.errors import LabkitError, SomeFailed, noting
-from labkit.notebook.execute import execute
+from labkit.errors import LabkitError, SomeFailed, check_integer, noting
+from labkit.machine import jobs_held, thread_share
+from labkit.notebook.execute import Kernels, execute
 
 FIGURE_BYTES = 150_000
 NOTEBOOK_BYTES = 2_000_000
 TIMEOUT = 900  # seconds a cell may take
+Run = Callable[[Any, Path], tuple[str, str] | None]
+ALONE: Run = partial(execute, timeout=TIMEOUT)
 _SKELETON = ("setup", "exercise", "check")
 _WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
@@ -42,6 +47,7 @@ def build(
     check: bool = False,
     root: Path | None = None,
     progress: Callable[[str], None] | None = None,
+    jobs: int | None = None,
 ) -> list[str]:
     """Make the notebooks of ``labs`` (numbers or names; all if None or empty) from their sources.
 
@@ -50,6 +56,8 @@ def build(
         check: execute and write nothing, but compare the built notebooks with what the sources would give.
         root: the folder that holds notebooks/src.
         progress: called with a line before each slow step.
+        jobs: labs that are executed at a time, each with its fraction of the cores; as many as the machine holds if
+            None.
 
     Returns:
         With ``check`` the differences, a line each; else a line for each notebook written.
@@ -68,13 +76,28 @@ def build(
     address = repository(root)
     exercises = exercises_by_id()
     say = progress or (lambda line: None)
-    lines: list[str] = []
     failures: dict[str, str] = {}
-    for path in paths:
-        if path.stem in wanted:
-            with noting(failures, path.stem):
-                source = read_source(path, exercises)
-                lines += differences(source, address) if check else _build_one(source, address, say)
+    chosen = [path for path in paths if path.stem in wanted]
+    count = (
+        1 if check else max(1, min(len(chosen), jobs_held() if jobs is None else check_integer("jobs", jobs, low=1)))
+    )
+    kernels = Kernels()
+    run = partial(execute, timeout=TIMEOUT, variables=thread_share(count), kernels=kernels)
+
+    def build_or_compare(path: Path) -> list[str]:
+        with noting(failures, path.stem):
+            source = read_source(path, exercises)
+            if check:
+                return differences(source, address)
+            return _build_one(source, address, say, run)
+        return []
+
+    pool = ThreadPoolExecutor(count)  # threads: each only waits for its kernel, which is a process of its own
+    try:
+        lines = [line for found in pool.map(build_or_compare, chosen) for line in found]
+    finally:  # after Ctrl-C nothing goes on
+        pool.shutdown(wait=False, cancel_futures=True)
+        kernels.end()
     if check and not labs:
         lines += _orphans(root, names)
     if failures:
@@ -147,16 +170,16 @@ def _with_badge(text: str, address: str, path: str) -> str:
 # Executing and writing
 
 
-def _build_one(source: LabSource, address: str, say: Callable[[str], None]) -> list[str]:
+def _build_one(source: LabSource, address: str, say: Callable[[str], None], run: Run) -> list[str]:
     solution = make_notebook(source, address, solution=True)
     student = make_notebook(source, address, solution=False)
     with tempfile.TemporaryDirectory(prefix="labkit-build-") as folder:
         scratch = Path(folder)
         say(f"{source.name}: the skeleton alone, solved and unsolved")
         for notebook, wanted in ((solution, RIGHT), (student, NOT_ATTEMPTED)):
-            run_skeleton(notebook, source, scratch, wanted)
+            run_skeleton(notebook, source, scratch, wanted, run)
         say(f"{source.name}: the whole lab")
-        _execute(solution, source, scratch)
+        _execute(solution, source, scratch, run)
         _expect(solution, source, RIGHT)
         hide = {str(scratch.resolve()): ".", str(scratch): ".", str(Path.home()): "~"}
         files = {}
@@ -187,8 +210,15 @@ def _without_count(output: Any) -> Any:
     return nbformat.from_dict({**output, **changed})
 
 
-def run_skeleton(notebook: Any, source: LabSource, folder: Path, wanted: str) -> None:
+def run_skeleton(notebook: Any, source: LabSource, folder: Path, wanted: str, run: Run = ALONE) -> None:
     """Run a copy of the skeleton's cells alone.
+
+    Args:
+        notebook: student's or solution.
+        source: its source.
+        folder: where it runs.
+        wanted: the status that each check must report.
+        run: executes a notebook in a folder, and says which cell failed.
 
     Raises:
         LabkitError: if a cell fails, or a check says anything but ``wanted``.
@@ -198,17 +228,17 @@ def run_skeleton(notebook: Any, source: LabSource, folder: Path, wanted: str) ->
     part = copy.deepcopy(notebook)
     pairs = zip(part.cells, source.cells, strict=True)
     part.cells = [cell for cell, origin in pairs if origin.kind in _SKELETON]
-    _execute(part, source, folder)
+    _execute(part, source, folder, run)
     _expect(part, source, wanted)
 
 
-def _execute(notebook: Any, source: LabSource, folder: Path) -> None:
+def _execute(notebook: Any, source: LabSource, folder: Path, run: Run) -> None:
     """Run every code cell.
 
     Raises:
         LabkitError: naming the cell that failed, or did not run at all.
     """
-    if failed := execute(notebook, folder, timeout=TIMEOUT):
+    if failed := run(notebook, folder):
         origin = next(cell for cell in source.cells if cell.id == failed[0])
         raise LabkitError(f"{origin.where} ({origin.id}): {failed[1]}")
 

@@ -6,7 +6,6 @@ refuse unknown parameters, cannot resume and runs one notebook: these things are
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -24,7 +23,7 @@ from labkit.course.jobs import Job, plan
 from labkit.course.labs import read_notebook
 from labkit.errors import LabkitError, check_integer
 from labkit.ledger import Entry, Ledger, environment, now
-from labkit.machine import cores, jobs_held
+from labkit.machine import jobs_held, thread_share
 from labkit.notebook.execute import Kernels
 from labkit.printing import Lines, progress, say, show_any_character
 
@@ -166,7 +165,7 @@ def _side_by_side(
 
     def work(key: str) -> Execution:
         told(key)
-        return _execute(jobs[key], timeout, _threads(count), kernels, tell=lambda *step: told(key, *step))
+        return _execute(jobs[key], timeout, thread_share(count), kernels, tell=lambda *step: told(key, *step))
 
     _forget_folder()
     # Threads, not processes: each only waits for its kernel, which is a process of its own.
@@ -212,13 +211,6 @@ def _forget_folder() -> None:
 def _held_by_machine(jobs: Sequence[Job]) -> int:
     """Return how many jobs run at a time; one that needs a GPU or hours has the machine for itself."""
     return 1 if any(job.profile in ("course", "gpu") for job in jobs) else jobs_held()
-
-
-def _threads(jobs: int) -> dict[str, str]:
-    """Return the variable that gives each of several labs its fraction of the cores, unless the user has set it."""
-    if jobs < 2 or "OMP_NUM_THREADS" in os.environ:
-        return {}
-    return {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
 
 
 def _resumed(job: Job, out: Path, ledger: Ledger) -> Result | None:

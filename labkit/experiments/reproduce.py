@@ -77,7 +77,8 @@ def reproduce(
         data_root: where data sets are; else LABKIT_DATA, else ./data.
         out: the folder of results.
         resume: take over what the ledger of `out` knows, and go on from the checkpoint of a training that was cut off.
-        jobs: trainings at a time on a local cluster; as many as the machine holds if None.
+        jobs: trainings at a time on this machine, by a local cluster; if None one, on a local cluster as many as the
+            machine holds.
         cluster: address of a dask scheduler whose workers train, or "local"; None: this process trains.
         console: where progress is printed.
 
@@ -98,8 +99,11 @@ def reproduce(
     seeds = check_integer("seeds", seeds, low=1)
     if jobs is not None:
         jobs = check_integer("jobs", jobs, low=1)
-        if cluster != "local":
-            raise LabkitError("--jobs counts the trainings at a time of --cluster local: add that, or leave out --jobs")
+        if cluster not in (None, "local"):
+            raise LabkitError(
+                f"--jobs counts trainings on this machine, and {cluster} has its own workers: leave out --jobs"
+            )
+        cluster = "local" if jobs > 1 else cluster
     outcomes = [Outcome(recipe, profile) for recipe in recipes]
     cache = ImageCache(data_root)
     runs = [

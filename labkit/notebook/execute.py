@@ -10,7 +10,15 @@ from typing import Any
 SETTINGS = {"LABKIT_STATIC": "1", "LABKIT_PROFILE": "quick", "PYTHONHASHSEED": "0"}  # environment of a kernel
 
 
-def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False) -> tuple[str, str] | None:
+def execute(
+    notebook: Any,
+    folder: Path,
+    *,
+    timeout: float,
+    go_on: bool = False,
+    variables: Mapping[str, str] | None = None,
+    kernels: "Kernels | None" = None,
+) -> tuple[str, str] | None:
     """Run every code cell in place: in ``folder``, with static figures, without the user's IPython settings.
 
     Args:
@@ -18,6 +26,8 @@ def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False)
         folder: the working directory.
         timeout: seconds a cell may take.
         go_on: whether an error in a cell lets the next ones run; the kernel's death or a time-out ends it all.
+        variables: further environment variables of the kernel.
+        kernels: takes in the kernel's process.
 
     Returns:
         (id of the cell, reason) of what ended the run before its end, else None.
@@ -26,12 +36,13 @@ def execute(notebook: Any, folder: Path, *, timeout: float, go_on: bool = False)
     from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 
     started: list[str] = []
+    variables = {**SETTINGS, "IPYTHONDIR": str(folder / ".ipython"), **(variables or {})}
     client = NotebookClient(
         notebook,
         timeout=timeout,
         allow_errors=go_on,
         kernel_name="python3",
-        kernel_manager_class=kernel_manager({**SETTINGS, "IPYTHONDIR": str(folder / ".ipython")}, subprocess.DEVNULL),
+        kernel_manager_class=kernel_manager(variables, subprocess.DEVNULL, kernels=kernels),
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},

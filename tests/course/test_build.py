@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ import labkit
 from labkit import LabkitError
 from labkit.course import build as module
 from labkit.course.build import build, student_text
+from labkit.machine import cores
+from labkit.notebook.execute import execute
 
 Variant = Callable[..., Path]
 
@@ -204,7 +208,7 @@ class Executed:
     def __init__(self, outputs: list[Any]) -> None:
         self.outputs = outputs
 
-    def __call__(self, notebook: Any, folder: Path, *, timeout: float) -> None:
+    def __call__(self, notebook: Any, folder: Path, **options: Any) -> None:
         stub = "NotImplementedError" in str(notebook)
         for number, cell in enumerate([cell for cell in notebook.cells if cell.cell_type == "code"], 1):
             cell.execution_count = number
@@ -361,6 +365,32 @@ def test_a_later_step_that_fails_is_refused(second: Variant) -> None:
 def test_headings_and_openings_that_are_wrong_are_refused(old: str, new: str, message: str, second: Variant) -> None:
     with pytest.raises(LabkitError, match=message):
         build(root=second((old, new)))
+
+
+def test_labs_are_built_side_by_side_and_come_out_the_same(
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_course(tmp_path)
+    sources = tmp_path / "notebooks" / "src"
+    other = SOURCE.replace("90_tiny", "91_tiny")
+    for key in ("90-double", "90-total"):  # an exercise belongs to one lab
+        other = re.sub(rf'# %% (exercise|check)="{key}"\n.*?(?=\n# %%|\Z)', "", other, flags=re.DOTALL)
+    (sources / "91_tiny.py").write_text(other, encoding="utf-8")
+    both, threads = threading.Barrier(2), []
+
+    def meets(*arguments: Any, **options: Any) -> Any:
+        if len(threads) < 2:
+            threads.append(options["variables"])
+            both.wait(30)  # breaks where the first lab ends before the second begins
+        return execute(*arguments, **options)
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(module, "execute", meets)
+    lines = build(root=tmp_path, jobs=2)
+    assert [line.partition(":")[0] for line in lines[::2]] == ["notebooks/90_tiny.ipynb", "notebooks/91_tiny.ipynb"]
+    assert threads == [{"OMP_NUM_THREADS": str(max(1, cores() // 2))}] * 2
+    for copy in ("student", "solution"):
+        assert read(tmp_path, copy) == read(course, copy)
 
 
 def test_an_opening_figure_after_an_exercise_is_refused(variant: Variant) -> None:

@@ -424,7 +424,7 @@ TOGETHER = "import os, time\nopen('{mine}', 'w').close()\nwhile not os.path.exis
 
 def test_labs_run_side_by_side_and_are_told_in_order(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(runner, "cores", lambda: 4)
+    monkeypatch.setattr(machine, "cores", lambda: 4)
     threads = "import os; print(os.environ.get('OMP_NUM_THREADS'))"
     write_lab(here, "00_one", TOGETHER.format(mine="one", other="two"), "import time; time.sleep(0.5)", threads)
     write_lab(here, "01_two", TOGETHER.format(mine="two", other="one"), threads)
