@@ -244,7 +244,7 @@ def test_a_result_of_colorize_never_overwrites_a_photo_that_was_given(
 def test_build_check_exits_1_on_a_difference(
     differences: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("labkit.course.build.build", lambda labs, check, progress: differences)
+    monkeypatch.setattr("labkit.course.build.build", lambda labs, check, progress, jobs: differences)
     assert call("build", "--check") == (1 if differences else 0)
     assert capsys.readouterr().out.splitlines() == differences
 
