@@ -200,7 +200,9 @@ def connect(
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise LabkitError("--cluster and several --jobs need dask: pip install 'dask[distributed]', or leave them out") from None
+        raise LabkitError(
+            "--cluster and several --jobs need dask: pip install 'dask[distributed]', or leave them out"
+        ) from None
     import dask
 
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // workers)))

@@ -24,6 +24,7 @@ from labkit.representation import Classification, make_representation
 REGRESSION, GAN = "regression", "GAN"  # kinds; of a classification the kind is its decoding: mode, mean, ...
 AVERAGING = (REGRESSION, "mean")  # the kinds that minimize squared error
 SAMPLING = (GAN, "sample")  # the kinds that draw from a distribution
+OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon"}
 PERFECT_SAMPLER = 2.0  # times the squared error of the mean
 BEATS = {"colorfulness": 1.0, KID_NAME: -1.0}  # what a sampler is for, and whether more of it is better
 
@@ -64,7 +65,8 @@ def configuration(recipe: Recipe, name: str, profile: str) -> dict[str, Any]:
         "test_limit": test.limit,
     }
     found["decoding"] = {name: getattr(decoding, name) for name in ("size", "flip_average", "coarse")}
-    found["optimizer"] = "AdamW" if system.gan is None else "Adam"
+    optimizer = found["fit"].pop("optimizer", "adamw")
+    found["optimizer"] = OPTIMIZERS[optimizer] if system.gan is None else "Adam"
     found["schedule"] = "one cycle" if system.gan is None else "constant, then linear to zero"
     if system.gan is not None:  # its settings replace those of the setup
         found["fit"] = {name: system.gan.get(name, value) for name, value in found["fit"].items()}
