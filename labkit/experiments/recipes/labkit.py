@@ -114,19 +114,17 @@ LABKIT_BEST = Recipe(
         _quick_learner(
             "full resolution, 1 epoch of all classes, 6 of horses", "unet", 32, before=1, epochs=6, learning_rate=2e-3
         ),
-        _quick_learner(
-            "full resolution, 2 epochs, Muon", "unet", 16, epochs=2, batch_size=32, learning_rate=0.01, optimizer="muon"
-        ),
+        _quick_learner("full resolution, 1 epoch, Muon", "unet", 16, epochs=1, **_MUON),
         _quick_learner("full resolution, 3 epochs, Muon", "unet", 24, epochs=3, **_MUON),
         _quick_learner("full resolution, 3 epochs, AdamW", "unet", 24, epochs=3, learning_rate=0.01),
         _quick_learner("full resolution, 5 epochs, Muon", "unet", 24, epochs=5, **_MUON),
         _quick_learner(
-            "full resolution, 1 epoch of all classes, 3 of horses, Muon",
+            "full resolution, 3 epochs of all classes, 4 of horses, Muon",
             "unet",
-            24,
-            before=_MUON | {"epochs": 1, "batch_size": 32},
-            epochs=3,
-            **_MUON | {"learning_rate": 5e-3},
+            32,
+            before=_MUON | {"epochs": 3, "batch_size": 32},
+            epochs=4,
+            **_MUON | {"learning_rate": 4e-3},
         ),
     ),
     profiles={"test": TOY, "quick": _BEST, "course": _BEST, "gpu": _BEST},
