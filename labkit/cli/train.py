@@ -72,7 +72,7 @@ def reproduce(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "-j", "--jobs", min=1, help="Trainings at a time here, by dask; with --cluster local as many as it holds."
+            "-j", "--jobs", min=1, help="Trainings at a time on this machine; more than 1 need dask. Default: 1."
         ),
     ] = None,
     cluster: Cluster = None,

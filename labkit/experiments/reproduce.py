@@ -77,8 +77,8 @@ def reproduce(
         data_root: where data sets are; else LABKIT_DATA, else ./data.
         out: the folder of results.
         resume: take over what the ledger of `out` knows, and go on from the checkpoint of a training that was cut off.
-        jobs: trainings at a time on this machine, by a local cluster; if None one, on a local cluster as many as the
-            machine holds.
+        jobs: trainings at a time on this machine, by a local cluster. If None: one; with ``cluster="local"`` as many as
+            cores and memory allow.
         cluster: address of a dask scheduler whose workers train, or "local"; None: this process trains.
         console: where progress is printed.
 

@@ -16,7 +16,7 @@ from labkit.plots.theme import DISPLAY_DPI, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Of a PNG. The test profile proves that a lab runs; nobody looks at its figures, which take half the time like this.
+# Of a PNG. The test profile proves that a lab runs: its figures are small, to be made sooner.
 STORED_DPI = 50 if os.environ.get("LABKIT_PROFILE") == "test" else 140
 HOPELESS = 5  # a PNG that fast compression leaves at more than this many times the limit is not compressed further
 MAX_BYTES = 110_000  # of a picture; a notebook stores it in base64, a third larger, and that must stay under 150 kB

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from labkit import __version__
 from labkit.artifacts import claim_folder, write_json
-from labkit.colorizer import CARD_FILE, STARTER, WEIGHTS_FILE, Colorizer
+from labkit.colorizer import CARD_FILE, Colorizer
 from labkit.data import Dataset, load
 from labkit.data.dataset import check_colored
 from labkit.errors import LabkitError
@@ -30,6 +30,7 @@ from labkit.training.session import History
 
 METRICS_FILE, OPTIONS_FILE = "metrics.json", "options.json"
 EPOCHS_AT_MOST, PATIENCE = 30, 5  # without --epochs: early stopping on a validation split
+STARTER_NAME, START_WEIGHTS = "starter", "weights of start"  # the latter: a digest, in options.json
 BROUGHT = ("representation", "network", "width", "alpha")  # by the model that --start names
 # Options that leave the result as it is:
 WHERE_AND_HOW = {"data_root", "out", "resume", "tensorboard", "progress", "checkpoint_seconds"}
@@ -55,9 +56,9 @@ def train(**given: Any) -> dict[str, Any]:
             option is given; another process trains there; or ``start`` is no model, or is given beside what it brings.
         TypeError: unknown option.
     """
-    if given.get("start") is not None and (both := [name for name in BROUGHT if name in given]):
-        raise LabkitError(f"--start brings its own {both[0]}: leave out --{both[0]}, or --start")
     options = _options(given)
+    if options.start is not None and (both := [name for name in BROUGHT if name in given]):
+        raise LabkitError(f"--start brings its own {both[0]}: leave out --{both[0]}, or --start")
     with process_group(options.device):
         return from_first(_train(options))
 
@@ -65,9 +66,11 @@ def train(**given: Any) -> dict[str, Any]:
 def _train(options: TrainOptions) -> dict[str, Any]:
     """Train as `train` does. Under torchrun all processes are here; number 0 alone writes and scores."""
     identity = {name: value for name, value in asdict(options).items() if name not in WHERE_AND_HOW}
-    colorizer = _untrained(options) if options.start is None else Colorizer.load(options.start)
-    if options.start is not None:
-        identity |= _brought(colorizer, Path(options.start))
+    if options.start is None:
+        colorizer = _untrained(options)
+    else:
+        colorizer = Colorizer.starter() if options.start == STARTER_NAME else Colorizer.load(options.start)
+        identity |= _brought(colorizer)
     if options.out and (done := finished(options.out, options.resume, identity)):
         return done
     with first_alone():
@@ -77,12 +80,17 @@ def _train(options: TrainOptions) -> dict[str, Any]:
             return done
         # While a checkpoint is there, the options are those that it was begun with: `fit` refuses others.
         going_on = options.out and (options.out / OPTIONS_FILE).is_file() and (options.out / CHECKPOINT_FILE).is_file()
+        weights = None if options.start is None else identity["start"]
         if options.out and going_on:
-            begun = json.loads((options.out / OPTIONS_FILE).read_text(encoding="utf-8")).get("start")
-            if begun != options.start:
-                raise LabkitError(f"{options.out} holds another run: start was {begun}, now {options.start}")
+            begun = json.loads((options.out / OPTIONS_FILE).read_text(encoding="utf-8")).get(START_WEIGHTS)
+            if begun != weights:
+                raise LabkitError(
+                    f"{options.out} was begun with other weights of --start: {begun}, now {weights}. "
+                    "Choose another --out"
+                )
         if options.out and rank() == 0 and not going_on:
             told = {k: v for k, v in asdict(options).items() if k not in ("out", "resume", "progress")}
+            told |= {START_WEIGHTS: weights} if weights else {}
             write_json(options.out / OPTIONS_FILE, json.loads(json.dumps(told, default=str)))
         early = {"epochs": EPOCHS_AT_MOST, "patience": PATIENCE} if options.epochs is None else {}
         settings = {item.name: getattr(options, item.name) for item in fields(FitSettings)}
@@ -116,12 +124,21 @@ def _untrained(options: TrainOptions) -> Colorizer:
     )
 
 
-def _brought(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
+def _brought(colorizer: Colorizer) -> dict[str, Any]:
     """Return what tells a run that goes on with a trained model from others: its weights, and what it brings."""
-    network = colorizer.network.config()
-    weights = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
-    brought = {"representation": colorizer.representation.name, "network": network["name"], "width": network["width"]}
-    return {"start": weights[:16], "alpha": getattr(colorizer.representation, "alpha", 1.0)} | brought
+    network, told = colorizer.network.config(), colorizer.about.get("options")
+    digest = hashlib.sha256()
+    for name, tensor in colorizer.network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    representation = told["representation"] if isinstance(told, dict) and "representation" in told else None
+    return {
+        "start": digest.hexdigest()[:16],
+        "representation": representation or colorizer.representation.name,
+        "network": network["name"],
+        "width": network["width"],
+        "alpha": getattr(colorizer.representation, "alpha", 1.0),
+    }
 
 
 class _Images(NamedTuple):
@@ -202,6 +219,7 @@ def _options(given: dict[str, Any]) -> TrainOptions:
         if file.is_file():
             try:
                 before = json.loads(file.read_text(encoding="utf-8"))
+                before.pop(START_WEIGHTS, None)
                 options = TrainOptions(**(before | given))
             except (ValueError, TypeError):
                 raise LabkitError(f"{file} is damaged: delete it and give all options again") from None
@@ -211,9 +229,8 @@ def _options(given: dict[str, Any]) -> TrainOptions:
                 raise LabkitError(f"{out} holds no training to go on with: give the options to begin one")
     if options.data_root is not None:
         options = replace(options, data_root=Path(os.path.expanduser(options.data_root)).resolve())
-    if options.start is not None:
-        folder = STARTER if options.start == "starter" else Path(os.path.expanduser(options.start)).resolve()
-        options = replace(options, start=str(folder))
+    if options.start not in (None, STARTER_NAME):
+        options = replace(options, start=str(Path(os.path.expanduser(options.start)).resolve()))
     return options
 
 

@@ -602,9 +602,9 @@ lab.table(
     key="claims",
 )
 photos = color.to_float(load("photos", "test", size=96).images)
-nothing = metrics.score(metrics.gray_prediction(photos), photos)
+nothing = metrics.psnr(metrics.gray_prediction(photos), photos).mean()
 print(
-    f"gray, five photographs at 96 pixels: {nothing['psnr_mean']:.1f} dB; published for U-Net RGB: 13.5 dB"
+    f"gray, five photographs at 96 pixels: {nothing:.1f} dB; published for U-Net RGB: 13.5 dB"
 )
 
 # %% [markdown]

@@ -11,9 +11,18 @@ from measured_rows import ROW
 from PIL import Image
 
 from labkit.experiments import claims as module  # its test_claim would be collected as a test
-from labkit.experiments import figures
-from labkit.experiments.findings import FINDINGS, NOT_YET, Costs, Numbers, costs, findings_text
-from labkit.experiments.measured import Measured, Row, summarize
+from labkit.experiments import figures, findings
+from labkit.experiments.findings import (
+    FINDINGS,
+    NOT_YET,
+    Costs,
+    Numbers,
+    adversary_on_photographs,
+    costs,
+    costs_on_photographs,
+    findings_text,
+)
+from labkit.experiments.measured import Measured, Row, number_of_seeds, summarize
 from labkit.experiments.recipes import RECIPES
 from labkit.experiments.results import results_page
 from labkit.plots import close, to_image
@@ -34,6 +43,33 @@ def made_up(recipe: str) -> list[Measured]:
                     )
 
     return summarize(rows())
+
+
+def test_the_tables_of_labs_03_and_06_start_with_gray_or_say_that_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for table, recipe in ((costs_on_photographs, "bins"), (adversary_on_photographs, "cnn-vs-gan")):
+        monkeypatch.setattr(findings, "measured", lambda name, **_: made_up(name))
+        rows = table()
+        assert "gray" in str(rows[0]) and len(rows) > 5
+        monkeypatch.setattr(findings, "measured", lambda name, **_: [])
+        assert [list(row.values()) for row in table()] == [[f"not measured yet: labkit reproduce {recipe}"]]
+
+
+def test_a_perfect_sampler_costs_twice_the_best_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = made_up("cnn-vs-gan")
+    best = next(row for row in rows if (row.system, row.metric) == ("classification, by mean", "mse"))
+    monkeypatch.setattr(findings, "measured", lambda name, **_: rows)
+    *_, sampler = adversary_on_photographs()
+    assert sampler["skill"] == round(1 - 2 * best.mean / 0.02, 3)
+
+
+def test_epochs_that_only_some_seeds_reach_do_not_count_as_seeds() -> None:
+    rows = made_up("bins")
+    short = dataclasses.replace(rows[0], metric="validation mse, epoch 9", seeds=(1,), values=(0.1,))
+    assert number_of_seeds([*rows, short]) == "3 seeds"
+    assert number_of_seeds([*rows, dataclasses.replace(short, metric="mae")]) == "1 to 3 seeds"
+    assert number_of_seeds([dataclasses.replace(short, metric="mae")]) == "1 seed"
 
 
 EVERY = {finding.recipe: made_up(finding.recipe) for finding in FINDINGS}

@@ -1,6 +1,5 @@
 """`labkit train` as a function, and the numbers the project promises."""
 
-import hashlib
 import json
 import os
 import signal
@@ -93,19 +92,23 @@ def test_going_on_with_a_trained_model(tmp_path: Path, monkeypatch: pytest.Monke
     assert second["options"].items() >= brought.items()
     monkeypatch.chdir("/")
     assert train(out=tmp_path / "second", resume=True, progress=False) == second  # from any folder
-    weights = (tmp_path / "first" / WEIGHTS_FILE).read_bytes()
-    assert second["options"]["start"] == hashlib.sha256(weights).hexdigest()[:16]  # what counts is what is in it
+    with pytest.raises(LabkitError, match="--start brings its own width: leave out --width"):
+        train(out=tmp_path / "second", resume=True, width=8, progress=False)  # start is what it was begun with
+    other = train(out=tmp_path / "third", start=str(tmp_path / "second"), **more)
+    assert other["options"]["start"] != second["options"]["start"] == second["options"]["start"][:16]
 
 
 def test_going_on_with_the_starter_keeps_its_working_size(tmp_path: Path) -> None:
     train(start="starter", out=tmp_path, limit=8, epochs=1, learning_rate=1e-6, batch_size=8, progress=False)
     model, starter = Colorizer.load(tmp_path), Colorizer.starter()
+    assert json.loads((tmp_path / OPTIONS_FILE).read_text())["start"] == "starter"  # on any machine
+    assert model.about["options"]["representation"] == starter.about["options"]["representation"] == "ab313-luma"
     assert model.working_size == starter.working_size and model.takes_hints and model.styles == starter.styles
 
 
 def test_what_start_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("first", "other"):
-        train(**options(tmp_path / name, seed=len(name)))
+    for seed, name in enumerate(("first", "other")):
+        train(**options(tmp_path / name, seed=seed))
     with pytest.raises(LabkitError, match="--start brings its own width: leave out --width, or --start"):
         train(**options(start=str(tmp_path / "first")))
     more = {"limit": 64, "epochs": 1, "progress": False, "device": "cpu"}
@@ -123,8 +126,15 @@ def test_what_start_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         patched.setattr(checkpoint_module, "write_bytes", dying_write)
         with pytest.raises(Killed):
             train(start=str(tmp_path / "first"), out=tmp_path / "out", **more)
-    with pytest.raises(LabkitError, match="holds another run: start was .*first, now .*other"):
+    with pytest.raises(LabkitError, match="out was begun with other weights of --start"):
         train(start=str(tmp_path / "other"), out=tmp_path / "out", resume=True, progress=False)
+    model = Colorizer.load(tmp_path / "other")
+    kept = (tmp_path / "first" / WEIGHTS_FILE).read_bytes(), (tmp_path / "first" / CARD_FILE).read_bytes()
+    model.save(tmp_path / "first")  # the same folder, another model
+    with pytest.raises(LabkitError, match="out was begun with other weights of --start"):
+        train(out=tmp_path / "out", resume=True, progress=False)
+    for name, content in zip((WEIGHTS_FILE, CARD_FILE), kept, strict=True):
+        (tmp_path / "first" / name).write_bytes(content)
     assert train(out=tmp_path / "out", resume=True, progress=False)["epochs"] == 1
 
 

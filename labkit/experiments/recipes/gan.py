@@ -177,7 +177,7 @@ CNN_VS_GAN = Recipe(
     ),
     differs="Our source is a summary of the paper: it names no layer, loss or threshold. Layers are DCGAN's, the loss "
     "is pix2pix's with a local discriminator (1 layer: 16 of 32 pixels; 32 channels); the classifier predicts at half "
-    "resolution. The generator alone has the GAN's optimizer, schedule and budget, with an adversarial loss of weight "
-    "0; both train until the L1 distance on validation images has not improved for some epochs. quick: horses only, 16 "
-    "channels, at most 20 epochs.",
+    "resolution. The generator alone has the GAN's optimizer and schedule, with an adversarial loss of weight 0; both "
+    "train until the L1 distance on validation images has not improved for some epochs, which ended the GAN earlier. "
+    "quick: horses only, 16 channels, at most 20 epochs.",
 )

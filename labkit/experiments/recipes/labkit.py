@@ -138,7 +138,7 @@ LABKIT_BEST = Recipe(
             also=("fit.epochs",),
         ),
         Claim(
-            "Muon learns more than AdamW in three epochs",
+            "Muon learns more than AdamW in three epochs, at one learning rate",
             "full resolution, 3 epochs, Muon",
             "full resolution, 3 epochs, AdamW",
             varies="optimizer",
