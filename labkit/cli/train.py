@@ -72,7 +72,11 @@ def reproduce(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "-j", "--jobs", min=1, help="Trainings at a time on this machine; more than 1 need dask. Default: 1."
+            "-j",
+            "--jobs",
+            min=1,
+            help="Trainings at a time on this machine; more than 1 need dask. Default: 1; with --cluster local as many "
+            "as cores and memory allow.",
         ),
     ] = None,
     cluster: Cluster = None,

@@ -158,10 +158,12 @@ def _said(paper: str) -> str:
 
 
 def _ran(recipe: Recipe, rows: Sequence[Measured]) -> str:
-    first = rows[0]
+    first, dates = rows[0], sorted({row.date[:10] for row in rows})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    versions = " and ".join(dict.fromkeys(row.versions for row in rows))
     return (
         f"**{recipe.name}** with the {first.profile} profile, {number_of_seeds(rows)}, on {first.data}; "
-        f"{first.device}, {first.versions}, {first.date[:10]}: `{first.command}`. {recipe.differs}".rstrip()
+        f"{first.device}, {versions}, {when}: `{first.command}`. {recipe.differs}".rstrip()
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from labkit import __version__
 from labkit.artifacts import claim_folder, write_json
-from labkit.colorizer import CARD_FILE, Colorizer
+from labkit.colorizer import CARD_FILE, STARTER, Colorizer
 from labkit.data import Dataset, load
 from labkit.data.dataset import check_colored
 from labkit.errors import LabkitError
@@ -67,10 +66,13 @@ def _train(options: TrainOptions) -> dict[str, Any]:
     """Train as `train` does. Under torchrun all processes are here; number 0 alone writes and scores."""
     identity = {name: value for name, value in asdict(options).items() if name not in WHERE_AND_HOW}
     if options.start is None:
-        colorizer = _untrained(options)
+        colorizer = Colorizer(
+            options.representation, options.network, seed=options.seed, alpha=options.alpha, width=options.width
+        )
     else:
-        colorizer = Colorizer.starter() if options.start == STARTER_NAME else Colorizer.load(options.start)
-        identity |= _brought(colorizer)
+        folder = STARTER if options.start == STARTER_NAME else Path(options.start)
+        colorizer = Colorizer.load(folder)
+        identity |= _brought(colorizer, folder)
     if options.out and (done := finished(options.out, options.resume, identity)):
         return done
     with first_alone():
@@ -118,23 +120,14 @@ def _train(options: TrainOptions) -> dict[str, Any]:
         )
 
 
-def _untrained(options: TrainOptions) -> Colorizer:
-    return Colorizer(
-        options.representation, options.network, seed=options.seed, alpha=options.alpha, width=options.width
-    )
-
-
-def _brought(colorizer: Colorizer) -> dict[str, Any]:
+def _brought(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
     """Return what tells a run that goes on with a trained model from others: its weights, and what it brings."""
     network, told = colorizer.network.config(), colorizer.about.get("options")
-    digest = hashlib.sha256()
-    for name, tensor in colorizer.network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
-    representation = told["representation"] if isinstance(told, dict) and "representation" in told else None
+    card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))  # `load` has checked it
+    named = told["representation"] if isinstance(told, dict) and "representation" in told else None
     return {
-        "start": digest.hexdigest()[:16],
-        "representation": representation or colorizer.representation.name,
+        "start": card["sha256"][:16],
+        "representation": named or colorizer.representation.name,  # by the name that --representation takes
         "network": network["name"],
         "width": network["width"],
         "alpha": getattr(colorizer.representation, "alpha", 1.0),

@@ -584,10 +584,8 @@ val_logits = models[classifier.label].predict(val_gray).cpu()
 wanted = 0.95 * metrics.colorfulness(val_true).mean()
 for T in (0.01, 0.3):  # put your own pictures in the place of annealed(...)
     rgb = annealed(val_logits, val_gray, T)
-    mse, reached = (
-        metrics.mse(rgb, val_true).mean(),
-        metrics.colorfulness(rgb).mean() / wanted,
-    )
+    mse = metrics.mse(rgb, val_true).mean()
+    reached = metrics.colorfulness(rgb).mean() / wanted
     print(f"T = {T}: MSE {mse:.4f}, {100 * reached:.0f} % of the wanted colorfulness")
 
 # %% [markdown]

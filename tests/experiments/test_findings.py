@@ -11,7 +11,7 @@ from measured_rows import ROW
 from PIL import Image
 
 from labkit.experiments import claims as module  # its test_claim would be collected as a test
-from labkit.experiments import figures, findings
+from labkit.experiments import figures, findings, results
 from labkit.experiments.findings import (
     FINDINGS,
     NOT_YET,
@@ -62,6 +62,14 @@ def test_a_perfect_sampler_costs_twice_the_best_mean(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(findings, "measured", lambda name, **_: rows)
     *_, sampler = adversary_on_photographs()
     assert sampler["skill"] == round(1 - 2 * best.mean / 0.02, 3)
+
+
+def test_the_page_names_every_version_and_the_days_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = made_up("bins")
+    later = dataclasses.replace(rows[-1], versions="torch 9, labkit 9", date="2031-02-03T00:00:00+00:00")
+    one, two = (results._ran(RECIPES["bins"], found) for found in (rows, [*rows[:-1], later]))
+    assert f", {rows[0].versions}, {rows[0].date[:10]}: `" in one
+    assert f", {rows[0].versions} and torch 9, labkit 9, {rows[0].date[:10]} to 2031-02-03: `" in two
 
 
 def test_epochs_that_only_some_seeds_reach_do_not_count_as_seeds() -> None:

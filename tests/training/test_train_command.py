@@ -28,6 +28,22 @@ def options(out: Path | None = None, **changes: Any) -> dict[str, Any]:
     return {"out": out} | small | changes
 
 
+def killed_at_its_first_checkpoint(monkeypatch: pytest.MonkeyPatch, **given: Any) -> None:
+    """Train until the first checkpoint is written, and no further."""
+
+    class Killed(BaseException):
+        pass
+
+    def dying_write(path: Path, content: bytes) -> None:
+        write_bytes(path, content)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint_module, "write_bytes", dying_write)
+        with pytest.raises(Killed):
+            train(**given)
+
+
 def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     metrics = train(**options(tmp_path))
     left = {path.name for path in tmp_path.iterdir()} - {LOCK_FILE}
@@ -65,17 +81,7 @@ def test_resumed_without_options_it_has_those_it_was_begun_with(tmp_path: Path) 
 
 
 def test_a_refused_resume_leaves_the_options_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed(BaseException):
-        pass
-
-    def dying_write(path: Path, content: bytes) -> None:
-        write_bytes(path, content)
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint_module, "write_bytes", dying_write)
-        with pytest.raises(Killed):
-            train(**options(tmp_path))
+    killed_at_its_first_checkpoint(monkeypatch, **options(tmp_path))
     with pytest.raises(LabkitError, match="belongs to another run"):
         train(**dict(out=tmp_path, resume=True, batch_size=8, progress=False))
     assert train(**dict(out=tmp_path, resume=True, progress=False))["options"]["batch_size"] != 8
@@ -115,17 +121,7 @@ def test_what_start_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(LabkitError, match="no model in .*nothing: model.safetensors|no model in .*nothing: model.json"):
         train(start=str(tmp_path / "nothing"), **more)
 
-    class Killed(BaseException):
-        pass
-
-    def dying_write(path: Path, content: bytes) -> None:
-        write_bytes(path, content)
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint_module, "write_bytes", dying_write)
-        with pytest.raises(Killed):
-            train(start=str(tmp_path / "first"), out=tmp_path / "out", **more)
+    killed_at_its_first_checkpoint(monkeypatch, start=str(tmp_path / "first"), out=tmp_path / "out", **more)
     with pytest.raises(LabkitError, match="out was begun with other weights of --start"):
         train(start=str(tmp_path / "other"), out=tmp_path / "out", resume=True, progress=False)
     model = Colorizer.load(tmp_path / "other")

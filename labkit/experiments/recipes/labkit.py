@@ -151,5 +151,5 @@ LABKIT_BEST = Recipe(
         ),
     ),
     differs="Beside the published U-Net's MSE of .0038 after 40 epochs. Batch, rate, width and optimizer were chosen "
-    "on the 483 validation horses; the test horses decided nothing.",
+    "on the 483 validation horses (with Muon by one seed); the test horses decided nothing.",
 )
