@@ -7,6 +7,7 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("LABKIT_STATIC", "1")
+os.environ["COLUMNS"] = "100"  # where printed lines break must not depend on whose terminal it is
 WORKERS = 3  # for two cores: much of the time a test waits for a kernel to start or for another process
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if IS_WORKER:
