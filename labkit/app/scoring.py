@@ -74,7 +74,7 @@ def _colorize(colorizer: Colorizer, true: Tensor, look: Look, hints: int) -> Ten
     representation = colorizer.styled(look.style)
     gray = representation.gray(true.to(colorizer.device))
     planes = _some_hints(true, hints).to(gray)
-    colors = representation.colors(colorizer.predict(torch.cat([gray, planes], dim=1)))
+    colors = representation.colors(colorizer.predict(torch.cat([gray, planes], dim=1), flip_average=True))
     return representation.to_rgb(gray, colors if look.strength == 1 else look.strength * colors)
 
 

@@ -166,7 +166,8 @@ def test_the_card_says_what_size_suits_the_model(guided: Path) -> None:
     model.network.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape))
     Look().apply(model, torch.rand(3, 96, 120))
     Look(working_size=64).apply(model, torch.rand(3, 96, 120))
-    assert [tuple(shape[-2:]) for shape in seen] == [(48, 60), (64, 80)]
+    # each twice: as it is, and mirrored
+    assert [tuple(shape[-2:]) for shape in seen] == [(48, 60), (48, 60), (64, 80), (64, 80)]
 
 
 def test_enlarging_is_torch_s_bicubic_scaled_into_the_gamut() -> None:
