@@ -464,7 +464,9 @@ def test_ctrl_c_ends_all_labs_at_hand(here: Path) -> None:
         write_lab(here, name, f"import os, time\nopen('{name}.pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
     write_lab(here, "02_three", "1")
     # a shell's background jobs, and what they start, ignore SIGINT
-    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from labkit import cli; cli.main()"
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from labkit import cli; cli.main()"
+    )
     command = [sys.executable, "-c", program, "run", "--profile", "test", "--jobs", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     files = [here / "00_one.pid", here / "01_two.pid"]
