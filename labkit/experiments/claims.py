@@ -38,6 +38,7 @@ from labkit.metrics import FID_NAME, KID_NAME
 
 LOWER_IS_BETTER = ("mse", "mae", KID_NAME, FID_NAME, *LEAKS, *FLOORS)
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_COMPARABLE = "supported", "contradicted", "undecided", "not comparable"
+ONE_SEED = f"{UNDECIDED}: one seed"
 FALSE_DISCOVERY_RATE = 0.05
 
 
@@ -72,7 +73,7 @@ class ClaimResult:
         if self.refused:
             return f"{NOT_COMPARABLE}: {self.refused}"
         if self.seeds == 1:
-            return f"{UNDECIDED}: one seed"
+            return ONE_SEED
         if self.verdict == CONTRADICTED and self.claim.paper != OWN and not self.papers_setting:
             return f"{CONTRADICTED} in our setting"
         return self.verdict

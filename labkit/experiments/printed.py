@@ -4,7 +4,8 @@ Against a printed score ours is "better", "worse", or it "matches": it differs b
 could by chance (Student's 95 % prediction interval, t s sqrt(1 + 1/n) for n seeds of standard deviation s), never less
 than `TOLERANCE`, which covers rounding in print and, for SSIM, its variants. A printed gain of one system over another
 ("mse ratio", "psnr improvement percent", "psnr gain") is "larger" or "smaller" here, or it "matches": a large gain over
-a bad baseline is not better. Both are "not comparable" where the recipe says why.
+a bad baseline is not better. With one seed, of whose scatter nothing is known, a larger difference than `TOLERANCE` is
+"undecided: one seed". Both are "not comparable" where the recipe says why.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from labkit.experiments.claims import LOWER_IS_BETTER, NOT_COMPARABLE, pair_by_seed
+from labkit.experiments.claims import LOWER_IS_BETTER, NOT_COMPARABLE, ONE_SEED, pair_by_seed
 from labkit.experiments.intervals import prediction_margin
 from labkit.experiments.measured import Measured
 from labkit.experiments.published import published
@@ -47,7 +48,7 @@ def compare_score(ours: Measured, printed: float, why_not: str = "") -> str:
         why_not: why the two cannot be compared; empty: they can.
 
     Returns:
-        "better", "matches", "worse" or "not comparable".
+        "better", "matches", "worse", "undecided: one seed" or "not comparable".
     """
     if why_not or ours.profile == "test":
         return NOT_COMPARABLE
@@ -56,6 +57,8 @@ def compare_score(ours: Measured, printed: float, why_not: str = "") -> str:
     gain = printed - ours.mean if word in LOWER_IS_BETTER else ours.mean - printed
     if abs(gain) <= max(tolerance, prediction_margin(ours.values)):
         return MATCHES
+    if len(ours.values) == 1:
+        return ONE_SEED
     return BETTER if gain > 0 else WORSE
 
 
@@ -143,4 +146,6 @@ def _compare_gain(how: str, values: Sequence[float], printed: float, tolerance: 
     excess = statistics.fmean(values) - printed
     if abs(excess) <= max(tolerance, prediction_margin(values)):
         return MATCHES
+    if len(values) == 1:
+        return ONE_SEED
     return LARGER if (excess > 0) == (how != RATIO) else SMALLER

@@ -54,6 +54,7 @@ whether a verdict survives a false discovery rate of 5 % among all comparable cl
 
 Against a printed number, ours is *better* or *worse*, or it *matches*: it differs by no more than one more run of ours
 could by chance, and rounding. A printed gain of one system over another is *larger* or *smaller* here, or it *matches*.
+With one seed a difference beyond rounding is *undecided*.
 """
 
 

@@ -7,7 +7,7 @@ import pytest
 from measured_rows import ours, rows
 from scipy import stats
 
-from labkit.experiments.claims import NOT_COMPARABLE
+from labkit.experiments.claims import NOT_COMPARABLE, ONE_SEED
 from labkit.experiments.measured import Measured, summarize
 from labkit.experiments.printed import (
     BETTER,
@@ -29,7 +29,7 @@ from labkit.experiments.schema import PrintedGain
         ([0.0030, 0.0031, 0.0029], 0.0038, BETTER),
         ([0.0050, 0.0051, 0.0049], 0.0038, WORSE),
         ([0.00375], 0.0038, MATCHES),  # 2 % is rounding
-        ([0.0036], 0.0038, BETTER),  # with one seed, nothing but rounding is known
+        ([0.0036], 0.0038, ONE_SEED),  # nothing but rounding is known
         ([0.0033, 0.0036, 0.0039], 0.0038, MATCHES),  # its own scatter is larger than the difference
     ],
 )
@@ -40,9 +40,9 @@ def test_against_a_printed_error(values: list[float], printed: float, said: str)
 
 
 def test_against_printed_decibels_and_ssim() -> None:
-    assert compare_score(ours([27.0], metric="psnr_mean"), 26.04) == BETTER
-    assert compare_score(ours([25.0], metric="psnr_mean"), 26.04) == WORSE
-    assert compare_score(ours([26.1], metric="psnr_mean"), 26.04) == MATCHES
+    assert compare_score(ours([27.0] * 3, metric="psnr_mean"), 26.04) == BETTER
+    assert compare_score(ours([25.0] * 3, metric="psnr_mean"), 26.04) == WORSE
+    assert compare_score(ours([26.1] * 3, metric="psnr_mean"), 26.04) == MATCHES
     assert compare_score(ours([0.92], metric="ssim"), 0.9441) == MATCHES  # variants of SSIM differ by more
 
 
@@ -57,19 +57,24 @@ def test_a_score_matches_within_the_prediction_interval() -> None:
 def test_printed_gains_of_one_system_over_another() -> None:
     """Qureshi's Table 3 prints by how many percent the U-Net improves each score; ECS171 prints a ratio."""
 
-    def both(better: float, worse: float, metric: str = "mse", recipe: str = "qureshi", **names: str) -> list[Measured]:
-        a = rows([better], recipe=recipe, system=names.get("a", "regression U-Net"), metric=metric)
-        b = rows([worse], recipe=recipe, system=names.get("b", "regression CNN"), metric=metric)
+    def both(
+        better: float, worse: float, metric: str = "mse", recipe: str = "qureshi", seeds: int = 3, **names: str
+    ) -> list[Measured]:
+        a = rows([better] * seeds, recipe=recipe, system=names.get("a", "regression U-Net"), metric=metric)
+        b = rows([worse] * seeds, recipe=recipe, system=names.get("b", "regression CNN"), metric=metric)
         return summarize(a + b)
 
     qureshi = RECIPES["qureshi"]
     assert {gain.verdict for gain in compare_gains(qureshi, [])} == {NOT_MEASURED}
     mse = compare_gains(qureshi, both(0.0038, 0.0067))[0]
     assert mse.metric == "mse improvement percent" and mse.printed == 43.75
-    assert mse.mean == pytest.approx(43.28, abs=0.01) and mse.sd is None and mse.verdict == MATCHES
+    assert mse.mean == pytest.approx(43.28, abs=0.01) and mse.sd == 0 and mse.verdict == MATCHES
     assert mse.gray == pytest.approx(100 * (1 - 0.006 / 0.0067)) and mse.images == 1000
     assert compare_gains(qureshi, both(0.0060, 0.0067))[0].verdict == SMALLER
     assert compare_gains(qureshi, both(0.0010, 0.0067))[0].verdict == LARGER
+    for better, said in ((0.0060, ONE_SEED), (0.0038, MATCHES)):  # rounding alone explains the second
+        (single, *_) = compare_gains(qureshi, both(better, 0.0067, seeds=1))
+        assert single.verdict == said and single.sd is None
     found = compare_gains(qureshi, both(26.04, 22.56, "psnr_mean"))
     psnr = next(gain for gain in found if gain.metric == "psnr improvement percent")
     assert psnr.mean == pytest.approx(15.43, abs=0.01) and psnr.verdict == MATCHES
