@@ -190,7 +190,7 @@ def claims_table(results: Iterable[ClaimResult]) -> list[dict[str, Any]]:
             "than": f"{result.claim.worse}: {result.worse.mean:.4g}",
             "gain": result.gain,
             "95 % margin": None if math.isnan(result.margin) else result.margin,
-            "margin over": "seeds and images" if result.with_images else "seeds only",
+            "margin over": _margin_over(result),
             "verdict": result.explained,
             "adjusted p": adjusted.get(id(result)),
             "holds among all": _holds(result, adjusted.get(id(result))),
@@ -200,6 +200,12 @@ def claims_table(results: Iterable[ClaimResult]) -> list[dict[str, Any]]:
         }
         for result in results
     ]
+
+
+def _margin_over(result: ClaimResult) -> str:
+    if math.isnan(result.margin):
+        return ""
+    return "seeds and images" if result.with_images else "seeds only"
 
 
 def _holds(result: ClaimResult, adjusted: float | None) -> str:
