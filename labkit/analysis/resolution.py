@@ -56,6 +56,6 @@ def checkerboard(model: Colorizes, size: int = 64) -> float:
         The standard deviation of the means of four classes of pixels (even or odd row, even or odd column), averaged
         over R, G and B, in steps of 1/255.
     """
-    inner = model.colorize(torch.full((1, 1, size, size), 0.5))[..., 8:-8, 8:-8].cpu()
+    inner = model.colorize(torch.full((1, 1, size, size), 0.5), flip_average=False)[..., 8:-8, 8:-8].cpu()
     means = [inner[..., i::2, j::2].mean(dim=(-2, -1)) for i in (0, 1) for j in (0, 1)]
     return 255 * float(torch.stack(means).std(dim=0, correction=0).mean())
