@@ -15,8 +15,8 @@ from labkit.representation import Representation
 class Colorizes(Protocol):
     """What `checkerboard` needs of a colorizer."""
 
-    def colorize(self, image: Tensor) -> Tensor:
-        """Return rgb (N, 3, H, W) for gray (N, 1, H, W)."""
+    def colorize(self, image: Tensor, *, flip_average: bool) -> Tensor:
+        """Return rgb (N, 3, H, W) for gray (N, 1, H, W); see `labkit.colorizer.Colorizer.colorize`."""
 
 
 def coarse_chroma(images: Tensor, representation: Representation, stride: int = 2, steps: int = 100) -> Tensor:
