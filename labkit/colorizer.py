@@ -170,7 +170,7 @@ class Colorizer(nn.Module):
         image: AnyImage,
         *,
         working_size: int | None = None,
-        flip_average: bool = True,
+        flip_average: bool = False,
         hints: Sequence[Hint] = (),
         style: str = "faithful",
         strength: float = 1.0,
@@ -185,7 +185,7 @@ class Colorizer(nn.Module):
                 enlarged to the image's size. Networks recognize things at the scale they were trained on (32 pixels for
                 CIFAR-10), so a large photograph often gets better color this way. None: `working_size`; 0: full
                 resolution. Ignored by representations that predict luma.
-            flip_average: see `predict`; less error for a second pass of the network, on a copy of `working_size`.
+            flip_average: see `predict`. The commands for photographs do it: it lowers the error.
             hints: colors at places of the image, which the result follows; only of networks that take hints.
             style: "faithful", the mean of the colors considered possible, or "vivid", which commits to one of them and
                 shows rarer colors more often; vivid only of models that predict color bins.

@@ -15,8 +15,8 @@ from labkit.representation import Representation
 class Colorizes(Protocol):
     """What `checkerboard` needs of a colorizer."""
 
-    def colorize(self, image: Tensor, *, flip_average: bool) -> Tensor:
-        """Return rgb (N, 3, H, W) for gray (N, 1, H, W); see `labkit.colorizer.Colorizer.colorize`."""
+    def colorize(self, image: Tensor) -> Tensor:
+        """Return rgb (N, 3, H, W) for gray (N, 1, H, W)."""
 
 
 def coarse_chroma(images: Tensor, representation: Representation, stride: int = 2, steps: int = 100) -> Tensor:
@@ -56,6 +56,6 @@ def checkerboard(model: Colorizes, size: int = 64) -> float:
         The standard deviation of the means of four classes of pixels (even or odd row, even or odd column), averaged
         over R, G and B, in steps of 1/255.
     """
-    inner = model.colorize(torch.full((1, 1, size, size), 0.5), flip_average=False)[..., 8:-8, 8:-8].cpu()
+    inner = model.colorize(torch.full((1, 1, size, size), 0.5))[..., 8:-8, 8:-8].cpu()
     means = [inner[..., i::2, j::2].mean(dim=(-2, -1)) for i in (0, 1) for j in (0, 1)]
     return 255 * float(torch.stack(means).std(dim=0, correction=0).mean())

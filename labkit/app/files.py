@@ -30,6 +30,8 @@ SAMPLES_AT_MOST = 16
 class Look:
     """How photographs are colorized: the options of `labkit.colorizer.Colorizer.colorize`.
 
+    The predictions for a photograph and for its mirror image are always averaged: it lowers the error.
+
     Attributes:
         working_size: shorter side of what the network sees; None: `Colorizer.working_size`; 0: full resolution.
         style: "faithful" or "vivid".
@@ -56,6 +58,7 @@ class Look:
             colorizer.colorize(
                 image,
                 working_size=self.working_size,
+                flip_average=True,
                 hints=self.hints,
                 style=self.style,
                 strength=self.strength,

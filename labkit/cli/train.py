@@ -61,7 +61,10 @@ def reproduce(
         list[str], typer.Argument(metavar="PAPER|RECIPE|all...", help="See `labkit recipes`; a paper: all of its.")
     ],
     profile: Annotated[
-        str, typer.Option(help="test, quick, course, gpu or auto; full-cpu: the papers' sizes, hours of a core.")
+        str,
+        typer.Option(
+            help="test, quick, course, gpu or auto; full-cpu: the papers' sizes, up to an hour or two of a core."
+        ),
     ] = "auto",
     seeds: Annotated[int, typer.Option(min=1, help="How many times each system is trained: seeds 0, 1, ...")] = 3,
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,

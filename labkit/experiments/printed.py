@@ -55,11 +55,7 @@ def compare_score(ours: Measured, printed: float, why_not: str = "") -> str:
     word = PRINTED_AS[ours.metric]
     tolerance = TOLERANCE[word] * (printed if word in LOWER_IS_BETTER else 1.0)
     gain = printed - ours.mean if word in LOWER_IS_BETTER else ours.mean - printed
-    if abs(gain) <= max(tolerance, prediction_margin(ours.values)):
-        return MATCHES
-    if len(ours.values) == 1:
-        return ONE_SEED
-    return BETTER if gain > 0 else WORSE
+    return _judge(gain, ours.values, tolerance, BETTER, WORSE)
 
 
 @dataclass(frozen=True)
@@ -144,8 +140,13 @@ def _tolerance(how: str, word: str, pairs: Sequence[tuple[float, float]]) -> flo
 
 def _compare_gain(how: str, values: Sequence[float], printed: float, tolerance: float) -> str:
     excess = statistics.fmean(values) - printed
+    return _judge(-excess if how == RATIO else excess, values, tolerance, LARGER, SMALLER)
+
+
+def _judge(excess: float, values: Sequence[float], tolerance: float, above: str, below: str) -> str:
+    """Return whether ours matches what is printed or is above or below it; one seed decides nothing beyond rounding."""
     if abs(excess) <= max(tolerance, prediction_margin(values)):
         return MATCHES
     if len(values) == 1:
         return ONE_SEED
-    return LARGER if (excess > 0) == (how != RATIO) else SMALLER
+    return above if excess > 0 else below

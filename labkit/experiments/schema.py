@@ -23,7 +23,7 @@ from labkit.options import FitSettings
 from labkit.representation import REPRESENTATIONS
 
 PROFILES = ("test", "quick", "course", "gpu")
-FULL_CPU = "full-cpu"  # a fifth profile, of few recipes: the papers' own sizes, as far as hours of one core go
+FULL_CPU = "full-cpu"  # a fifth profile, of few recipes: the papers' own sizes, as far as an hour of one core goes
 EVERY_PROFILE = (*PROFILES[:-1], FULL_CPU, PROFILES[-1])  # in order of size
 OWN = "labkit"  # the `paper` of our own recipes
 VALIDATION = "validation "  # begins the name of a metric that is measured after each epoch

@@ -21,13 +21,13 @@ def test_the_best_coarse_chroma_beats_the_average_and_keeps_luma() -> None:
 
 def test_even_and_odd_pixels_are_told_apart() -> None:
     class Checkered:
-        def colorize(self, image: torch.Tensor, *, flip_average: bool) -> torch.Tensor:
+        def colorize(self, image: torch.Tensor) -> torch.Tensor:
             out = image.expand(-1, 3, -1, -1).clone()
             out[..., ::2, ::2] += 4 / 255
             return out
 
     class Flat:
-        def colorize(self, image: torch.Tensor, *, flip_average: bool) -> torch.Tensor:
+        def colorize(self, image: torch.Tensor) -> torch.Tensor:
             return image.expand(-1, 3, -1, -1)
 
     assert checkerboard(Flat()) < 1e-4

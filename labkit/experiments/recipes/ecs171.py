@@ -189,7 +189,7 @@ SLR = Recipe(
 SLR_PAIR = replace(
     SLR,
     name="slr-pair",
-    line="the paper's baseline and hybrid at 128 pixels, decomposition as printed and corrected, for hours of one core",
+    line="the paper's baseline and hybrid at 128 pixels, as printed and corrected, for half an hour of one core",
     systems=tuple(system for system in SLR.systems if system.name in _ENDS),
     profiles={
         **SLR.profiles,

@@ -165,7 +165,7 @@ _EARLY = replace(HORSES_FULL, fit=replace(HORSES_FULL.fit, patience=6))
 QURESHI_FULL = replace(
     QURESHI,
     name="qureshi-full",
-    line="the same four systems at the paper's width and epochs, with early stopping, for a few hours of one core",
+    line="the same four systems at the paper's width and epochs, with early stopping, for over an hour of one core",
     systems=tuple(
         replace(system, changes={**system.changes, FULL_CPU: system.changes["gpu"]}) for system in QURESHI.systems[:4]
     ),

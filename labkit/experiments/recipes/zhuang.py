@@ -113,7 +113,7 @@ _SIMPLE_PAIR = [system for system in ZHUANG.systems if system.name in ("simple, 
 ZHUANG_FULL = replace(
     ZHUANG,
     name="zhuang-full",
-    line="the simple U-Net at 64 channels, RGB and UV output, for a few hours of one core",
+    line="the simple U-Net at 64 channels, RGB and UV output, for half an hour of one core",
     systems=tuple(_SIMPLE_PAIR),
     profiles={
         **ZHUANG.profiles,

@@ -49,7 +49,7 @@ def draw_u(model: Colorizer, image: Tensor) -> None:
     lowest = f"encoder.{depth - 1}"
     levels = [left for left, _ in across] + [lowest] + [right for _, right in reversed(across)]
     inside = activations.activations(model.network, gray, levels)
-    rgb = model.colorize(image, flip_average=False).cpu()
+    rgb = model.colorize(image).cpu()
     rows = [(gray[0], rgb), *[(false_color(inside[a][0]), false_color(inside[b][0])) for a, b in across]]
     sizes = [2.35 * 0.68**row for row in range(depth)]  # inches
     with style():
