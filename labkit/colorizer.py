@@ -171,6 +171,7 @@ class Colorizer(nn.Module):
         *,
         working_size: int | None = None,
         flip_average: bool = False,
+        size_average: bool = False,
         hints: Sequence[Hint] = (),
         style: str = "faithful",
         strength: float = 1.0,
@@ -186,6 +187,8 @@ class Colorizer(nn.Module):
                 CIFAR-10), so a large photograph often gets better color this way. None: `working_size`; 0: full
                 resolution. Ignored by representations that predict luma.
             flip_average: see `predict`. The commands for photographs do it: it lowers the error.
+            size_average: average the prediction at ``working_size`` with that at the model's own, `working_size`. The
+                commands for photographs do it: it lowers the error of sizes that suit the model less.
             hints: colors at places of the image, which the result follows; only of networks that take hints.
             style: "faithful", the mean of the colors considered possible, or "vivid", which commits to one of them and
                 shows rarer colors more often; vivid only of models that predict color bins.
@@ -203,13 +206,15 @@ class Colorizer(nn.Module):
         representation = self.styled(style, sample)
         if strength != 1 and representation.predicts_luma:
             raise LabkitError(f"strength is for models that keep luma; {representation.name} predicts it: take 1")
-        seen, to_rgb = gray, representation.to_rgb
-        if working_size and not representation.predicts_luma and min(gray.shape[-2:]) > working_size:
-            scale = working_size / min(gray.shape[-2:])
-            size = [max(1, round(side * scale)) for side in gray.shape[-2:]]
-            seen, to_rgb = F.interpolate(gray, size=size, mode="bilinear", antialias=True), representation.enlarge
-        prediction = self.predict(self._with_hints(seen, hints, gray.shape[-2:]), flip_average)
-        colors = representation.colors(prediction)
+        sides = {working_size, self.working_size} if size_average else {working_size}
+        if representation.predicts_luma:
+            sides = {0}
+        copies = {copy.shape: copy for copy in (_small_copy(gray, side) for side in sorted(sides))}
+        predictions = [
+            self.predict(self._with_hints(copy, hints, gray.shape[-2:]), flip_average) for copy in copies.values()
+        ]
+        colors = representation.colors(_average(predictions))
+        to_rgb = representation.to_rgb if gray.shape in copies else representation.enlarge
         out = to_rgb(gray, colors if strength == 1 else strength * colors)
         return out[0] if single else out
 
@@ -364,3 +369,25 @@ def _named(config: object, file: Path, what: str) -> tuple[str, dict[str, Any]]:
 def _same_shapes(network: Network, state: Mapping[str, Tensor]) -> bool:
     own = network.state_dict()
     return own.keys() == state.keys() and all(own[name].shape == tensor.shape for name, tensor in state.items())
+
+
+def _small_copy(gray: Tensor, side: int) -> Tensor:
+    """Return gray ``(N, C, H, W)`` with a shorter side of ``side`` pixels; as it is if that is 0, or no reduction."""
+    height, width = gray.shape[-2:]
+    shorter = min(height, width)
+    if not side or shorter <= side:
+        return gray
+    size = [max(1, round(length * side / shorter)) for length in (height, width)]
+    return F.interpolate(gray, size=size, mode="bilinear", antialias=True)
+
+
+def _average(predictions: Sequence[Tensor]) -> Tensor:
+    """Return the mean of predictions ``(N, C, h, w)`` for copies of several sizes, at the size of the largest."""
+    largest = max(predictions, key=torch.Tensor.numel)
+    same = [
+        one
+        if one.shape == largest.shape
+        else F.interpolate(one, size=largest.shape[-2:], mode="bilinear", align_corners=False)
+        for one in predictions
+    ]
+    return torch.stack(same).mean(dim=0) if len(same) > 1 else largest

@@ -93,6 +93,9 @@ class LoopSettings(Checked):
     flips: bool = option(True, "Mirror half of the training images, drawn anew in each epoch.")
     rotation: float = option(0.0, "Rotate each training image by up to this many degrees, either way.", min=0, max=180)
     zoom: float = option(1.0, "Enlarge a random part of each training image, by up to this factor.", min=1, max=8)
+    enlarge: float = option(
+        1.0, "Show batches at 1, 1.5, 2, ... times their size, up to this factor, drawn for each.", min=1, max=8
+    )
     precision: Precision = option("auto", "Number format of the network; auto: half precision where it is faster.")
     device: str = option("auto", "Where to train: auto, cpu, cuda or mps.")
     seed: int = option(0, "Seed of the first weights, the batches and dropout.", min=0, max=2**32 - 1)

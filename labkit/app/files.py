@@ -30,7 +30,8 @@ SAMPLES_AT_MOST = 16
 class Look:
     """How photographs are colorized: the options of `labkit.colorizer.Colorizer.colorize`.
 
-    The predictions for a photograph and for its mirror image are always averaged: it lowers the error.
+    The predictions for a photograph and for its mirror image are always averaged, and so are those for copies of
+    ``working_size`` and of the model's own: both lower the error.
 
     Attributes:
         working_size: shorter side of what the network sees; None: `Colorizer.working_size`; 0: full resolution.
@@ -59,6 +60,7 @@ class Look:
                 image,
                 working_size=self.working_size,
                 flip_average=True,
+                size_average=True,
                 hints=self.hints,
                 style=self.style,
                 strength=self.strength,

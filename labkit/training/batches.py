@@ -21,9 +21,11 @@ from labkit.models import Network, evaluation_mode
 from labkit.options import LoopSettings
 from labkit.representation import Representation
 
-# Order of an epoch's images, which are mirrored, their angles, and where and how far they are enlarged: (N,), the last
-# (N, 3).
-Plan: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+# Order of an epoch's images, which are mirrored, their angles, where and how far parts of them are enlarged, and the
+# size of the batch that each would begin: (N,), but for the parts, (N, 3).
+Plan: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+SIZE_STEP = 0.5  # between the sizes of batches
 
 
 def epoch_plan(epoch: int, count: int, settings: LoopSettings, device: torch.device) -> Plan:
@@ -35,8 +37,9 @@ def epoch_plan(epoch: int, count: int, settings: LoopSettings, device: torch.dev
         settings: see `LoopSettings`.
         device: where the training images are. The numbers are drawn on the CPU, the same for every device.
 
-    Returns: three tensors ``(count,)``: indices, booleans, degrees; and ``(count, 3)``: the factor by which a part is
-        enlarged, and where it lies, down and across, from 0 to 1.
+    Returns: three tensors ``(count,)``: indices, booleans, degrees; ``(count, 3)``: the factor by which a part is
+        enlarged, and where it lies, down and across, from 0 to 1; and ``(count,)``: the factor by which a whole batch
+        is enlarged, that of its first image.
     """
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
     order = torch.randperm(count, generator=generator)
@@ -44,25 +47,31 @@ def epoch_plan(epoch: int, count: int, settings: LoopSettings, device: torch.dev
     degrees = settings.rotation * (2 * torch.rand(count, generator=generator) - 1)
     part = torch.rand(count, 3, generator=generator)
     part[:, 0] = settings.zoom ** part[:, 0]  # as many are enlarged by 1 to 2 as by 2 to 4
-    return order.to(device), mirrored.to(device), degrees.to(device), part.to(device)
+    sizes = int((settings.enlarge - 1) / SIZE_STEP) + 1  # 1, 1.5, 2, ...
+    factor = 1 + SIZE_STEP * torch.randint(sizes, (count,), generator=generator)
+    return order.to(device), mirrored.to(device), degrees.to(device), part.to(device), factor
 
 
 def take_batch(
     images: Tensor, plan: Plan, batch: int, settings: LoopSettings, rank: int = 0, processes: int = 1
 ) -> Tensor:
-    """Return a batch in the epoch's order, mirrored, rotated and enlarged as planned: ``(B, 3, H, W)`` uint8.
+    """Return a batch in the epoch's order, mirrored, rotated and enlarged as planned: ``(B, 3, fH, fW)`` uint8.
+
+    The factor f of a batch is 1 without ``settings.enlarge``.
 
     Process ``rank`` takes the images rank, rank + processes, ... of the batch, so that together the processes have the
     batch that one would have. If none is left for it, it takes the last one; `part_of_batch` gives that no weight.
     """
-    batch_plan = (drawn[batch * settings.batch_size : (batch + 1) * settings.batch_size] for drawn in plan)
+    *for_each, factors = plan
+    batch_plan = (drawn[batch * settings.batch_size : (batch + 1) * settings.batch_size] for drawn in for_each)
     order, mirrored, degrees, parts = (drawn[min(rank, len(drawn) - 1) :: processes] for drawn in batch_plan)
     rgb = images[order]
     if settings.flips:
         rgb = torch.where(mirrored[:, None, None, None], rgb.flip(-1), rgb)
     if settings.rotation:
         rgb = rotated(rgb, degrees)
-    return enlarged(rgb, parts) if settings.zoom > 1 else rgb
+    factor = float(factors[batch * settings.batch_size])
+    return enlarged(rgb, parts, factor) if settings.zoom > 1 or factor > 1 else rgb
 
 
 def batches_ahead(take: Callable[[int], Tensor], batches: range, ahead: bool) -> Iterator[Tensor]:
@@ -104,23 +113,26 @@ def part_of_batch(batch: int, count: int, batch_size: int, rank: int, processes:
     return mine, mine * processes / whole
 
 
-def enlarged(rgb: Tensor, parts: Tensor) -> Tensor:
-    """Cut a part out of each image and enlarge it to the size of the image, bilinearly.
+def enlarged(rgb: Tensor, parts: Tensor, factor: float = 1.0) -> Tensor:
+    """Cut a part out of each image and enlarge it to the size of the image, or a multiple of it, bilinearly.
 
-    A network that has seen things at one size only fails on photographs where they are larger.
+    A network that has seen things at one size only fails on photographs where they are larger; and one that has seen
+    images of one size only is too sure of itself on larger ones, where less of what it sees is border.
 
     Args:
         rgb: ``(B, 3, H, W)`` uint8.
         parts: ``(B, 3)``: factor, and where the part lies, down and across, from 0 (top, left) to 1 (bottom, right).
+        factor: size of the result, as a multiple of the image's.
 
-    Returns: ``(B, 3, H, W)`` uint8.
+    Returns: ``(B, 3, fH, fW)`` uint8.
     """
     side = 1 / parts[:, 0]
     down, across = (2 * parts[:, 1:] - 1).T * (1 - side)  # of the middle, from -1 to 1
     zero = torch.zeros_like(side)
     rows = (side, zero, across), (zero, side, down)
     crop = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (B, 2, 3)
-    grid = F.affine_grid(crop, list(rgb.shape), align_corners=False)
+    size = [*rgb.shape[:2], *(round(factor * side) for side in rgb.shape[-2:])]
+    grid = F.affine_grid(crop, size, align_corners=False)
     large = F.grid_sample(rgb.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return large.round().clamp(0, 255).to(torch.uint8)
 

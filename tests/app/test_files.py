@@ -166,8 +166,30 @@ def test_the_card_says_what_size_suits_the_model(guided: Path) -> None:
     model.network.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape))
     Look().apply(model, torch.rand(3, 96, 120))
     Look(working_size=64).apply(model, torch.rand(3, 96, 120))
-    # each twice: as it is, and mirrored
-    assert [tuple(shape[-2:]) for shape in seen] == [(48, 60), (48, 60), (64, 80), (64, 80)]
+    Look(working_size=32).apply(model, torch.rand(3, 40, 40))
+    # each copy twice, as it is and mirrored; one of the model's own size is always among them
+    sizes = [(48, 60), (48, 60), (64, 80), (32, 32), (40, 40)]
+    assert [tuple(shape[-2:]) for shape in seen] == [size for size in sizes for _ in range(2)]
+
+
+@pytest.mark.parametrize("name", ["luma-chroma", "ab313-luma", "rgb"])
+def test_copies_of_two_sizes_are_averaged(name: str) -> None:
+    """By hand: the mean of the predictions, at the size of the larger copy."""
+    model = Colorizer(name, "unet", width=4, about={"working_size": 16})
+    image = torch.rand(3, 48, 64)
+    gray = model.representation.gray(image[None])
+    if name == "rgb":  # predicts luma: always at the image's own size
+        assert torch.equal(model.colorize(image, working_size=24, size_average=True), model.colorize(image))
+        return
+    small, large = (
+        model.predict(torch.nn.functional.interpolate(gray, size=size, mode="bilinear", antialias=True))
+        for size in ((16, 21), (24, 32))
+    )
+    mean = (torch.nn.functional.interpolate(small, size=(24, 32), mode="bilinear") + large) / 2
+    representation = model.styled("faithful")
+    expected = representation.enlarge(gray, representation.colors(mean))[0]
+    torch.testing.assert_close(model.colorize(image, working_size=24, size_average=True), expected)
+    assert torch.equal(model.colorize(image, size_average=True), model.colorize(image))  # one size, one prediction
 
 
 def test_enlarging_is_torch_s_bicubic_scaled_into_the_gamut() -> None:

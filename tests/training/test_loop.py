@@ -283,3 +283,23 @@ def test_zoom_enlarges_a_part_of_each_image() -> None:
     plan = epoch_plan(0, 8, settings, torch.device("cpu"))
     assert (plan[3][:, 0] >= 1).all() and (plan[3][:, 0] <= 2).all()
     assert torch.equal(take_batch(images, plan, 0, settings), enlarged(images[plan[0]], plan[3]))
+
+
+def test_enlarge_shows_whole_batches_at_several_sizes() -> None:
+    images = torch.randint(0, 256, (60, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    settings = FitSettings(enlarge=2.0, batch_size=2, flips=False)
+    plan = epoch_plan(0, 60, settings, torch.device("cpu"))
+    batches = [take_batch(images, plan, number, settings) for number in range(30)]
+    assert {batch.shape[-1] for batch in batches} == {16, 24, 32}
+    large = next(number for number, batch in enumerate(batches) if batch.shape[-1] == 32)
+    expected = torch.nn.functional.interpolate(
+        images[plan[0]][2 * large : 2 * large + 2].float(), scale_factor=2.0, mode="bilinear"
+    )
+    assert (batches[large].float() - expected).abs().max() <= 0.51  # rounded
+    for rank in range(2):  # the processes of one training see one size
+        assert take_batch(images, plan, large, settings, rank, 2).shape[-1] == 32
+    same, plain = FitSettings(enlarge=1.4, batch_size=2), FitSettings(batch_size=2)
+    device = torch.device("cpu")
+    assert all(
+        torch.equal(a, b) for a, b in zip(epoch_plan(3, 9, same, device), epoch_plan(3, 9, plain, device), strict=True)
+    )
