@@ -32,7 +32,11 @@ def colorize(
     samples: Annotated[int, typer.Option(min=0, max=16, help="Write so many different plausible colorings.")] = 0,
     working_size: Annotated[
         int | None,
-        typer.Option(min=0, help="Shorter side of what the network sees; 0: the photo's own. Default: the model's."),
+        typer.Option(
+            min=0,
+            help="Shorter side of what the network sees, beside a copy of the size it knows best; 0: the photo's own. "
+            "Default: the model's.",
+        ),
     ] = None,
     format: Annotated[str, typer.Option(help="Of the results: png, jpeg or webp.")] = "png",
     quality: Annotated[int | None, typer.Option(min=1, max=100, help="Of JPEG and WebP; 95 if not given.")] = None,
@@ -150,7 +154,7 @@ def score(
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many images.")] = 500,
     size: Annotated[int | None, typer.Option(min=11, help="Resize them to this many pixels.")] = None,
     style: Annotated[list[str] | None, typer.Option(help="Can be repeated; all of the model's if not given.")] = None,
-    working_size: Annotated[list[int] | None, typer.Option(min=0, help="Can be repeated; 0: the images' own.")] = None,
+    working_size: Annotated[list[int] | None, typer.Option(min=0, help="As in colorize; can be repeated.")] = None,
     hints: Annotated[list[int] | None, typer.Option(min=0, max=1000, help="Simulated hints; can be repeated.")] = None,
     strength: Annotated[float, typer.Option(min=0, max=4, help="How strong the colors are.")] = 1.0,
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; else LABKIT_DATA or ./data.")] = None,
