@@ -26,7 +26,6 @@ from labkit.training import History, dataset_loss, fit
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
 WORKING_SIZE = 96  # pixels; of models whose card names none: most have learned from images of 32 to 96 pixels
-SIZES = ("working_size", "fine_size")  # what `about` may tell of them
 FORMAT = 1  # of model.json; raised when an older labkit could no longer read what a newer one writes
 STARTER = Path(__file__).parent / "weights" / "starter"
 
@@ -188,9 +187,8 @@ class Colorizer(nn.Module):
                 CIFAR-10), so a large photograph often gets better color this way. None: `working_size`; 0: full
                 resolution. Ignored by representations that predict luma.
             flip_average: see `predict`. The commands for photographs do it: it lowers the error.
-            size_average: average the predictions for two copies: one of the model's own `working_size`, and one of
-                ``working_size``, or if that is not given of `fine_size`. The commands for photographs do it: the small
-                copy shows the scene, the large one its details, and no size has much worse colors than another.
+            size_average: average the prediction at ``working_size`` with that at the model's own, `working_size`. The
+                commands for photographs do it: no size then has much worse colors than another.
             hints: colors at places of the image, which the result follows; only of networks that take hints.
             style: "faithful", the mean of the colors considered possible, or "vivid", which commits to one of them and
                 shows rarer colors more often; vivid only of models that predict color bins.
@@ -199,9 +197,7 @@ class Colorizer(nn.Module):
 
         Returns: rgb ``(3, H, W)``, or ``(N, 3, H, W)`` for a batch, float32 in [0, 1] on the colorizer's device.
         """
-        if working_size is None:
-            working_size = self.fine_size if size_average else self.working_size
-        working_size = check_integer("working_size", working_size, low=0)
+        working_size = check_integer("working_size", self.working_size if working_size is None else working_size, low=0)
         strength = check_number("strength", strength, low=0, high=4)
         rgb = read_image(image).to(self.device)
         single = rgb.dim() == 3
@@ -225,16 +221,8 @@ class Colorizer(nn.Module):
     @property
     def working_size(self) -> int:
         """The shorter side, in pixels, at which photographs are shown to the network: what its card says, else 96."""
-        return self._told("working_size", WORKING_SIZE)
-
-    @property
-    def fine_size(self) -> int:
-        """The shorter side, in pixels, of the second copy of a photograph with ``size_average``: what its card says."""
-        return self._told("fine_size", self.working_size)
-
-    def _told(self, name: str, default: int) -> int:
-        told = self.about.get(name)
-        return told if isinstance(told, int) and told > 0 else default
+        told = self.about.get("working_size")
+        return told if isinstance(told, int) and told > 0 else WORKING_SIZE
 
     @property
     def takes_hints(self) -> bool:

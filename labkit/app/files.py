@@ -30,12 +30,12 @@ SAMPLES_AT_MOST = 16
 class Look:
     """How photographs are colorized: the options of `labkit.colorizer.Colorizer.colorize`.
 
-    The predictions for a photograph and for its mirror image are always averaged, and so are those for copies of two
-    sizes: both lower the error.
+    The predictions for a photograph and for its mirror image are always averaged, and so are those for copies of
+    ``working_size`` and of the model's own: both lower the error.
 
     Attributes:
-        working_size: shorter side of the copy that the network sees beside one of the model's own size; None:
-            `Colorizer.fine_size`; 0: full resolution.
+        working_size: shorter side of the copy that the network sees beside one of the model's own size,
+            `Colorizer.working_size`; None: only the latter; 0: full resolution.
         style: "faithful" or "vivid".
         strength: of the chroma; 1 as predicted.
         hints: colors at places.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from labkit import __version__
 from labkit.artifacts import claim_folder, write_json
-from labkit.colorizer import CARD_FILE, SIZES, STARTER, Colorizer
+from labkit.colorizer import CARD_FILE, STARTER, Colorizer
 from labkit.data import Dataset, load
 from labkit.data.dataset import check_colored
 from labkit.errors import LabkitError
@@ -196,7 +196,7 @@ def score_and_save(
     }
     if out:
         own = {name: value for name, value in scores.items() if name != "gray"}
-        kept = {key: value for key, value in colorizer.about.items() if key in SIZES}  # of --start's model
+        kept = {key: value for key, value in colorizer.about.items() if key == "working_size"}  # of --start's model
         colorizer.about = kept | {"options": dict(identity), "test": own}  # no times: the same training, the same file
         colorizer.save(out, getattr(torch, dtype))
         write_json(out / METRICS_FILE, metrics)

@@ -170,10 +170,6 @@ def test_the_card_says_what_size_suits_the_model(guided: Path) -> None:
     # each copy twice, as it is and mirrored; one of the model's own size is always among them
     sizes = [(48, 60), (48, 60), (64, 80), (32, 32), (40, 40)]
     assert [tuple(shape[-2:]) for shape in seen] == [size for size in sizes for _ in range(2)]
-    model.about["fine_size"] = 72
-    seen.clear()
-    Look().apply(model, torch.rand(3, 96, 120))
-    assert [tuple(shape[-2:]) for shape in seen[::2]] == [(48, 60), (72, 90)]
     seen.clear()
     model.colorize(torch.rand(3, 96, 120))
     assert [tuple(shape[-2:]) for shape in seen] == [(48, 60)]
