@@ -383,11 +383,7 @@ def _small_copy(gray: Tensor, side: int) -> Tensor:
 
 def _average(predictions: Sequence[Tensor]) -> Tensor:
     """Return the mean of predictions ``(N, C, h, w)`` for copies of several sizes, at the size of the largest."""
-    largest = max(predictions, key=torch.Tensor.numel)
-    same = [
-        one
-        if one.shape == largest.shape
-        else F.interpolate(one, size=largest.shape[-2:], mode="bilinear", align_corners=False)
-        for one in predictions
-    ]
-    return torch.stack(same).mean(dim=0) if len(same) > 1 else largest
+    *smaller, total = sorted(predictions, key=torch.Tensor.numel)
+    for one in smaller:  # one after the other: at full size a prediction takes gigabytes
+        total = total + F.interpolate(one, size=total.shape[-2:], mode="bilinear", align_corners=False)
+    return total / len(predictions) if smaller else total
