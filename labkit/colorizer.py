@@ -19,13 +19,14 @@ from labkit.errors import LabkitError, check_integer, check_number, check_seed
 from labkit.hints import Hint, hint_planes
 from labkit.images import AnyImage, read_image
 from labkit.metrics import KEYS, Scores, evaluate
-from labkit.models import Network, evaluation_mode, make_network
+from labkit.models import Network, evaluation_mode, make_network, make_saved_network
 from labkit.options import takes
 from labkit.representation import STYLES, Classification, Representation, make_representation
 from labkit.training import History, dataset_loss, fit
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
 WORKING_SIZE = 96  # pixels; of models whose card names none: most have learned from images of 32 to 96 pixels
+SIZES = ("working_size", "fine_size")  # what `about` may tell of them
 FORMAT = 1  # of model.json; raised when an older labkit could no longer read what a newer one writes
 STARTER = Path(__file__).parent / "weights" / "starter"
 
@@ -187,8 +188,9 @@ class Colorizer(nn.Module):
                 CIFAR-10), so a large photograph often gets better color this way. None: `working_size`; 0: full
                 resolution. Ignored by representations that predict luma.
             flip_average: see `predict`. The commands for photographs do it: it lowers the error.
-            size_average: average the prediction at ``working_size`` with that at the model's own, `working_size`. The
-                commands for photographs do it: no size then has much worse colors than another.
+            size_average: average the predictions for copies of the model's own sizes, `working_size` and `fine_size`,
+                and of ``working_size``. The commands for photographs do it: a small copy shows the scene, a large one
+                its details, and no size then has much worse colors than another.
             hints: colors at places of the image, which the result follows; only of networks that take hints.
             style: "faithful", the mean of the colors considered possible, or "vivid", which commits to one of them and
                 shows rarer colors more often; vivid only of models that predict color bins.
@@ -206,7 +208,7 @@ class Colorizer(nn.Module):
         representation = self.styled(style, sample)
         if strength != 1 and representation.predicts_luma:
             raise LabkitError(f"strength is for models that keep luma; {representation.name} predicts it: take 1")
-        sides = {working_size, self.working_size} if size_average else {working_size}
+        sides = {working_size, self.working_size, self.fine_size} if size_average else {working_size}
         if representation.predicts_luma:
             sides = {0}
         copies = {copy.shape: copy for copy in (_small_copy(gray, side) for side in sorted(sides))}
@@ -221,8 +223,16 @@ class Colorizer(nn.Module):
     @property
     def working_size(self) -> int:
         """The shorter side, in pixels, at which photographs are shown to the network: what its card says, else 96."""
-        told = self.about.get("working_size")
-        return told if isinstance(told, int) and told > 0 else WORKING_SIZE
+        return self._told("working_size", WORKING_SIZE)
+
+    @property
+    def fine_size(self) -> int:
+        """The shorter side of a second copy with ``size_average``: what its card says, else `working_size`."""
+        return self._told("fine_size", self.working_size)
+
+    def _told(self, name: str, default: int) -> int:
+        told = self.about.get(name)
+        return told if isinstance(told, int) and told > 0 else default
 
     @property
     def takes_hints(self) -> bool:
@@ -346,14 +356,14 @@ class Colorizer(nn.Module):
             raise LabkitError(f"{card_file}: the network predicts {channels} channels, {wanted}: save the model again")
         try:
             with torch.device("meta"):  # without memory: a damaged card may describe a network of any size
-                fits = _same_shapes(make_network(network_name, channels, **network_options), state)
+                fits = _same_shapes(make_saved_network(network_name, channels, **network_options), state)
         except (ValueError, RuntimeError, OverflowError) as error:
             raise LabkitError(f"{card_file} describes a network that cannot be made: {error}") from None
         if not fits:
             raise LabkitError(f"{weights_file} does not fit the network that {CARD_FILE} describes")
         if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
             raise LabkitError(f"{weights_file} holds NaN or infinity: train again, with a lower learning rate")
-        network = make_network(network_name, channels, **network_options)
+        network = make_saved_network(network_name, channels, **network_options)
         network.load_state_dict(state)
         network.eval()
         about = card.get("about")

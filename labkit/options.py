@@ -94,7 +94,10 @@ class LoopSettings(Checked):
     rotation: float = option(0.0, "Rotate each training image by up to this many degrees, either way.", min=0, max=180)
     zoom: float = option(1.0, "Enlarge a random part of each training image, by up to this factor.", min=1, max=8)
     enlarge: float = option(
-        1.0, "Show batches at 1, 1.5, 2, ... times their size, up to this factor, drawn for each.", min=1, max=8
+        1.0,
+        "Show batches at 1, 1.5, 2, ... times their size, up to this factor; each size gets the same time.",
+        min=1,
+        max=8,
     )
     precision: Precision = option("auto", "Number format of the network; auto: half precision where it is faster.")
     device: str = option("auto", "Where to train: auto, cpu, cuda or mps.")

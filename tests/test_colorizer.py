@@ -106,6 +106,18 @@ def _edit(folder: Path, **changes: object) -> None:
     (folder / CARD_FILE).write_text(json.dumps(card))
 
 
+def test_a_model_older_than_an_option_is_as_it_was(tmp_path: Path) -> None:
+    """Networks for photographs have attention by default now; one saved before there was any has none."""
+    old = Colorizer("luma-chroma", "unet-guided", width=4, depth=2, attention=0)
+    old.save(tmp_path)
+    config = old.network.config()
+    del config["attention"]
+    _edit(tmp_path, network=config)
+    again = Colorizer.load(tmp_path)
+    rgb = torch.rand(1, 3, 16, 16)
+    assert torch.equal(again(rgb), old(rgb)) and again.network.config() == old.network.config()
+
+
 def test_what_does_not_fit_is_refused_in_one_line(colorizer: Colorizer, tmp_path: Path) -> None:
     def refused(match: str) -> None:
         with pytest.raises(LabkitError, match=match) as caught:

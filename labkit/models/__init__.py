@@ -22,7 +22,7 @@ NETWORKS: dict[str, tuple[Callable[..., Network], dict[str, Any]]] = {
     "unet": (UNet, {}),
     "unet-half": (UNet, {"output_stride": 2}),
     "unet-noise": (NoisyUNet, {}),
-    "unet-guided": (GuidedUNet, {"output_stride": 2, "depth": 5, "max_width": 248}),
+    "unet-guided": (GuidedUNet, {"output_stride": 2, "depth": 4, "attention": 5}),
     "slr-baseline": (SLRBaseline, {}),
     "slr-hybrid": (SLRHybrid, {}),
 }
@@ -45,13 +45,26 @@ def make_network(name: str, out_channels: int, **options: Any) -> Network:
     Raises:
         LabkitError: for an unknown name, or an unknown or impossible option.
     """
-    if name not in NETWORKS:
-        raise LabkitError(f"unknown network: got {name!r}, expected one of {', '.join(NETWORKS)}")
-    make, preset = NETWORKS[name]
+    _, preset = _known(name)
+    return make_saved_network(name, out_channels, **(preset | options))
+
+
+def make_saved_network(name: str, out_channels: int, **options: Any) -> Network:
+    """Make the network that a saved `Network.config` describes, as `make_network` does.
+
+    Options that the config lacks are younger than it: they are the class's defaults, not what the name stands for now.
+    """
+    make, _ = _known(name)
     try:
-        return make(out_channels, **(preset | options))
+        return make(out_channels, **options)
     except TypeError as error:
         raise LabkitError(f"wrong options of network {name!r}: {error}") from None
+
+
+def _known(name: str) -> tuple[Callable[..., Network], dict[str, Any]]:
+    if name not in NETWORKS:
+        raise LabkitError(f"unknown network: got {name!r}, expected one of {', '.join(NETWORKS)}")
+    return NETWORKS[name]
 
 
 __all__ = [
@@ -68,4 +81,5 @@ __all__ = [
     "count_parameters",
     "evaluation_mode",
     "make_network",
+    "make_saved_network",
 ]

@@ -47,8 +47,8 @@ def epoch_plan(epoch: int, count: int, settings: LoopSettings, device: torch.dev
     degrees = settings.rotation * (2 * torch.rand(count, generator=generator) - 1)
     part = torch.rand(count, 3, generator=generator)
     part[:, 0] = settings.zoom ** part[:, 0]  # as many are enlarged by 1 to 2 as by 2 to 4
-    sizes = int((settings.enlarge - 1) / SIZE_STEP) + 1  # 1, 1.5, 2, ...
-    factor = 1 + SIZE_STEP * torch.randint(sizes, (count,), generator=generator)
+    sizes = torch.arange(1, settings.enlarge + 1e-6, SIZE_STEP)
+    factor = sizes[torch.multinomial(sizes**-2, count, replacement=True, generator=generator)]  # equal time for each
     return order.to(device), mirrored.to(device), degrees.to(device), part.to(device), factor
 
 

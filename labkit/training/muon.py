@@ -1,4 +1,4 @@
-"""The optimizer Muon: for filters of convolutions momentum made orthogonal, for all other weights AdamW.
+"""The optimizer Muon: for filters and matrices momentum made orthogonal, for all other weights AdamW.
 
 By hand, because `torch.optim.Muon` came with torch 2.9, newer than the torch that labkit asks for, and takes matrices
 only: no filters, and no second rule for the other weights.
@@ -42,18 +42,18 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for the filters of a network's convolutions, AdamW for its other weights; one learning rate for both."""
+    """Muon for filters of convolutions and matrices of linear layers, AdamW for the rest; one learning rate."""
 
     def __init__(self, network: nn.Module, lr: float, weight_decay: float):
-        """Sort the weights of ``network`` into filters and others.
+        """Sort the weights of ``network`` into filters or matrices, and others.
 
         Args:
             network: what is trained.
             lr: step size of both rules.
             weight_decay: of both rules.
         """
-        filters = [weight for weight in network.parameters() if weight.ndim == 4]
-        others = [weight for weight in network.parameters() if weight.ndim != 4]
+        filters = [weight for weight in network.parameters() if weight.ndim in (2, 4)]
+        others = [weight for weight in network.parameters() if weight.ndim not in (2, 4)]
         groups = [{"params": filters, "orthogonal": True}, {"params": others, "orthogonal": False}]
         super().__init__(groups, lr, weight_decay=weight_decay)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from labkit import __version__
 from labkit.artifacts import claim_folder, write_json
-from labkit.colorizer import CARD_FILE, STARTER, Colorizer
+from labkit.colorizer import CARD_FILE, SIZES, STARTER, Colorizer
 from labkit.data import Dataset, load
 from labkit.data.dataset import check_colored
 from labkit.errors import LabkitError
@@ -196,7 +196,7 @@ def score_and_save(
     }
     if out:
         own = {name: value for name, value in scores.items() if name != "gray"}
-        kept = {key: value for key, value in colorizer.about.items() if key == "working_size"}  # of --start's model
+        kept = {key: value for key, value in colorizer.about.items() if key in SIZES}  # of --start's model
         colorizer.about = kept | {"options": dict(identity), "test": own}  # no times: the same training, the same file
         colorizer.save(out, getattr(torch, dtype))
         write_json(out / METRICS_FILE, metrics)
@@ -251,8 +251,9 @@ def finished(out: Path, resume: bool, identity: Mapping[str, Any]) -> dict[str, 
         scores = []
     if not scores:
         raise LabkitError(f"{metrics_file} is damaged: delete {out} and train again, or choose another --out")
+    defaults = {item.name: item.default for item in fields(TrainOptions)}
     for key, value in identity.items():
-        if (there := past.get(key)) != value:
+        if (there := past.get(key, defaults.get(key))) != value:  # a run of before an option existed had its default
             raise LabkitError(f"{out} holds another run: {key} was {there}, now {value}. Choose another --out")
     Colorizer.load(out)  # raises when the model that these scores belong to is gone or damaged
     return metrics

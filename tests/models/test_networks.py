@@ -16,7 +16,7 @@ KINDS = [
     ("cnn", {"up_convolutions": 1}),
     ("cnn-plain", {"depth": 3}),
     ("unet-guided", {"depth": 3}),
-    ("unet-guided", {"depth": 2, "context": 0, "hint_planes": 0}),
+    ("unet-guided", {"depth": 2, "context": 0, "hint_planes": 0, "attention": 0}),
     ("slr-hybrid", {"kernels": ["sobel-x", "laplacian"]}),
 ]
 
@@ -60,6 +60,47 @@ def test_config_makes_the_same_network(network: Network) -> None:
     again.load_state_dict(network.state_dict())
     gray = torch.rand(1, 1, 16, 16)
     torch.testing.assert_close(again.eval()(gray), network(gray))
+
+
+def test_attention_is_that_of_a_transformer() -> None:
+    """Torch's own layer, with our weights, is the reference; ours needs no memory for all pairs of positions."""
+    block = make_network("unet-guided", 2, width=4, depth=4, attention=1).dropout[0]
+    reference = torch.nn.TransformerEncoderLayer(
+        32, 8, 64, dropout=0, activation="gelu", batch_first=True, norm_first=True
+    )
+    ours, theirs = block.state_dict(), reference.state_dict()  # the same layers, in another order
+    names = {
+        "self_attn.in_proj_": "query_key_value.",
+        "self_attn.out_proj.": "mix.",
+        "linear1.": "layers.1.",
+        "linear2.": "layers.3.",
+        "norm1.": "normalize.",
+        "norm2.": "layers.0.",
+    }
+    assert len(ours) == len(theirs) == 2 * len(names)
+    reference.load_state_dict(
+        {their + kind: ours[our + kind] for their, our in names.items() for kind in ("weight", "bias")}
+    )
+    x = torch.randn(2, 32, 5, 3)
+    expected = reference(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_attention_sees_the_whole_image() -> None:
+    gray = torch.rand(1, 1, 256, 256)
+    other = gray.clone()
+    other[..., -16:, -16:] = 1 - other[..., -16:, -16:]
+
+    def corner_moves(**options: int) -> bool:
+        network = make_network("unet-guided", 2, width=4, depth=3, context=0, **options).eval()
+        return not torch.equal(network(other)[..., :8, :8], network(gray)[..., :8, :8])
+
+    assert corner_moves(attention=1) and not corner_moves(attention=0)
+
+
+def test_attention_needs_whole_heads() -> None:
+    with pytest.raises(LabkitError, match="attention needs a deepest level of 8, 16, 24, ... channels. Got 6"):
+        make_network("unet-guided", 2, width=3, depth=2)
 
 
 def test_output_activation_bounds_the_output() -> None:

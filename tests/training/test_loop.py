@@ -298,6 +298,9 @@ def test_enlarge_shows_whole_batches_at_several_sizes() -> None:
     assert (batches[large].float() - expected).abs().max() <= 0.51  # rounded
     for rank in range(2):  # the processes of one training see one size
         assert take_batch(images, plan, large, settings, rank, 2).shape[-1] == 32
+    many = epoch_plan(0, 100_000, settings, torch.device("cpu"))[4]
+    time = torch.stack([(many == factor).sum() * factor**2 for factor in (1.0, 1.5, 2.0)])
+    torch.testing.assert_close(time / time.sum(), torch.full((3,), 1 / 3), atol=0.01, rtol=0)
     same, plain = FitSettings(enlarge=1.4, batch_size=2), FitSettings(batch_size=2)
     device = torch.device("cpu")
     assert all(

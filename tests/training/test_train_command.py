@@ -68,6 +68,16 @@ def test_a_finished_run_is_not_run_again_and_never_overwritten(tmp_path: Path) -
         train(**options(tmp_path, resume=True, width=8))
 
 
+def test_a_run_of_before_an_option_existed_had_its_default(tmp_path: Path) -> None:
+    metrics = train(**options(tmp_path))
+    old = json.loads((tmp_path / "metrics.json").read_text())
+    del old["options"]["enlarge"]
+    (tmp_path / "metrics.json").write_text(json.dumps(old))
+    assert train(**options(tmp_path, resume=True)) == metrics | {"options": old["options"]}
+    with pytest.raises(LabkitError, match=r"holds another run: enlarge was 1\.0, now 2\.0"):
+        train(**options(tmp_path, resume=True, enlarge=2.0))
+
+
 def test_resumed_without_options_it_has_those_it_was_begun_with(tmp_path: Path) -> None:
     metrics = train(**options(tmp_path))
     assert train(**dict(out=tmp_path, resume=True, progress=False)) == metrics
