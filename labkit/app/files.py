@@ -31,11 +31,11 @@ class Look:
     """How photographs are colorized: the options of `labkit.colorizer.Colorizer.colorize`.
 
     The predictions for a photograph and for its mirror image are always averaged, and so are those for copies of
-    ``working_size`` and of the model's own: both lower the error.
+    several sizes: both lower the error.
 
     Attributes:
-        working_size: shorter side of the copy that the network sees beside one of the model's own size,
-            `Colorizer.working_size`; None: only the latter; 0: full resolution.
+        working_size: shorter side of a copy that the network sees beside those of the model's own sizes,
+            `Colorizer.working_size` and `fine_size`; None: only the latter; 0: full resolution.
         style: "faithful" or "vivid".
         strength: of the chroma; 1 as predicted.
         hints: colors at places.

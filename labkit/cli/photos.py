@@ -34,8 +34,8 @@ def colorize(
         int | None,
         typer.Option(
             min=0,
-            help="Shorter side of what the network sees, beside a copy of the size that suits it; 0: the photo's own. "
-            "Default: that size alone.",
+            help="Shorter side of a copy that the network sees, beside those of the sizes that suit it; 0: the "
+            "photo's own. Default: those alone.",
         ),
     ] = None,
     format: Annotated[str, typer.Option(help="Of the results: png, jpeg or webp.")] = "png",

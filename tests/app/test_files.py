@@ -193,6 +193,9 @@ def test_copies_of_two_sizes_are_averaged(name: str) -> None:
     expected = representation.enlarge(gray, representation.colors(mean))[0]
     torch.testing.assert_close(model.colorize(image, working_size=24, size_average=True), expected)
     assert torch.equal(model.colorize(image, size_average=True), model.colorize(image))  # one size, one prediction
+    model.about["fine_size"] = 24
+    torch.testing.assert_close(model.colorize(image, size_average=True), expected)
+    assert model.fine_size == 24 and torch.equal(model.colorize(image), model.colorize(image, working_size=16))
 
 
 def test_enlarging_is_torch_s_bicubic_scaled_into_the_gamut() -> None:
